@@ -1,0 +1,47 @@
+# Every target runs from this folder and stops at the first failure.  `make` alone lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+PORT ?= 8080
+UES ?= 200
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(STAMP): requirements/dev.txt pyproject.toml
+	@PYTHON=$(PYTHON) bash tools/make_environment.sh $(VENV)
+	@touch $@
+
+venv: $(STAMP) ## make the virtual environment (.venv) from pinned, hashed wheels
+
+demo: $(STAMP) ## attach 200 UEs on this machine and show what happened (PORT=8080, UES=200)
+	@$(BIN)/python -m laptop demo --port $(PORT) --ues $(UES)
+
+up: $(STAMP) ## serve the functions on this machine until Ctrl-C (PORT=8080)
+	@$(BIN)/python -m laptop up --port $(PORT)
+
+check: $(STAMP) ## formatting, lint and types (ruff, mypy strict)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+test: $(STAMP) ## the whole test suite
+	$(BIN)/pytest -n 2 --dist loadgroup
+
+bench: $(STAMP) ## measure, and write bench/results with the raw figures
+	$(BIN)/python -m bench
+
+lock: ## compile requirements/*.txt anew (needs uv)
+	cd requirements && uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate dev.in -o dev.txt
+	cd requirements && uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate -c dev.txt functions.in -o ../template/python3-flask-edge/requirements.txt
+
+clean: ## remove what the other targets made
+	rm -rf $(VENV) build .localfaas .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+
+.PHONY: help venv demo up check test bench lock clean

@@ -1,0 +1,139 @@
+"""`edge`: the operator's command line."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from edge import subscribers, wire
+from edge.secrets import create_secrets
+from mme.crypto.signing import derive_key
+from mme.errors import ConfigError, StoreError
+from mme.secrets import DEFAULT_DIRECTORY, DIRECTORY_VARIABLE, SIGNING_KEY, read_secret
+
+_ENB_NAME = re.compile(r"\d{5,6}-[0-9a-f]{5,7}\Z")
+_ON_ARGV = "hex; visible in process lists and shell history: prefer the -file form, or import CSV"
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    p = argparse.ArgumentParser(prog="edge", description="Operate the telco edge functions.")
+    groups = p.add_subparsers(dest="group", required=True, metavar="GROUP")
+    _add_subscribers(groups.add_parser("subscribers", help="who may attach"))
+    _add_enbs(groups.add_parser("enbs", help="eNBs that may speak to the functions"))
+    _add_secrets(groups.add_parser("secrets", help="keys of the installation"))
+    wire.add_decode(groups)
+    return p
+
+
+def _add_store(p: argparse.ArgumentParser) -> None:
+    p.add_argument(
+        "--store", metavar="URL", help="sqlite:///file.db or cassandra://host/keyspace (default: variable STORE_URL)"
+    )
+
+
+def _add_secrets_directory(p: argparse.ArgumentParser) -> None:
+    p.add_argument(
+        "--secrets",
+        type=Path,
+        metavar="DIR",
+        help=f"directory of the secrets (default: variable {DIRECTORY_VARIABLE}, or {DEFAULT_DIRECTORY})",
+    )
+
+
+def _add_subscribers(group: argparse.ArgumentParser) -> None:
+    commands = group.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    p = commands.add_parser("add", help="add one subscriber", epilog="K and OPc are stored encrypted.")
+    p.add_argument("--imsi", required=True, help="6 to 15 digits")
+    k = p.add_mutually_exclusive_group(required=True)
+    k.add_argument("--k", metavar="HEX", help=f"16 octets, {_ON_ARGV}")
+    k.add_argument("--k-file", type=Path, metavar="FILE", help="K as hex text; - reads it from the standard input")
+    op = p.add_mutually_exclusive_group(required=True)
+    op.add_argument("--opc", metavar="HEX", help=f"16 octets, {_ON_ARGV}")
+    op.add_argument("--opc-file", type=Path, metavar="FILE", help="OPc as hex text")
+    op.add_argument("--op", metavar="HEX", help=f"the operator's OP instead of OPc: 16 octets, {_ON_ARGV}")
+    op.add_argument("--op-file", type=Path, metavar="FILE", help="OP as hex text")
+    p.add_argument("--amf", default="8000", metavar="HEX", help="2 octets (default: 8000)")
+    p.add_argument("--sqn", default="0", help="SQN of the vector given last, a number (default: 0)")
+    p.add_argument("--apn", default="internet", help="access point name (default: internet)")
+    p.add_argument("--ambr-dl", default="100M", metavar="RATE", help="bit/s downlink, with k, M or G (default: 100M)")
+    p.add_argument("--ambr-ul", default="50M", metavar="RATE", help="bit/s uplink (default: 50M)")
+    _add_store(p)
+    _add_secrets_directory(p)
+    p.set_defaults(run=subscribers.add)
+
+    p = commands.add_parser(
+        "import",
+        help="add the subscribers of a CSV file",
+        epilog="Columns, named in the first row: imsi, k, and opc or op; if wanted amf, apn, sqn.  Nothing is imported "
+        "when a row is bad.",
+    )
+    p.add_argument("csv", type=Path, metavar="CSV")
+    p.add_argument("--partial", action="store_true", help="import the good rows when others are bad")
+    _add_store(p)
+    _add_secrets_directory(p)
+    p.set_defaults(run=subscribers.import_csv)
+
+    p = commands.add_parser("list", help="show subscribers, without keys")
+    _add_store(p)
+    p.set_defaults(run=subscribers.list_all)
+
+    p = commands.add_parser("generate", help="write a CSV of subscribers with random keys, for labs")
+    p.add_argument("--count", type=int, required=True, metavar="N")
+    p.add_argument("--start-imsi", required=True, metavar="IMSI", help="the first one; the others follow")
+    p.add_argument("--out", type=Path, required=True, metavar="CSV", help="a new file; it holds keys in clear")
+    p.set_defaults(run=subscribers.generate)
+
+
+def _add_enbs(group: argparse.ArgumentParser) -> None:
+    commands = group.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    p = commands.add_parser("key", help="print an eNB's signing key, derived from the master key")
+    p.add_argument("name", help="PLMN and eNB id in hex, for example 00101-0019b")
+    _add_secrets_directory(p)
+    p.set_defaults(run=_enb_key)
+    _add_secrets_directory(wire.add_sign(commands))
+
+
+def _add_secrets(group: argparse.ArgumentParser) -> None:
+    commands = group.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    p = commands.add_parser("init", help="make the keys of a new installation")
+    p.add_argument("directory", type=Path, metavar="DIR", help="made if it is not there; no file is overwritten")
+    p.set_defaults(run=_secrets_init)
+
+
+def _enb_key(args: argparse.Namespace) -> int:
+    if not _ENB_NAME.match(args.name):
+        raise ConfigError("eNB name", "must be like 00101-0019b: PLMN digits, hyphen, 5 to 7 hex digits in lower case")
+    sys.stdout.write(derive_key(read_secret(SIGNING_KEY, args.secrets), args.name).hex() + "\n")
+    return 0
+
+
+def _secrets_init(args: argparse.Namespace) -> int:
+    for path in create_secrets(args.directory):
+        sys.stdout.write(f"made {path}\n")
+    return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit 0: done; 1: not done, one sentence says why; 2: the command line is wrong."""
+    args = parser().parse_args(arguments)
+    if "store" in args:
+        args.store = args.store or os.environ.get("STORE_URL")
+        if not args.store:
+            sys.stderr.write("edge: no store: give --store URL or set STORE_URL\n")
+            return 2
+    try:
+        code: int = args.run(args)
+    except (ConfigError, StoreError, OSError) as e:
+        sys.stderr.write(f"edge: {e}\n")
+        return 1
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

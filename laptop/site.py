@@ -1,0 +1,109 @@
+"""A site on this machine: its secrets, subscribers and store under one folder, and the processes that serve it."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge import cli as edge
+from localfaas.process import Running, running
+
+ROOT = Path(__file__).resolve().parents[1]
+FIRST_IMSI = "001010000000001"
+TICKER_STOP_S = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """folder: where everything of the site lies (default .localfaas)."""
+
+    folder: Path
+
+    @property
+    def secrets(self) -> Path:
+        return self.folder / "secrets"
+
+    @property
+    def subscribers(self) -> Path:
+        return self.folder / "subscribers.csv"
+
+    @property
+    def state(self) -> Path:
+        return self.folder / "state"
+
+    @property
+    def store_url(self) -> str:
+        return os.environ.get("STORE_URL") or f"sqlite:///{(self.folder / 'edge.db').resolve()}"
+
+    def provision(self, subscribers: int) -> None:
+        """Make what is missing: keys, subscribers with random keys, and their rows in the store."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if not self.secrets.is_dir():
+            _edge("secrets", "init", str(self.secrets))
+        if not self.subscribers.is_file():
+            count, start, out = str(subscribers), FIRST_IMSI, str(self.subscribers)
+            _edge("subscribers", "generate", "--count", count, "--start-imsi", start, "--out", out)
+            shared = ("--store", self.store_url, "--secrets", str(self.secrets))
+            _edge("subscribers", "import", str(self.subscribers), *shared)
+
+    @contextlib.contextmanager
+    def serve(
+        self,
+        *,
+        port: int = 8080,
+        workers: int = 4,
+        replicas: Mapping[str, int] | None = None,
+        settings: Mapping[str, str] | None = None,
+        ticker: bool = True,
+    ) -> Iterator[Running]:
+        """localfaas with the functions of stack.yml, and the ticker, until the block ends.
+
+        settings: laid over every function's environment.  Raises localfaas.errors.StartError.
+        """
+        environment = {"store_url": self.store_url, **(settings or {})}
+        gateway = running(
+            ROOT / "stack.yml",
+            replicas=replicas,
+            workers=workers,
+            env=environment,
+            secrets_dir=self.secrets,
+            port=port,
+            state_dir=self.state,
+        )
+        with gateway, contextlib.ExitStack() as stack:
+            if ticker:
+                stack.enter_context(self._ticker(gateway.url))
+            yield gateway
+
+    @contextlib.contextmanager
+    def _ticker(self, gateway: str) -> Iterator[None]:
+        command = [sys.executable, "-m", "mme.ticker", "--gateway", gateway, "--store", self.store_url]
+        environment = {**os.environ, "EDGE_SECRETS_DIR": str(self.secrets), "PYTHONPATH": str(ROOT)}
+        with (self.folder / "ticker.log").open("wb") as log:
+            process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        try:
+            yield
+        finally:
+            process.terminate()
+            try:
+                process.wait(TICKER_STOP_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+class ProvisioningError(Exception):
+    """A step of provisioning failed; `edge` has said why."""
+
+
+def _edge(*arguments: str) -> None:
+    with contextlib.redirect_stdout(io.StringIO()):
+        status = edge.main(arguments)
+    if status:
+        raise ProvisioningError(f"edge {' '.join(arguments[:2])} failed")

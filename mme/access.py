@@ -1,0 +1,101 @@
+"""Who may call, and for whom: signatures, their age, the URLs that answers may go to, and what each party may say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from mme.codec.envelope import Item
+from mme.crypto import signing
+from mme.crypto.signing import KEY_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER, Signed, Way
+from mme.errors import ConfigError, EnvelopeError
+
+MAX_BODY_OCTETS = 256_000
+CALLBACK_HEADER = "X-Callback-Url"
+TICKER = "ticker"
+_ID_PARTS = 3
+_ID_OCTETS = 160
+
+
+@dataclass(frozen=True, slots=True)
+class AllowedOrigin:
+    """Scheme and host, and the port where one is given, that callbacks and pushes may go to."""
+
+    scheme: str
+    host: str
+    port: int | None
+
+    @classmethod
+    def parse(cls, text: str) -> AllowedOrigin:
+        parts = urlsplit(text.strip())
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ConfigError("callback_allow", "entries look like https://enb.example:8443 or http://127.0.0.1")
+        return cls(parts.scheme, parts.hostname, parts.port)
+
+    def matches(self, url: str) -> bool:
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+        except ValueError:
+            return False
+        if "@" in parts.netloc:
+            return False
+        return (parts.scheme, parts.hostname) == (self.scheme, self.host) and self.port in (None, port)
+
+
+class Access:
+    """Judges requests.  master: the signing master key; window_s: longer than the oldest message a queue may hold."""
+
+    def __init__(self, master: bytes, allowed: str, window_s: int) -> None:
+        self._master = master
+        self._allowed = tuple(AllowedOrigin.parse(entry) for entry in allowed.split(",") if entry.strip())
+        self._window_s = window_s
+
+    def authenticate(self, function: str, headers: Mapping[str, str], body: bytes, now_s: float) -> str:
+        """The caller's name.  Raises EnvelopeError 401 (with one sentence) or 413."""
+        if len(body) > MAX_BODY_OCTETS:
+            raise EnvelopeError(413, f"the body has more than {MAX_BODY_OCTETS} octets")
+        name, timestamp, signature = (
+            headers.get(header, "") for header in (KEY_HEADER, TIMESTAMP_HEADER, SIGNATURE_HEADER)
+        )
+        if not (name and timestamp and signature):
+            raise EnvelopeError(401, f"the request is not signed: {KEY_HEADER}, {TIMESTAMP_HEADER}, {SIGNATURE_HEADER}")
+        callback = headers.get(CALLBACK_HEADER, "")
+        signed = Signed(name, timestamp, Way.UP, function, callback, body)
+        if not signing.verify(signing.derive_key(self._master, name), signed, signature):
+            raise EnvelopeError(401, "the signature does not fit the key, function, callback URL and body")
+        if not timestamp.isdecimal() or abs(now_s - int(timestamp)) > self._window_s:
+            raise EnvelopeError(401, f"the timestamp is not within {self._window_s} s of now")
+        if callback and not self.may_reach(callback):
+            raise EnvelopeError(401, "the callback URL is not among those allowed")
+        return name
+
+    def may_reach(self, url: str) -> bool:
+        """Whether answers and pushes may go to that URL."""
+        return any(origin.matches(url) for origin in self._allowed)
+
+    def key(self, name: str) -> bytes:
+        """Signing key of the party with that name."""
+        return signing.derive_key(self._master, name)
+
+
+def fault_of(item: Item, caller: str) -> str | None:
+    """Why the caller may not have this item worked off, in one sentence; None = it may."""
+    contents = (item.s1ap, item.event, item.timer, item.answer, item.command)
+    if sum(content is not None for content in contents) != 1:
+        return "an item holds exactly one of s1ap, event, timer, answer, command"
+    if len(item.id) > _ID_OCTETS or not item.id.isprintable():
+        return f"an item's id has at most {_ID_OCTETS} printable characters"
+    if item.timer is not None:
+        return None if caller == TICKER else "only the ticker sends timers"
+    if item.answer is not None:
+        return None if caller.startswith("port/") else "only ports send answers"
+    if item.command is not None:
+        return None if caller.startswith("operator/") else "only operators send commands"
+    if item.enb != caller:
+        return "this key does not speak for that eNB"
+    parts = item.id.split("/")
+    if len(parts) != _ID_PARTS or parts[0] != item.enb:
+        return "an item's id is <enb>/<run>/<n>"
+    return None if item.epoch else "an eNB's item carries the epoch of its association"

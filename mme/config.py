@@ -1,0 +1,115 @@
+"""The MME's settings, read once per process and frozen.
+
+Every setting is an environment variable of the function (`environment:` in stack.yml), in lower case as
+OpenFaaS has it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from mme.errors import ConfigError
+from mme.ids import Gummei, Plmn, Tai
+
+
+@dataclass(frozen=True, slots=True)
+class MmeConfig:
+    """Settings of the network side; seconds end in _s, milliseconds in _ms."""
+
+    plmn: Plmn = field(default=Plmn("00101"))
+    mme_group_id: int = 1
+    mme_code: int = 1
+    mme_name: str = "mme-functions"
+    relative_mme_capacity: int = 255
+    tacs: tuple[int, ...] = (7,)
+    network_full_name: str = "Telco Edge Functions"
+    network_short_name: str = "edge"
+    eea_order: tuple[int, ...] = (2, 0)
+    eia_order: tuple[int, ...] = (2,)
+    request_imeisv: bool = False
+    default_apn: str = "internet"
+    t3412_s: int = 3240
+    t3422_s: float = 6.0
+    t3450_s: float = 6.0
+    t3460_s: float = 6.0
+    t3470_s: float = 6.0
+    t3489_s: float = 4.0
+    t3485_s: float = 8.0
+    context_setup_s: float = 10.0
+    need_s: float = 5.0
+    max_retransmissions: int = 4
+    t3489_retransmissions: int = 2
+    ack_wait_s: int = 60
+    s1_setup_time_to_wait_s: int = 10
+    m_tmsi_key: bytes = field(default=bytes(32), repr=False)
+
+    @property
+    def gummei(self) -> Gummei:
+        return Gummei(self.plmn, self.mme_group_id, self.mme_code)
+
+    def serves(self, tai: Tai) -> bool:
+        """Whether a UE may register in that tracking area."""
+        return tai.plmn == self.plmn and tai.tac in self.tacs
+
+    def tai_list(self, here: Tai) -> tuple[Tai, ...]:
+        """TAIs that a UE is registered in: where it is, and others served, up to the 16 that a TAI list holds."""
+        others = [Tai(self.plmn, tac) for tac in self.tacs if tac != here.tac]
+        return (here, *others[:15])
+
+    @property
+    def duplicates_s(self) -> int:
+        """How long an item's id is remembered: three times ack_wait."""
+        return 3 * self.ack_wait_s
+
+
+def _numbers(key: str, text: str) -> tuple[int, ...]:
+    """ "7,9-12" -> (7, 9, 10, 11, 12)."""
+    numbers: list[int] = []
+    try:
+        for part in text.split(","):
+            first, _, last = part.strip().partition("-")
+            numbers.extend(range(int(first), int(last or first) + 1))
+    except ValueError as e:
+        raise ConfigError(key, "must be numbers and ranges, for example 7,9-12") from e
+    return tuple(numbers)
+
+
+def load(environment: Mapping[str, str] | None = None, *, m_tmsi_key: bytes = bytes(32)) -> MmeConfig:
+    """Read the settings; m_tmsi_key (32 octets) is a secret and comes apart.  Raises ConfigError with the name."""
+    env = os.environ if environment is None else environment
+    default = MmeConfig()
+    values: dict[str, object] = {}
+    for name in MmeConfig.__dataclass_fields__:
+        text = env.get(name)
+        if text is None or name == "m_tmsi_key":
+            continue
+        old = getattr(default, name)
+        try:
+            match old:
+                case bool():
+                    if text not in ("true", "false"):
+                        raise ConfigError(name, "must be true or false")
+                    values[name] = text == "true"
+                case int():
+                    values[name] = int(text)
+                case float():
+                    values[name] = float(text)
+                case tuple():
+                    values[name] = _numbers(name, text)
+                case Plmn():
+                    values[name] = Plmn(text)
+                case _:
+                    values[name] = text
+        except ValueError as e:
+            raise ConfigError(name, f"{text!r} is no {type(old).__name__.lower()}") from e
+    config = MmeConfig(**values, m_tmsi_key=m_tmsi_key)  # type: ignore[arg-type]
+    for name, top in (("mme_group_id", 0xFFFF), ("mme_code", 0xFF), ("relative_mme_capacity", 0xFF)):
+        if not 0 <= getattr(config, name) <= top:
+            raise ConfigError(name, f"must be 0 to {top}")
+    if any(not 0 <= tac <= 0xFFFF for tac in config.tacs) or not config.tacs:
+        raise ConfigError("tacs", "must be one or more numbers from 0 to 65535")
+    if any(a not in (0, 1, 2, 3) for a in config.eea_order) or any(a not in (1, 2, 3) for a in config.eia_order):
+        raise ConfigError("eea_order/eia_order", "EEA0 to EEA3 and EIA1 to EIA3")
+    return config

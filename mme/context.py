@@ -1,0 +1,170 @@
+"""The UE context: all that the MME knows of one UE, one row, one frozen value (TS 23.401 5.7.2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from mme.enums import EcmState, EmmState, Step
+from mme.ids import Ecgi, Guti, Imsi, Tai
+from mme.needs import Profile, Session, Vector
+
+SCHEMA = 1
+CONNECTION_BITS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class SecurityContext:
+    """A native EPS security context (TS 33.401 6.3).
+
+    ul_count: NAS COUNT expected next from the UE; dl_count: NAS COUNT of the next protected downlink (24 bits each).
+    """
+
+    ksi: int
+    k_asme: bytes = field(repr=False)
+    eea: int
+    eia: int
+    k_nas_enc: bytes = field(repr=False)
+    k_nas_int: bytes = field(repr=False)
+    ul_count: int = 0
+    dl_count: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """One S1 connection of the UE.  epoch: the eNB's association.  releasing: RELEASE COMMAND was sent.
+
+    order: number of the next downlink message on it, from 0, so that the eNB sees a gap.
+    """
+
+    mme_ue_s1ap_id: int
+    enb: str
+    epoch: str
+    enb_ue_s1ap_id: int
+    tai: Tai
+    ecgi: Ecgi
+    releasing: bool = False
+    order: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Attaching:
+    """What the running attach remembers of its request.
+
+    digest: SHA-256 of the ATTACH REQUEST's octets (equal IEs = equal octets, 5.5.1.2.7 d/e).
+    pti, pdn_type, access_point_name, pco: of the PDN CONNECTIVITY REQUEST inside.
+    """
+
+    digest: bytes
+    attach_type: int
+    pti: int
+    request_type: int
+    pdn_type: int
+    esm_information_transfer_flag: bool
+    access_point_name: str | None = None
+    pco: bytes | None = None
+    identity_was_imsi: bool = True
+    identity_checked: bool = False
+    resynchronised: bool = False
+    context_set_up: bool = False
+    complete: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Bearer:
+    """The default bearer.  enb_address: 4 octets, enb_teid: 32 bits, once the eNB has answered."""
+
+    eps_bearer_identity: int
+    access_point_name: str
+    qci: int
+    session: Session
+    enb_address: bytes | None = None
+    enb_teid: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunningTimer:
+    """token: id of the item that started it.  due_ms: Unix ms.  expiries: how often it has expired already."""
+
+    token: str
+    due_ms: int
+    expiries: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """An item that was worked off.  digest: 8 octets of its content's SHA-256.  at_ms: Unix ms."""
+
+    id: str
+    digest: bytes
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxEntry:
+    """A downlink still to be pushed.  epoch: of the association that it is for.  downlink: its JSON as it goes out."""
+
+    id: str
+    enb: str
+    epoch: str
+    downlink: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class UeContext:
+    """key: 28 bits.  origin: id of the item that made it.  generation: GUTIs given out, modulo 16.
+
+    security: the current EPS security context; security_new: the one that SECURITY MODE COMMAND takes into use.
+    secured: secure exchange is established on this NAS signalling connection (TS 24.301 4.4.2.3).
+    k_enb_count: uplink NAS COUNT that K_eNB is derived with (TS 33.401 7.2.9).
+    supersedes: key of an old context of this IMSI, still to be released.
+    """
+
+    key: int
+    origin: str = ""
+    schema: int = SCHEMA
+    emm: EmmState = EmmState.DEREGISTERED
+    step: Step = Step.NONE
+    imsi: Imsi | None = None
+    imeisv: str | None = None
+    guti: Guti | None = None
+    generation: int = 0
+    connections: tuple[Connection, ...] = ()
+    next_connection: int = 0
+    ue_network_capability: bytes = b""
+    ms_network_capability: bytes | None = None
+    ue_radio_capability: bytes | None = None
+    vector: Vector | None = None
+    vector_ksi: int = 0
+    security: SecurityContext | None = None
+    security_new: SecurityContext | None = None
+    secured: bool = False
+    k_enb_count: int = 0
+    attaching: Attaching | None = None
+    profile: Profile | None = None
+    bearer: Bearer | None = None
+    timers: dict[str, RunningTimer] = field(default_factory=dict)
+    waiting_for: str | None = None
+    supersedes: int | None = None
+    recent: tuple[Remembered, ...] = ()
+    last_reply: bytes = b""
+    outbox: tuple[OutboxEntry, ...] = ()
+
+    @property
+    def connection(self) -> Connection | None:
+        """The connection that the UE signals on, None = ECM-IDLE."""
+        live = [c for c in self.connections if not c.releasing]
+        return live[-1] if live else None
+
+    @property
+    def ecm(self) -> EcmState:
+        """ECM state as far as this row shows it; an older association epoch of the eNB means ECM-IDLE all the same."""
+        return EcmState.CONNECTED if self.connection else EcmState.IDLE
+
+    def listed(self, mme_ue_s1ap_id: int) -> Connection | None:
+        """The connection with that id, also one being released; None = stale."""
+        return next((c for c in self.connections if c.mme_ue_s1ap_id == mme_ue_s1ap_id), None)
+
+
+def key_of(mme_ue_s1ap_id: int) -> int:
+    """The context's key inside an MME-UE-S1AP-ID."""
+    return mme_ue_s1ap_id >> CONNECTION_BITS

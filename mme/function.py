@@ -1,0 +1,187 @@
+"""An OpenFaaS function of the MME: `handle = serve("mme-initial-ue")` is all that a handler.py says.
+
+Environment beside the settings of mme.config: store_url, callback_allow (origins that callbacks and pushes may go to),
+signature_window_s, hss_url and sgw_url ("embedded", or where a port listens), answer_url (this gateway's
+/async-function/mme-answer), port_wait_ms, ue_pool, sgw_address, dns, mtu.
+Secrets: edge-signing-key, subscriber-key, m-tmsi-key.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from functools import partial
+from ipaddress import IPv4Address, IPv4Network
+from typing import Protocol
+
+import msgspec
+
+from mme import config, logs, metrics
+from mme.access import Access, fault_of
+from mme.codec import envelope
+from mme.codec.envelope import Cost, Item, Refusal, Reply, Response
+from mme.crypto import signing
+from mme.crypto.signing import Signed, Way
+from mme.enums import ItemResult
+from mme.errors import ConfigError, EnvelopeError
+from mme.hss.embedded import EmbeddedHss
+from mme.needs import Port
+from mme.push import HttpPusher
+from mme.remote_port import RemotePort
+from mme.runtime import Runtime
+from mme.secrets import M_TMSI_KEY, SIGNING_KEY, SUBSCRIBER_KEY, read_secret
+from mme.sgw.embedded import EmbeddedGateway
+from mme.store.base import Store
+from mme.store.counting import CountingStore
+from mme.store.opening import open_store
+from mme.work import Ports
+
+Answer = tuple[bytes, int, dict[str, str]]
+JSON = {"Content-Type": "application/json"}
+DEFAULT_WINDOW_S = 600
+
+
+class Event(Protocol):
+    """What the template hands over: see template/python3-flask-edge/index.py."""
+
+    body: bytes
+    headers: Mapping[str, str]
+    method: str
+
+
+class Function:
+    """Judges the envelope, works off the items, signs the reply."""
+
+    def __init__(self, name: str, runtime: Runtime, access: Access, clock: Callable[[], float] = time.time) -> None:
+        self._name = name
+        self._runtime = runtime
+        self._access = access
+        self._clock = clock
+
+    def handle(self, event: Event, _context: object = None) -> Answer:
+        """(body, HTTP status, headers): 200 with replies, or 400, 401, 405, 413 with one sentence."""
+        try:
+            caller, items = self._opened(event)
+        except EnvelopeError as e:
+            metrics.REFUSED_REQUESTS.labels(str(e.status)).inc()
+            logs.log("warning", "request refused", function=self._name, status=e.status, why=e.detail)
+            return envelope.encode(Refusal(e.detail)), e.status, dict(JSON)
+        worked = [self._worked(item, caller) for item in items]
+        body = envelope.encode(Response([reply for reply, _ in worked], [cost for _, cost in worked]))
+        signed = Signed(caller, str(int(self._clock())), Way.DOWN, self._name, "", body)
+        return body, 200, JSON | signing.headers(self._access.key(caller), signed)
+
+    def _opened(self, event: Event) -> tuple[str, list[Item]]:
+        if event.method != "POST":
+            raise EnvelopeError(405, "this function takes POST with a signed JSON body")
+        caller = self._access.authenticate(self._name, event.headers, event.body, self._clock())
+        try:
+            items = envelope.decode_request(event.body).items
+        except msgspec.MsgspecError as e:
+            raise EnvelopeError(400, f"the body is not a request: {e}") from e
+        if not items:
+            raise EnvelopeError(400, "the body holds no item")
+        return caller, items
+
+    def _worked(self, item: Item, caller: str) -> tuple[Reply, Cost]:
+        fault = fault_of(item, caller)
+        if fault is not None:
+            return Reply(item.id[:200], ItemResult.REJECTED.value, label="not allowed", error=fault), Cost()
+        try:
+            reply, cost, message = self._runtime.work(item)
+        except Exception:  # noqa: BLE001  the one place where a fault of ours is kept from the batch's other items
+            logs.log(
+                "error",
+                "fault",
+                function=self._name,
+                trace=logs.trace_of(item.id),
+                item=item.id,
+                traceback=traceback.format_exc(),
+            )
+            return Reply(item.id, ItemResult.RETRY.value, label="internal error", error="internal error"), Cost()
+        logs.log(
+            "info",
+            "item",
+            function=self._name,
+            trace=logs.trace_of(item.id),
+            item=item.id,
+            message=message,
+            result=reply.result,
+            label=reply.label,
+            ms=cost.total_ms,
+        )
+        return reply, cost
+
+
+def ports_from(environment: Mapping[str, str], store: Store, master: bytes) -> Ports:
+    """The ports that the environment names.  Raises ConfigError."""
+    wait_ms = _number(environment, "port_wait_ms", 50)
+    remote = partial(
+        RemotePort,
+        answer_url=environment.get("answer_url", "http://gateway.openfaas:8080/async-function/mme-answer"),
+        in_line_ms=wait_ms,
+        signing_master=master,
+    )
+    hss_url = environment.get("hss_url", "embedded")
+    hss: Port = EmbeddedHss(store, read_secret(SUBSCRIBER_KEY)) if hss_url == "embedded" else remote(hss_url)
+    sgw_url = environment.get("sgw_url", "embedded")
+    gateway: Port = gateway_from(environment, store) if sgw_url == "embedded" else remote(sgw_url)
+    return Ports(hss, gateway)
+
+
+def gateway_from(environment: Mapping[str, str], store: Store) -> EmbeddedGateway:
+    """The embedded gateway as the environment describes it."""
+    try:
+        return EmbeddedGateway(
+            store,
+            pool=IPv4Network(environment.get("ue_pool", "10.45.0.0/16")),
+            sgw_address=IPv4Address(environment.get("sgw_address", "127.0.0.1")),
+            dns=tuple(IPv4Address(text) for text in environment.get("dns", "9.9.9.9").split(",") if text),
+            mtu=_number(environment, "mtu", 1400),
+        )
+    except ValueError as e:
+        raise ConfigError("ue_pool/sgw_address/dns", str(e)) from e
+
+
+def _number(environment: Mapping[str, str], key: str, default: int) -> int:
+    text = environment.get(key, str(default))
+    if not text.isdecimal():
+        raise ConfigError(key, "must be a number")
+    return int(text)
+
+
+def build(name: str, environment: Mapping[str, str]) -> Function:
+    """The function with everything it needs, from the environment and the secrets.  Raises ConfigError."""
+    master = read_secret(SIGNING_KEY)
+    access = Access(
+        master,
+        environment.get("callback_allow", "http://127.0.0.1,http://localhost"),
+        _number(environment, "signature_window_s", DEFAULT_WINDOW_S),
+    )
+    url = environment.get("store_url")
+    if not url:
+        raise ConfigError("store_url", "must name a store, for example sqlite:////var/lib/edge/edge.db")
+    store = CountingStore(open_store(url))
+    runtime = Runtime(
+        name,
+        config.load(environment, m_tmsi_key=read_secret(M_TMSI_KEY)),
+        store=store,
+        ports=ports_from(environment, store, master),
+        pusher=HttpPusher(name),
+        key_of_party=access.key,
+        may_reach=access.may_reach,
+    )
+    return Function(name, runtime, access)
+
+
+def serve(name: str) -> Callable[[Event, object], Answer]:
+    """The `handle` of that function.  A wrong setting ends the process with the setting's name."""
+    try:
+        function = build(name, os.environ)
+    except ConfigError as e:
+        logs.log("error", "configuration", function=name, why=str(e))
+        sys.exit(1)
+    return function.handle

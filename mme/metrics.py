@@ -1,0 +1,18 @@
+"""The functions' own metrics (docs/metrics.md), on /metrics of every replica.  No label holds an identity of a UE."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Histogram
+
+MESSAGES = Counter("mme_messages", "Items worked off, by message and result.", ["message", "result"])
+PROCEDURES = Counter("mme_procedure", "Steps of procedures, by outcome label's first words.", ["step", "result"])
+DISCARDED = Counter("mme_nas_discarded", "Uplink NAS messages dropped in silence (TS 24.301 4.4.4.3).", ["reason"])
+CONDITIONAL_WRITES = Counter("mme_cas", "Conditional writes of UE contexts, by result.", ["result"])
+PUSHES = Counter("mme_pushes", "Downlinks pushed to an eNB's downlink URL, by result.", ["result"])
+REFUSED_REQUESTS = Counter("mme_requests_refused", "Requests refused whole, by HTTP status.", ["status"])
+ITEM_SECONDS = Histogram(
+    "mme_item_seconds",
+    "Time to work off one item.",
+    ["message"],
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0),
+)

@@ -1,0 +1,140 @@
+"""NAS security on the way in and out (TS 24.301 4.4): integrity, ciphering, NAS COUNT.  Pure, over the codec."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from dataclasses import dataclass, replace
+
+from mme.codec import nas
+from mme.context import SecurityContext, UeContext
+from mme.crypto import nas_security
+from mme.enums import Direction, SecurityHeader, Step
+from mme.ids import Imsi
+from mme.messages import (
+    AttachRequest,
+    AuthenticationFailure,
+    AuthenticationResponse,
+    DetachAccept,
+    DetachRequestFromUe,
+    EmmMessage,
+    IdentityResponse,
+    Secured,
+    SecuredEnvelope,
+    SecurityModeReject,
+    ServiceRequest,
+    TrackingAreaUpdateRequest,
+)
+
+BEARER = 0  # NAS uses the constant 0 for BEARER (TS 33.401 8.1.1)
+COUNT_LIMIT = 1 << 24
+
+# What may be processed without a successful integrity check, until secure exchange is established (4.4.4.3).
+# SERVICE REQUEST: its failure is answered by SERVICE REJECT #9 (5.6.1.5).
+UNPROTECTED = (
+    AttachRequest,
+    IdentityResponse,
+    AuthenticationResponse,
+    AuthenticationFailure,
+    SecurityModeReject,
+    DetachRequestFromUe,
+    DetachAccept,
+    TrackingAreaUpdateRequest,
+    ServiceRequest,
+)
+
+_NEW = (SecurityHeader.INTEGRITY_NEW, SecurityHeader.INTEGRITY_CIPHERED_NEW)
+_CIPHERED = (SecurityHeader.INTEGRITY_CIPHERED, SecurityHeader.INTEGRITY_CIPHERED_NEW)
+
+
+@dataclass(frozen=True, slots=True)
+class Uplink:
+    """A NAS message to be processed.  ctx: with the NAS COUNT moved on.  digest: SHA-256 of the plain octets."""
+
+    message: EmmMessage
+    digest: bytes
+    protected: bool
+    ctx: UeContext
+
+
+@dataclass(frozen=True, slots=True)
+class Discarded:
+    """A NAS message that is dropped in silence (4.4.4.3).  reason: for counters and logs."""
+
+    reason: str
+
+
+def receive(ctx: UeContext, octets: bytes) -> Uplink | Discarded:
+    """Check, decipher and decode an uplink NAS message.  Raises NasError for octets that are no message."""
+    envelope = nas.open_envelope(octets)
+    if envelope is None:
+        return _unprotected(ctx, octets, "not protected")
+    security, moved = _security_for(ctx, envelope)
+    if security is None:
+        return _unverifiable(ctx, envelope, "no security context")
+    count = _estimated_count(security.ul_count, envelope.sequence_number)
+    signed = bytes((envelope.sequence_number,)) + envelope.payload
+    mac = nas_security.mac(security.eia, security.k_nas_int, count, BEARER, Direction.UPLINK, signed)
+    if not hmac.compare_digest(mac, envelope.mac):
+        return _unverifiable(ctx, envelope, "MAC failed")
+    plain = envelope.payload
+    if envelope.header in _CIPHERED:
+        plain = nas_security.cipher(security.eea, security.k_nas_enc, count, BEARER, Direction.UPLINK, plain)
+    checked = replace(security, ul_count=count + 1)
+    ctx = replace(ctx, security_new=checked) if moved else replace(ctx, security=checked)
+    return Uplink(nas.decode(plain), hashlib.sha256(plain).digest(), protected=True, ctx=ctx)
+
+
+def _security_for(ctx: UeContext, envelope: SecuredEnvelope) -> tuple[SecurityContext | None, bool]:
+    """(the context that protects this message, whether it is the new one).  Source: 4.4.2.3, 5.4.3.3."""
+    if envelope.header in _NEW:
+        return (ctx.security_new, True) if ctx.step is Step.SECURITY_MODE else (None, True)
+    return ctx.security, False
+
+
+def _estimated_count(expected: int, sequence_number: int) -> int:
+    """The first NAS COUNT not below `expected` with that sequence number (4.4.3.1): a replayed one fails its MAC."""
+    count = (expected & ~0xFF) | sequence_number
+    return count if count >= expected else count + 0x100
+
+
+def _unverifiable(ctx: UeContext, envelope: SecuredEnvelope, reason: str) -> Uplink | Discarded:
+    """Integrity could not be shown: as unprotected, where the inner message can be read at all."""
+    if envelope.header in _CIPHERED:
+        return Discarded(reason)
+    return _unprotected(ctx, envelope.payload, reason)
+
+
+def _unprotected(ctx: UeContext, plain: bytes, reason: str) -> Uplink | Discarded:
+    if ctx.secured:
+        return Discarded(f"{reason}, after secure exchange was established")
+    message = nas.decode(plain)
+    if not isinstance(message, UNPROTECTED):
+        return Discarded(f"{reason}: {type(message).__name__}")
+    if isinstance(message, IdentityResponse) and not isinstance(message.identity, Imsi | None):
+        return Discarded(f"{reason}: identity other than IMSI")
+    return Uplink(message, hashlib.sha256(plain).digest(), protected=False, ctx=ctx)
+
+
+def protect(ctx: UeContext, secured: Secured) -> tuple[bytes, UeContext]:
+    """Encode and protect a downlink message: (octets, context with the downlink NAS COUNT moved on).  Source: 4.4.3."""
+    plain = nas.encode(secured.message)
+    header = secured.header
+    if header is SecurityHeader.PLAIN:
+        return plain, ctx
+    new = header in _NEW
+    security = ctx.security_new if new else ctx.security
+    if security is None:
+        raise ValueError("no security context to protect a downlink message with")
+    count = security.dl_count
+    if count >= COUNT_LIMIT:
+        raise ValueError("the downlink NAS COUNT is used up")
+    payload = plain
+    if header in _CIPHERED:
+        payload = nas_security.cipher(security.eea, security.k_nas_enc, count, BEARER, Direction.DOWNLINK, plain)
+    sequence_number = count & 0xFF
+    signed = bytes((sequence_number,)) + payload
+    mac = nas_security.mac(security.eia, security.k_nas_int, count, BEARER, Direction.DOWNLINK, signed)
+    counted = replace(security, dl_count=count + 1)
+    ctx = replace(ctx, security_new=counted) if new else replace(ctx, security=counted)
+    return nas.seal(header, mac, sequence_number, payload), ctx

@@ -1,0 +1,64 @@
+"""What a procedure returns: the next whole context, what to send, which timers, which needs, and a label."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from mme.config import MmeConfig
+from mme.context import UeContext
+from mme.enums import ItemResult, TimerName
+from mme.ids import Imsi
+from mme.messages import S1apMessage
+from mme.needs import Need
+
+
+@dataclass(frozen=True, slots=True)
+class Env:
+    """All that is not in the context.  now_ms: Unix ms.  random: 32 fresh octets.  item: id of the item at work."""
+
+    now_ms: int
+    random: bytes = field(repr=False)
+    config: MmeConfig
+    item: str
+
+
+@dataclass(frozen=True, slots=True)
+class StartTimer:
+    """seconds: from now.  expiries: how often it has expired already."""
+
+    name: TimerName
+    seconds: float
+    expiries: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """ctx None: there is no context (any more).  downlinks: in order; for this UE, or for the eNB as a whole.
+
+    stop: applied before start.  claim: the IMSI whose index row moves to this context.  label: for metrics and logs.
+    forget: the context is done with; its row stays for the duplicates and then vanishes.
+    """
+
+    ctx: UeContext | None
+    downlinks: tuple[S1apMessage, ...] = ()
+    start: tuple[StartTimer, ...] = ()
+    stop: tuple[TimerName, ...] = ()
+    needs: tuple[Need, ...] = ()
+    claim: Imsi | None = None
+    forget: bool = False
+    result: ItemResult = ItemResult.DONE
+    label: str = "ok"
+
+    def then(self, later: Outcome) -> Outcome:
+        """This outcome followed by one computed from its context."""
+        return Outcome(
+            ctx=later.ctx,
+            downlinks=self.downlinks + later.downlinks,
+            start=tuple(s for s in self.start if s.name not in later.stop) + later.start,
+            stop=self.stop + later.stop,
+            needs=self.needs + later.needs,
+            claim=later.claim or self.claim,
+            forget=self.forget or later.forget,
+            result=later.result,
+            label=later.label,
+        )

@@ -1,0 +1,136 @@
+"""Attach (TS 24.301 5.5.1), from the request to the point where the UE's identity is to be proven."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from mme.context import Attaching, UeContext
+from mme.enums import (
+    AttachType,
+    EmmCause,
+    EmmState,
+    EsmCause,
+    IdentityType,
+    PdnType,
+    RequestType,
+    Step,
+    TimerName,
+)
+from mme.ids import Guti, Imsi, Tai
+from mme.messages import (
+    AttachRequest,
+    IdentityResponse,
+    PdnConnectivityReject,
+    PdnConnectivityRequest,
+    UndecodableEsm,
+)
+from mme.outcome import Env, Outcome
+from mme.procedures import attach, authentication, identification
+from mme.procedures.sending import delete_session
+
+# "unused; interpreted as …, if received by the network" (TS 24.301 9.9.4.10, TS 24.008 10.5.6.17).
+_READ_AS = {("pdn", 4): int(PdnType.IPV6), ("request", int(RequestType.UNUSED)): int(RequestType.INITIAL)}
+_PDN_TYPES = (1, 2, 3, 4)
+_REQUEST_TYPES = (RequestType.INITIAL, RequestType.HANDOVER, RequestType.UNUSED)
+
+
+def on_attach_request(ctx: UeContext, msg: AttachRequest, digest: bytes, tai: Tai, env: Env) -> Outcome:
+    """Begin an attach on a context of its own.
+
+    ctx: fresh, with the connection on it.  digest: SHA-256 of the request's octets.
+    Out: needs a vector (identity was an IMSI), IDENTITY REQUEST (GUTI), or ATTACH REJECT: #12 the tracking area is not
+    served, #5 emergency attach (not supported), #19 with the ESM cause when the PDN CONNECTIVITY REQUEST is wrong, #96.
+    Source: 5.5.1.2.3, 5.5.1.2.5; TS 23.401 5.3.2.1 steps 1 to 5a.
+    """
+    begun = replace(
+        ctx,
+        emm=EmmState.COMMON_PROCEDURE_INITIATED,
+        ue_network_capability=msg.ue_network_capability,
+        ms_network_capability=msg.ms_network_capability,
+        imsi=msg.identity if isinstance(msg.identity, Imsi) else None,
+    )
+    if not env.config.serves(tai):
+        return attach.reject(begun, env, EmmCause.TRACKING_AREA_NOT_ALLOWED)
+    if msg.attach_type == AttachType.EMERGENCY:
+        return attach.reject(begun, env, EmmCause.IMEI_NOT_ACCEPTED)
+    esm = msg.esm
+    refused = _esm_fault(msg)
+    if refused is not None:
+        return attach.reject(begun, env, EmmCause.ESM_FAILURE, PdnConnectivityReject(0, esm.pti, refused))
+    if not isinstance(esm, PdnConnectivityRequest):
+        raise TypeError("the fault check lets only PDN CONNECTIVITY REQUEST through")
+    begun = replace(
+        begun,
+        attaching=Attaching(
+            digest=digest,
+            attach_type=msg.attach_type,
+            pti=esm.pti,
+            request_type=_READ_AS.get(("request", esm.request_type), esm.request_type),
+            pdn_type=_READ_AS.get(("pdn", esm.pdn_type), esm.pdn_type),
+            esm_information_transfer_flag=esm.esm_information_transfer_flag,
+            access_point_name=esm.access_point_name,
+            pco=esm.protocol_configuration_options,
+            identity_was_imsi=isinstance(msg.identity, Imsi),
+        ),
+    )
+    match msg.identity:
+        case Imsi():
+            return authentication.start(begun, env)
+        case Guti():
+            return identification.start(begun, env, IdentityType.IMSI)
+        case _:
+            return attach.reject(begun, env, EmmCause.INVALID_MANDATORY_INFORMATION)
+
+
+def _esm_fault(msg: AttachRequest) -> EsmCause | None:
+    """Why the ESM message inside cannot be served (6.5.1.4, 7.3.2), None = it can."""
+    esm = msg.esm
+    if isinstance(esm, UndecodableEsm):
+        return esm.cause
+    if not isinstance(esm, PdnConnectivityRequest):
+        return EsmCause.MESSAGE_NOT_COMPATIBLE_WITH_STATE
+    if not 1 <= esm.pti <= 254:
+        return EsmCause.INVALID_PTI_VALUE
+    if esm.eps_bearer_identity != 0:
+        return EsmCause.INVALID_EPS_BEARER_IDENTITY
+    if esm.request_type not in _REQUEST_TYPES:
+        return EsmCause.INVALID_MANDATORY_INFORMATION
+    if esm.pdn_type not in _PDN_TYPES:
+        return EsmCause.UNKNOWN_PDN_TYPE
+    return None
+
+
+def on_attach_request_again(ctx: UeContext, msg: AttachRequest, digest: bytes, tai: Tai, env: Env) -> Outcome:
+    """Another ATTACH REQUEST on the connection of a running attach, or of a registered UE.
+
+    Equal IEs: before ATTACH ACCEPT it is ignored and the first goes on; after it, the same ATTACH ACCEPT again, which
+    does not count as a retransmission.  Other IEs: the first attach is aborted and this one progressed.
+    Registered: once secure exchange is established only a request with a right MAC comes here; it attaches anew.
+    Source: 5.5.1.2.7 d, e, f.
+    """
+    attaching = ctx.attaching
+    if attaching is not None and attaching.digest == digest and ctx.emm is not EmmState.REGISTERED:
+        if ctx.step is Step.ATTACH_COMPLETE:
+            running = ctx.timers.get(TimerName.T3450.value)
+            return attach.resend_accept(ctx, env, running.expiries if running is not None else 0)
+        return Outcome(ctx, label="equal attach request ignored")
+    fresh = replace(ctx, step=Step.NONE, attaching=None, bearer=None, vector=None, security_new=None, waiting_for=None)
+    given_back = Outcome(fresh, stop=tuple(TimerName), needs=delete_session(ctx, env), label="attach restarted")
+    return given_back.then(on_attach_request(fresh, msg, digest, tai, env))
+
+
+def on_identity_response(ctx: UeContext, msg: IdentityResponse, env: Env) -> Outcome:
+    """The IMSI that was asked for: go on to authentication, or reject.
+
+    After a MAC failure the same IMSI means AUTHENTICATION REJECT, another one a new challenge.
+    Any other identity: ATTACH REJECT #9.  Source: 5.4.4.4, 5.4.2.7 c.
+    """
+    stop = (TimerName.T3470,)
+    attaching = ctx.attaching
+    if attaching is None or not isinstance(msg.identity, Imsi):
+        return replace(attach.reject(ctx, env, EmmCause.UE_IDENTITY_CANNOT_BE_DERIVED), stop=tuple(TimerName))
+    if ctx.vector is not None and ctx.imsi == msg.identity:
+        return authentication.reject_after_identity_check(ctx, env)
+    known = replace(ctx, imsi=msg.identity, vector=None, attaching=replace(attaching, identity_checked=True))
+    later = authentication.start(known, env)
+    return Outcome(known, stop=stop).then(later)

@@ -1,0 +1,130 @@
+"""Authentication (TS 24.301 5.4.2): a vector from the HSS, the challenge, and what the UE makes of it."""
+
+from __future__ import annotations
+
+import hmac
+from dataclasses import replace
+
+from mme.context import UeContext
+from mme.enums import EmmCause, EmmState, IdentityType, ItemResult, S1apCause, SecurityHeader, Step, TimerName
+from mme.messages import (
+    AuthenticationFailure,
+    AuthenticationReject,
+    AuthenticationRequest,
+    AuthenticationResponse,
+)
+from mme.needs import NeedVector, Refusal, Refused, Vector
+from mme.outcome import Env, Outcome, StartTimer
+from mme.procedures import attach, identification, security_mode
+from mme.procedures.sending import deregister, nas
+
+
+def start(ctx: UeContext, env: Env, *, auts: bytes | None = None) -> Outcome:
+    """Ask the HSS for a vector.  auts: 14 octets of a synch failure, with the RAND that it answers.
+
+    Source: TS 33.401 6.1.2; TS 33.102 6.3.5 (resynchronisation).
+    """
+    if ctx.imsi is None:
+        raise ValueError("authentication needs an IMSI")
+    rand = ctx.vector.rand if auts is not None and ctx.vector is not None else None
+    need = NeedVector(
+        id=f"{env.item}/vector",
+        owner=ctx.key,
+        imsi=ctx.imsi,
+        serving_plmn=env.config.plmn,
+        resync_rand=rand,
+        resync_auts=auts if rand is not None else None,
+    )
+    waiting = replace(ctx, step=Step.VECTOR, emm=EmmState.COMMON_PROCEDURE_INITIATED, vector=None, waiting_for=need.id)
+    return Outcome(waiting, needs=(need,), label="waits for a vector")
+
+
+_CAUSE_OF_REFUSAL = {
+    Refusal.UNKNOWN_SUBSCRIBER: EmmCause.EPS_SERVICES_AND_NON_EPS_SERVICES_NOT_ALLOWED,
+    Refusal.NOT_ALLOWED: EmmCause.EPS_SERVICES_NOT_ALLOWED,
+}
+
+
+def on_vector(ctx: UeContext, answer: Vector | Refused, env: Env) -> Outcome:
+    """Send the challenge, or reject the attach: unknown IMSI #8, HSS silent or failing #17.
+
+    Source: TS 24.301 5.4.2.2, 5.5.1.2.5; TS 29.272 annex A.
+    """
+    if isinstance(answer, Refused):
+        if answer.reason is Refusal.RESYNC_FAILED:
+            return _reject(ctx, env, "resynchronisation failed")
+        cause = _CAUSE_OF_REFUSAL.get(answer.reason, EmmCause.NETWORK_FAILURE)
+        return attach.reject(ctx, env, cause)
+    used = ctx.security.ksi if ctx.security is not None else ctx.vector_ksi
+    challenged = replace(
+        ctx, step=Step.AUTHENTICATION, vector=answer, vector_ksi=(used + 1) % 7, waiting_for=None, security_new=None
+    )
+    return replace(_challenge(challenged, env, 0), stop=(TimerName.NEED,))
+
+
+def _challenge(ctx: UeContext, env: Env, expiries: int) -> Outcome:
+    if ctx.vector is None:
+        raise ValueError("no vector to challenge with")
+    message = AuthenticationRequest(ctx.vector_ksi, ctx.vector.rand, ctx.vector.autn)
+    return Outcome(
+        ctx,
+        downlinks=nas(ctx, message),
+        start=(StartTimer(TimerName.T3460, env.config.t3460_s, expiries),),
+        label="authentication request",
+    )
+
+
+def on_authentication_response(ctx: UeContext, msg: AuthenticationResponse, env: Env) -> Outcome:
+    """RES equal to XRES: go on to security mode.  Otherwise AUTHENTICATION REJECT and release.
+
+    When the UE had shown a GUTI, the identity may be wrong: the IMSI is asked for first.  Source: 5.4.2.4, 5.4.2.5.
+    """
+    if ctx.vector is None:
+        return Outcome(ctx, result=ItemResult.DISCARDED, label="no challenge outstanding")
+    if hmac.compare_digest(msg.res, ctx.vector.xres):
+        return security_mode.start(ctx, env)
+    if ctx.attaching is not None and not ctx.attaching.identity_was_imsi and not ctx.attaching.identity_checked:
+        return replace(identification.start(ctx, env, IdentityType.IMSI), stop=(TimerName.T3460,))
+    return _reject(ctx, env, "RES is not XRES")
+
+
+def on_authentication_failure(ctx: UeContext, msg: AuthenticationFailure, env: Env) -> Outcome:
+    """#20: check the identity, then challenge anew or reject.  #21: resynchronise once.  #26 and others: reject.
+
+    Source: 5.4.2.6, 5.4.2.7 c to e.
+    """
+    attaching = ctx.attaching
+    if ctx.vector is None or attaching is None:
+        return Outcome(ctx, result=ItemResult.DISCARDED, label="no challenge outstanding")
+    if msg.cause == EmmCause.SYNCH_FAILURE and msg.auts is not None and not attaching.resynchronised:
+        again = replace(ctx, attaching=replace(attaching, resynchronised=True))
+        return replace(start(again, env, auts=msg.auts), stop=(TimerName.T3460,))
+    if msg.cause == EmmCause.MAC_FAILURE and not attaching.identity_checked:
+        return replace(identification.start(ctx, env, IdentityType.IMSI), stop=(TimerName.T3460,))
+    return _reject(ctx, env, f"authentication failure #{msg.cause}")
+
+
+def reject_after_identity_check(ctx: UeContext, env: Env) -> Outcome:
+    """The identity was right, so the UE is not the subscriber (or the network not the home's).  Source: 5.4.2.7 c."""
+    return _reject(ctx, env, "authentication failed with the right identity")
+
+
+def _reject(ctx: UeContext, env: Env, why: str) -> Outcome:
+    return replace(
+        deregister(
+            ctx,
+            env,
+            S1apCause.AUTHENTICATION_FAILURE,
+            f"authentication reject: {why}",
+            last=AuthenticationReject(),
+            last_header=None if ctx.secured else SecurityHeader.PLAIN,
+        ),
+        result=ItemResult.REJECTED,
+    )
+
+
+def on_t3460_expiry(ctx: UeContext, expiries: int, env: Env) -> Outcome:
+    """Four times the same challenge again; on the fifth expiry abort and release.  Source: 5.4.2.7 b."""
+    if expiries <= env.config.max_retransmissions:
+        return _challenge(ctx, env, expiries)
+    return deregister(ctx, env, S1apCause.AUTHENTICATION_FAILURE, "T3460 expired: no Authentication Response")

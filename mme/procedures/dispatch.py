@@ -1,0 +1,144 @@
+"""From message, answer or timer to the procedure that takes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from mme.context import RunningTimer, UeContext
+from mme.enums import EmmCause, EsmCause, ItemResult, Step, TimerName
+from mme.fsm import Verdict, verdict
+from mme.ids import Tai
+from mme.messages import (
+    AttachComplete,
+    AttachRequest,
+    AuthenticationFailure,
+    AuthenticationResponse,
+    DetachRequestFromUe,
+    EmmMessage,
+    EmmStatus,
+    ErrorIndication,
+    EsmContainer,
+    EsmInformationResponse,
+    EsmStatus,
+    IdentityResponse,
+    InitialContextSetupFailure,
+    InitialContextSetupResponse,
+    S1apMessage,
+    SecurityModeComplete,
+    SecurityModeReject,
+    ServiceRequest,
+    TrackingAreaUpdateRequest,
+    UeCapabilityInfoIndication,
+    UeContextReleaseComplete,
+    UeContextReleaseRequest,
+    UndecodableEsm,
+)
+from mme.needs import Answer, Profile, Refusal, Refused, Session, Vector
+from mme.outcome import Env, Outcome
+from mme.procedures import (
+    attach,
+    attach_request,
+    authentication,
+    detach,
+    identification,
+    initial_context,
+    security_mode,
+    status,
+)
+
+
+def on_nas(ctx: UeContext, message: EmmMessage, digest: bytes, tai: Tai, env: Env) -> Outcome:
+    """Take a NAS message, its protection already checked.  digest: SHA-256 of its octets.  tai: where the UE is."""
+    match verdict(ctx, message):
+        case Verdict.IGNORE:
+            return Outcome(ctx, result=ItemResult.DISCARDED, label=f"late {type(message).__name__}")
+        case Verdict.STATUS if isinstance(message, EsmContainer):
+            esm = message.esm
+            cause = esm.cause if isinstance(esm, UndecodableEsm) else EsmCause.MESSAGE_TYPE_NON_EXISTENT
+            return status.esm_status(ctx, esm, cause)
+        case Verdict.STATUS:
+            return status.emm_status(ctx, EmmCause.MESSAGE_TYPE_NOT_COMPATIBLE_WITH_STATE)
+    match message:
+        case AttachRequest():
+            fresh = ctx.attaching is None and ctx.security is None
+            begin = attach_request.on_attach_request if fresh else attach_request.on_attach_request_again
+            return begin(ctx, message, digest, tai, env)
+        case IdentityResponse():
+            return attach_request.on_identity_response(ctx, message, env)
+        case AuthenticationResponse():
+            return authentication.on_authentication_response(ctx, message, env)
+        case AuthenticationFailure():
+            return authentication.on_authentication_failure(ctx, message, env)
+        case SecurityModeComplete():
+            return security_mode.on_security_mode_complete(ctx, message, env)
+        case SecurityModeReject():
+            return security_mode.on_security_mode_reject(ctx, message, env)
+        case AttachComplete():
+            return attach.on_attach_complete(ctx, message, env)
+        case DetachRequestFromUe():
+            return detach.on_detach_request(ctx, message, env)
+        case ServiceRequest():
+            return status.refuse_without_context(ctx, status.SERVICE_REJECT, env)
+        case TrackingAreaUpdateRequest():
+            return status.refuse_without_context(ctx, status.TAU_REJECT, env)
+        case EmmStatus():
+            return status.on_emm_status(ctx, message, env)
+        case EsmContainer(esm=EsmInformationResponse() as esm):
+            return attach.on_esm_information_response(ctx, esm, env)
+        case EsmContainer(esm=EsmStatus() as esm):
+            return status.on_esm_status(ctx, esm, env)
+    raise TypeError(f"the state table allows {type(message).__name__}, which has no procedure")
+
+
+def on_s1ap(ctx: UeContext, message: S1apMessage, env: Env) -> Outcome:
+    """Take a UE-associated S1AP message other than a NAS transport."""
+    match message:
+        case InitialContextSetupResponse():
+            return initial_context.on_initial_context_setup_response(ctx, message, env)
+        case InitialContextSetupFailure():
+            return initial_context.on_initial_context_setup_failure(ctx, message, env)
+        case UeCapabilityInfoIndication():
+            return initial_context.on_ue_capability_info(ctx, message, env)
+        case UeContextReleaseRequest():
+            return initial_context.on_release_request(ctx, message, env)
+        case UeContextReleaseComplete():
+            return initial_context.on_release_complete(ctx, message, env)
+        case ErrorIndication():
+            return initial_context.on_error_indication(ctx, message, env)
+    return Outcome(ctx, result=ItemResult.DISCARDED, label=f"nothing to do for {type(message).__name__}")
+
+
+def on_answer(ctx: UeContext, answer: Answer, env: Env) -> Outcome:
+    """Take the answer to the need that the context waits for; the caller has compared the ids."""
+    match ctx.step, answer:
+        case Step.VECTOR, Vector() | Refused():
+            return authentication.on_vector(ctx, answer, env)
+        case Step.PROFILE, Profile() | Refused():
+            return attach.on_profile(ctx, answer, env)
+        case Step.SESSION, Session() | Refused():
+            return attach.on_session(ctx, answer, env)
+    return Outcome(ctx, result=ItemResult.STALE, label="answer to nothing")
+
+
+_EXPIRY: dict[TimerName, Callable[[UeContext, int, Env], Outcome]] = {
+    TimerName.T3450: attach.on_t3450_expiry,
+    TimerName.T3470: identification.on_t3470_expiry,
+    TimerName.T3489: attach.on_t3489_expiry,
+    TimerName.CONTEXT_SETUP: initial_context.on_context_setup_expiry,
+}
+
+
+def on_timer(ctx: UeContext, name: TimerName, running: RunningTimer, env: Env) -> Outcome:
+    """Take a timer that has expired for the (running.expiries + 1)th time."""
+    expiries = running.expiries + 1
+    match name:
+        case TimerName.T3460 if ctx.step is Step.SECURITY_MODE:
+            return security_mode.on_t3460_expiry(ctx, expiries, env)
+        case TimerName.T3460:
+            return authentication.on_t3460_expiry(ctx, expiries, env)
+        case TimerName.NEED:
+            return on_answer(ctx, Refused(Refusal.UNREACHABLE), env)
+    expiry = _EXPIRY.get(name)
+    if expiry is None:
+        return Outcome(ctx, result=ItemResult.STALE, label=f"no procedure waits on {name.value}")
+    return expiry(ctx, expiries, env)

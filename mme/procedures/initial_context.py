@@ -1,0 +1,100 @@
+"""UE context at the eNB (TS 36.413 8.3, 8.4, 8.9): set up, capability, release, loss."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from mme.context import UeContext
+from mme.enums import EmmState, ItemResult, S1apCause, TimerName
+from mme.messages import (
+    ErrorIndication,
+    InitialContextSetupFailure,
+    InitialContextSetupResponse,
+    UeCapabilityInfoIndication,
+    UeContextReleaseComplete,
+    UeContextReleaseRequest,
+)
+from mme.needs import ModifySession, Need
+from mme.outcome import Env, Outcome
+from mme.procedures import attach
+from mme.procedures.sending import PROCEDURE_TIMERS, deregister, release
+
+
+def on_initial_context_setup_response(ctx: UeContext, msg: InitialContextSetupResponse, env: Env) -> Outcome:
+    """The eNB has set up the context and the default bearer; without the bearer the attach ends.  Source: 8.3.1.2."""
+    bearer = ctx.bearer
+    if bearer is None:
+        return Outcome(ctx, result=ItemResult.STALE, label="context setup response without a bearer")
+    erab = next((e for e in msg.e_rabs if e.e_rab_id == bearer.eps_bearer_identity), None)
+    if erab is None:
+        return deregister(ctx, env, S1apCause.NAS_UNSPECIFIED, "the eNB could not set up the default bearer")
+    attaching = replace(ctx.attaching, context_set_up=True) if ctx.attaching is not None else None
+    connected = replace(
+        ctx,
+        attaching=attaching,
+        bearer=replace(bearer, enb_address=erab.transport_layer_address, enb_teid=erab.gtp_teid),
+    )
+    done = Outcome(connected, stop=(TimerName.CONTEXT_SETUP,), label="context set up")
+    return done.then(attach.connect_bearer(connected, env, label="context set up"))
+
+
+def on_initial_context_setup_failure(ctx: UeContext, msg: InitialContextSetupFailure, env: Env) -> Outcome:
+    """The eNB could not: the attach ends; a registered UE becomes ECM-IDLE.  Source: 8.3.1.3; TS 23.401 5.3.2.1."""
+    return _end_of_connection(ctx, env, S1apCause.NAS_UNSPECIFIED, f"context setup failed: {msg.cause.value}")
+
+
+def on_context_setup_expiry(ctx: UeContext, _expiries: int, env: Env) -> Outcome:
+    """No answer of the eNB to INITIAL CONTEXT SETUP REQUEST in time: as a failure (our own guard)."""
+    return _end_of_connection(ctx, env, S1apCause.NAS_UNSPECIFIED, "no context setup response")
+
+
+def on_ue_capability_info(ctx: UeContext, msg: UeCapabilityInfoIndication, _env: Env) -> Outcome:
+    """Keep the radio capability, opaque, for the next context setup.  Source: 8.9.2; TS 23.401 5.11.2."""
+    return Outcome(replace(ctx, ue_radio_capability=msg.ue_radio_capability), label="radio capability kept")
+
+
+def on_release_request(ctx: UeContext, msg: UeContextReleaseRequest, env: Env) -> Outcome:
+    """The eNB wants the connection gone: the UE becomes ECM-IDLE, or its attach ends.
+
+    Source: 8.3.2; TS 23.401 5.3.5.
+    """
+    return _end_of_connection(
+        ctx, env, S1apCause.RELEASE_DUE_TO_EUTRAN_GENERATED_REASON, f"release asked for: {msg.cause.value}"
+    )
+
+
+def _end_of_connection(ctx: UeContext, env: Env, cause: S1apCause, label: str) -> Outcome:
+    if ctx.emm is not EmmState.REGISTERED:
+        return deregister(ctx, env, cause, label)
+    idle, command = release(ctx, cause)
+    need: tuple[Need, ...] = ()
+    if idle.bearer is not None:
+        session = idle.bearer.session.session_id
+        need = (ModifySession(f"{env.item}/release-access", ctx.key, session, None, None),)
+        idle = replace(idle, bearer=replace(idle.bearer, enb_address=None, enb_teid=None), attaching=None)
+    return Outcome(idle, downlinks=command, stop=PROCEDURE_TIMERS, needs=need, label=label)
+
+
+def on_release_complete(ctx: UeContext, msg: UeContextReleaseComplete, _env: Env) -> Outcome:
+    """The connection is gone.  A deregistered context has nothing left to wait for.  Source: 8.3.3.2."""
+    rest = tuple(c for c in ctx.connections if c.mme_ue_s1ap_id != msg.mme_ue_s1ap_id)
+    gone = replace(ctx, connections=rest)
+    return Outcome(gone, forget=ctx.emm is EmmState.DEREGISTERED, label="connection released")
+
+
+def on_error_indication(ctx: UeContext, msg: ErrorIndication, env: Env) -> Outcome:
+    """The eNB does not know the UE (any more), or found our message wrong.  Unknown ids end the connection.
+
+    Source: 8.7.2, 10.6.
+    """
+    cause = msg.cause.value if msg.cause is not None else "none"
+    if cause in ("unknown-enb-ue-s1ap-id", "unknown-mme-ue-s1ap-id", "unknown-pair-ue-s1ap-id"):
+        gone = _end_of_connection(ctx, env, S1apCause.UNKNOWN_PAIR_UE_S1AP_ID, f"error indication: {cause}")
+        rest = tuple(c for c in ctx.connections if c != ctx.connection)
+        return replace(gone, downlinks=(), ctx=replace(gone.ctx, connections=rest) if gone.ctx else None)
+    return Outcome(ctx, label=f"error indication: {cause}")
+
+
+def on_given_up(ctx: UeContext, env: Env) -> Outcome:
+    """The eNB's side gave up on this UE (event `release-ue`): as a release request."""
+    return _end_of_connection(ctx, env, S1apCause.RADIO_CONNECTION_WITH_UE_LOST, "given up by the eNB")

@@ -1,0 +1,39 @@
+"""S1 Setup (TS 36.413 8.7.3): an eNB introduces itself."""
+
+from __future__ import annotations
+
+from mme.enb_context import EnbContext
+from mme.enums import S1apCause
+from mme.messages import S1apMessage, S1SetupFailure, S1SetupRequest, S1SetupResponse, ServedGummei
+from mme.outcome import Env
+from mme.procedures.sending import s1ap_cause
+
+
+def on_s1_setup_request(
+    msg: S1SetupRequest, epoch: str, downlink_url: str | None, env: Env
+) -> tuple[EnbContext | None, S1apMessage]:
+    """(the eNB's row, None = nothing is stored; the answer).
+
+    No broadcast PLMN is ours: S1 SETUP FAILURE "unknown PLMN" with time to wait.  No TAC of ours among those:
+    "unspecified" (misc; the ASN.1 has no cause for it).  The same request again has the same answer.
+    Source: 8.7.3.2 to 8.7.3.4.
+    """
+    config = env.config
+    with_our_plmn = [ta for ta in msg.supported_tas if config.plmn in ta.plmns]
+    failure = None
+    if not with_our_plmn:
+        failure = S1apCause.UNKNOWN_PLMN
+    elif not any(ta.tac in config.tacs for ta in with_our_plmn):
+        failure = S1apCause.MISC_UNSPECIFIED
+    if failure is not None:
+        return None, S1SetupFailure(s1ap_cause(failure), time_to_wait_s=config.s1_setup_time_to_wait_s)
+    enb = EnbContext(
+        global_enb_id=msg.global_enb_id,
+        epoch=epoch,
+        supported_tas=msg.supported_tas,
+        name=msg.enb_name,
+        default_paging_drx=msg.default_paging_drx,
+        downlink_url=downlink_url,
+    )
+    gummeis = (ServedGummei((config.plmn,), (config.mme_group_id,), (config.mme_code,)),)
+    return enb, S1SetupResponse(gummeis, config.relative_mme_capacity, config.mme_name)

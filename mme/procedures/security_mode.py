@@ -1,0 +1,100 @@
+"""Security mode control (TS 24.301 5.4.3): take a new EPS security context into use."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from mme.config import MmeConfig
+from mme.context import SecurityContext, UeContext
+from mme.crypto import kdf
+from mme.enums import EmmCause, ItemResult, S1apCause, SecurityHeader, Step, TimerName
+from mme.messages import SecurityModeCommand, SecurityModeComplete, SecurityModeReject
+from mme.outcome import Env, Outcome, StartTimer
+from mme.procedures import attach
+from mme.procedures.sending import deregister, nas
+from mme.ue_capability import supports_eea, supports_eia, ue_security_capability
+
+
+def choose_algorithms(config: MmeConfig, ue_network_capability: bytes) -> tuple[int, int] | None:
+    """(EEA, EIA): the first of each configured order that the UE has; None when there is none.  Source: 5.4.3.2."""
+    eea = next((a for a in config.eea_order if supports_eea(ue_network_capability, a)), None)
+    eia = next((a for a in config.eia_order if supports_eia(ue_network_capability, a)), None)
+    return None if eea is None or eia is None else (eea, eia)
+
+
+def start(ctx: UeContext, env: Env) -> Outcome:
+    """Derive the keys and send SECURITY MODE COMMAND under them, not ciphered, with the UE's capabilities replayed.
+
+    No algorithm in common: ATTACH REJECT #23.  Source: 5.4.3.2; TS 33.401 7.2.4.4.
+    """
+    if ctx.vector is None:
+        raise ValueError("security mode needs an authenticated UE")
+    chosen = choose_algorithms(env.config, ctx.ue_network_capability)
+    if chosen is None:
+        return attach.reject(ctx, env, EmmCause.SECURITY_CAPABILITIES_MISMATCH)
+    eea, eia = chosen
+    k_asme = ctx.vector.k_asme
+    security = SecurityContext(
+        ksi=ctx.vector_ksi,
+        k_asme=k_asme,
+        eea=eea,
+        eia=eia,
+        k_nas_enc=kdf.k_nas_enc(k_asme, eea),
+        k_nas_int=kdf.k_nas_int(k_asme, eia),
+    )
+    commanded = replace(ctx, step=Step.SECURITY_MODE, vector=None, security_new=security)
+    return replace(_command(commanded, env, 0), stop=(TimerName.T3460,))
+
+
+def _command(ctx: UeContext, env: Env, expiries: int) -> Outcome:
+    security = ctx.security_new
+    if security is None:
+        raise ValueError("no security context to command")
+    message = SecurityModeCommand(
+        eea=security.eea,
+        eia=security.eia,
+        nas_ksi=security.ksi,
+        replayed_ue_security_capability=ue_security_capability(ctx.ue_network_capability, ctx.ms_network_capability),
+        imeisv_requested=env.config.request_imeisv,
+    )
+    return Outcome(
+        ctx,
+        downlinks=nas(ctx, message, SecurityHeader.INTEGRITY_NEW),
+        start=(StartTimer(TimerName.T3460, env.config.t3460_s, expiries),),
+        label="security mode command",
+    )
+
+
+def on_security_mode_complete(ctx: UeContext, msg: SecurityModeComplete, env: Env) -> Outcome:
+    """The UE has taken the context into use: the IMSI is proven, and the attach goes on.
+
+    msg came integrity protected under the new context.  Source: 5.4.3.4; TS 33.401 7.2.9.
+    """
+    security = ctx.security_new
+    if security is None:
+        return Outcome(ctx, result=ItemResult.DISCARDED, label="no security mode command outstanding")
+    in_use = replace(
+        ctx,
+        security=security,
+        security_new=None,
+        secured=True,
+        k_enb_count=security.ul_count - 1,
+        imeisv=msg.imeisv or ctx.imeisv,
+    )
+    later = attach.on_authenticated(in_use, env)
+    return Outcome(in_use, stop=(TimerName.T3460,), claim=ctx.imsi).then(later)
+
+
+def on_security_mode_reject(ctx: UeContext, msg: SecurityModeReject, env: Env) -> Outcome:
+    """The UE refuses (#23: the replayed capabilities are not its own, #24): abort what ran.  Source: 5.4.3.5."""
+    return replace(
+        deregister(ctx, env, S1apCause.NAS_UNSPECIFIED, f"security mode reject #{msg.cause}"),
+        result=ItemResult.REJECTED,
+    )
+
+
+def on_t3460_expiry(ctx: UeContext, expiries: int, env: Env) -> Outcome:
+    """Four times again, each under a new NAS COUNT; on the fifth expiry abort and release.  Source: 5.4.3.7 b."""
+    if expiries <= env.config.max_retransmissions:
+        return _command(ctx, env, expiries)
+    return deregister(ctx, env, S1apCause.NAS_UNSPECIFIED, "T3460 expired: no Security Mode Complete")

@@ -1,0 +1,94 @@
+"""Count store operations of each item, apart from those of the items that run beside it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+from mme.store.base import Row, Store, Table, TimerRow, WriteResult
+
+
+@dataclass(slots=True)
+class Tally:
+    """Store operations within one `measure()`.  ms: time spent in them."""
+
+    reads: int = 0
+    writes: int = 0
+    conditional_writes: int = 0
+    ms: float = 0.0
+
+
+_tally: ContextVar[Tally | None] = ContextVar("store_tally", default=None)
+
+
+@contextmanager
+def measure() -> Iterator[Tally]:
+    """Tally the operations that this thread or task makes inside; an outer `measure()` gets them too, at the end."""
+    outer = _tally.get()
+    tally = Tally()
+    token = _tally.set(tally)
+    try:
+        yield tally
+    finally:
+        _tally.reset(token)
+        if outer is not None:
+            outer.reads += tally.reads
+            outer.writes += tally.writes
+            outer.conditional_writes += tally.conditional_writes
+            outer.ms += tally.ms
+
+
+@contextmanager
+def _timed() -> Iterator[Tally]:
+    tally = _tally.get() or Tally()
+    begin = time.perf_counter()
+    try:
+        yield tally
+    finally:
+        tally.ms += (time.perf_counter() - begin) * 1000
+
+
+class CountingStore:
+    """A store whose operations `measure()` sees; an operation counts also when it fails."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def load(self, table: Table, key: str, *, serial: bool = False) -> Row | None:
+        """See Store.load: a read."""
+        with _timed() as tally:
+            tally.reads += 1
+            return self._store.load(table, key, serial=serial)
+
+    def save(
+        self, table: Table, key: str, value: bytes | None, *, expect: int | None, writer: str, ttl_s: int | None = None
+    ) -> WriteResult:
+        """See Store.save: a conditional write."""
+        with _timed() as tally:
+            tally.conditional_writes += 1
+            return self._store.save(table, key, value, expect=expect, writer=writer, ttl_s=ttl_s)
+
+    def insert_timer(self, timer: TimerRow, *, ttl_s: int) -> None:
+        """See Store.insert_timer: a plain write."""
+        with _timed() as tally:
+            tally.writes += 1
+            self._store.insert_timer(timer, ttl_s=ttl_s)
+
+    def due_timers(self, shard: int, second: int) -> list[TimerRow]:
+        """See Store.due_timers: a read."""
+        with _timed() as tally:
+            tally.reads += 1
+            return self._store.due_timers(shard, second)
+
+    def scan(self, table: Table) -> list[tuple[str, Row]]:
+        """See Store.scan: a read."""
+        with _timed() as tally:
+            tally.reads += 1
+            return self._store.scan(table)
+
+    def close(self) -> None:
+        """See Store.close."""
+        self._store.close()

@@ -1,0 +1,248 @@
+"""One change of one UE context: load, run the pure procedure, ask the ports, write conditionally, then act.
+
+A Conflict loads again and runs the procedure again; needs have ids, so that the rerun gets the same answers.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import msgspec
+
+from mme import metrics
+from mme.codec import envelope
+from mme.codec.envelope import Reply
+from mme.config import MmeConfig
+from mme.context import Remembered, RunningTimer, UeContext
+from mme.downlinks import protected
+from mme.enums import EmmState, ItemResult, S1apCause, TimerName
+from mme.errors import StoreContendedError
+from mme.needs import DeleteSession, ModifySession, Pending
+from mme.outbox import Outbox, entries_of, with_retry
+from mme.outcome import Env, Outcome, StartTimer
+from mme.procedures import detach, dispatch
+from mme.procedures.sending import release
+from mme.rows import claim_imsi, pack, ue_context
+from mme.store.base import Conflict, Row, Saved, Store, Table, TimerRow, WriteResult, save_resolved
+from mme.work import CONFLICT_TRIES, TIMER_SHARDS, Ports, Run, StaleError, Work
+
+REMEMBERED_AT_LEAST = 8
+_CONFLICT_PAUSE_S = 0.004
+
+_decode_reply = msgspec.json.Decoder(Reply).decode
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    ctx: UeContext
+    reply: Reply
+    forget: bool = False
+    store: bool = True
+
+
+class Transactions:
+    """Changes of UE contexts.  random_octets: fresh octets.  pause: waits that many seconds after a Conflict."""
+
+    def __init__(
+        self,
+        config: MmeConfig,
+        store: Store,
+        ports: Ports,
+        outbox: Outbox,
+        *,
+        random_octets: Callable[[int], bytes],
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._config = config
+        self._store = store
+        self._ports = ports
+        self._outbox = outbox
+        self._random = random_octets
+        self._pause = pause
+
+    def change(
+        self, job: Work, key: int, run: Run, *, fresh: UeContext | None = None, push: bool = False
+    ) -> Reply | None:
+        """Load, run, save; again after each Conflict.  fresh: make this context instead of loading one.
+
+        None: the key belongs to another context (fresh only).  Raises StaleError where there is no context.
+        """
+        row: Row | None = None
+        if fresh is None:
+            row = self._store.load(Table.UE_CONTEXT, str(key))
+        for attempt in range(CONFLICT_TRIES):
+            if row is not None:
+                ctx = ue_context(row)
+                if fresh is not None and ctx.origin != job.item.id:
+                    return None
+                repeated = self._repeated(job, ctx, created=fresh is not None)
+                if repeated is not None:
+                    return repeated
+            elif fresh is not None:
+                ctx = fresh
+            else:
+                raise StaleError(S1apCause.UNKNOWN_MME_UE_S1AP_ID)
+            prepared = self._prepare(job, ctx, run, push=push)
+            if not prepared.store:
+                return prepared.reply
+            result = self._save(job, key, row, prepared)
+            metrics.CONDITIONAL_WRITES.labels(type(result).__name__.lower()).inc()
+            if isinstance(result, Saved):
+                self._after_save(job, prepared)
+                return prepared.reply
+            if not isinstance(result, Conflict):
+                raise StoreContendedError("the store does not say whether the context was written")
+            row = result.row
+            self._pause(random.uniform(0, _CONFLICT_PAUSE_S * (attempt + 1)))
+        raise StoreContendedError("the context is contended")
+
+    def _repeated(self, job: Work, ctx: UeContext, *, created: bool) -> Reply | None:
+        """The reply to an item that was worked off before; None = it is new."""
+        item = job.item
+        known = next((r for r in ctx.recent if r.id == item.id), None)
+        if known is None:
+            if created:
+                return Reply(item.id, ItemResult.DUPLICATE.value, label="late duplicate")
+            return None
+        if known.digest != job.digest:
+            return Reply(
+                item.id,
+                ItemResult.REJECTED.value,
+                label="id reused",
+                error="this id was used for another message",
+            )
+        if ctx.recent[-1].id == item.id and ctx.last_reply:
+            return _decode_reply(ctx.last_reply)
+        return Reply(item.id, ItemResult.DUPLICATE.value, label="late duplicate")
+
+    def _prepare(self, job: Work, ctx: UeContext, run: Run, *, push: bool) -> _Prepared:
+        """All that comes before the write: procedure, needs, timers, protection, encoding."""
+        env = self.env(job)
+        if ctx.supersedes is not None:
+            self._supersede(job, ctx)
+            ctx = replace(ctx, supersedes=None)
+        outcome = self._answered(job, run(ctx, env), env)
+        if outcome.ctx is None:
+            raise TypeError("a procedure on a context returns one")
+        if outcome.result is ItemResult.DISCARDED and outcome.ctx.emm is EmmState.DEREGISTERED:
+            return self._refused_at_the_door(job, outcome)
+        if outcome.ctx == ctx and not (outcome.downlinks or outcome.start):
+            return _Prepared(ctx, Reply(job.item.id, outcome.result.value, label=outcome.label), store=False)
+        outcome = self._claim(job, outcome)
+        after, rows = _with_timers(outcome, env)
+        after, downlinks = protected(job, after, outcome.downlinks)
+        mine = [d for d in downlinks if not push and d.enb == job.item.enb]
+        pushed = [d for d in downlinks if push or d.enb != job.item.enb]
+        reply = Reply(job.item.id, outcome.result.value, mine, label=outcome.label)
+        outbox = after.outbox + entries_of(after, pushed)
+        if outbox:
+            after, row = with_retry(after, env)
+            rows.append(row)
+        after = replace(
+            after,
+            outbox=outbox,
+            recent=self._remembered(after, job),
+            last_reply=envelope.encode(reply),
+        )
+        for row in rows:
+            self._store.insert_timer(row, ttl_s=self._config.duplicates_s + (row.due_ms - job.now_ms) // 1000)
+        return _Prepared(after, reply, forget=outcome.forget)
+
+    def _refused_at_the_door(self, job: Work, outcome: Outcome) -> _Prepared:
+        """NAS that no context can come from: the eNB is told to release the UE, and nothing is stored."""
+        if outcome.ctx is None:
+            raise TypeError("a procedure on a context returns one")
+        gone, command = release(outcome.ctx, S1apCause.NAS_UNSPECIFIED)
+        _, downlinks = protected(job, gone, outcome.downlinks + command)
+        return _Prepared(gone, Reply(job.item.id, outcome.result.value, downlinks, label=outcome.label), store=False)
+
+    def env(self, job: Work) -> Env:
+        """What a procedure gets beside the context."""
+        return Env(job.now_ms, self._random(32), self._config, job.item.id)
+
+    def _answered(self, job: Work, outcome: Outcome, env: Env) -> Outcome:
+        """Ask the ports for what the outcome needs, and go on with each answer that comes in line."""
+        while outcome.needs:
+            need, *rest = outcome.needs
+            outcome = replace(outcome, needs=tuple(rest))
+            begin = time.perf_counter()
+            answer = self._ports.ask(need)
+            job.spent.port_ms += (time.perf_counter() - begin) * 1000
+            if isinstance(need, ModifySession | DeleteSession):
+                continue  # nothing waits for these; what fails here is found by the gateway's own clean-up
+            if isinstance(answer, Pending):
+                waiting = StartTimer(TimerName.NEED, self._config.need_s)
+                outcome = replace(outcome, start=(*outcome.start, waiting))
+            elif outcome.ctx is not None:
+                outcome = outcome.then(dispatch.on_answer(outcome.ctx, answer, env))
+        return outcome
+
+    def _claim(self, job: Work, outcome: Outcome) -> Outcome:
+        """Move the IMSI's index row to this context; the one it named before is superseded."""
+        if outcome.claim is None or outcome.ctx is None or outcome.forget:
+            return outcome
+        superseded = claim_imsi(self._store, outcome.claim, outcome.ctx.key, job)
+        return replace(outcome, ctx=replace(outcome.ctx, supersedes=superseded))
+
+    def _remembered(self, ctx: UeContext, job: Work) -> tuple[Remembered, ...]:
+        """Ids of three times ack_wait, and at least the last 8."""
+        oldest = job.now_ms - self._config.duplicates_s * 1000
+        kept = [r for n, r in enumerate(ctx.recent) if r.at_ms >= oldest or n > len(ctx.recent) - REMEMBERED_AT_LEAST]
+        return (*kept, Remembered(job.item.id, job.digest, job.now_ms))
+
+    def _save(self, job: Work, key: int, row: Row | None, prepared: _Prepared) -> WriteResult:
+        return save_resolved(
+            self._store,
+            Table.UE_CONTEXT,
+            str(key),
+            pack(prepared.ctx),
+            expect=row.version if row is not None else None,
+            writer=job.writer(),
+            ttl_s=self._config.duplicates_s if prepared.forget else None,
+        )
+
+    # ----------------------------------------------------------------- after the write
+    def _after_save(self, job: Work, prepared: _Prepared) -> None:
+        """Effects that the saved context asks for; a crash before them is made good by a timer or the next item."""
+        ctx = prepared.ctx
+        if ctx.supersedes is not None:
+            self._supersede(job, ctx)
+        if ctx.outbox:
+            self._outbox.flush(job, ctx)
+
+    def _supersede(self, job: Work, ctx: UeContext) -> None:
+        old = ctx.supersedes
+        if old is None:
+            return
+        side = Work(
+            msgspec.structs.replace(job.item, id=f"{job.item.id}/supersedes"), job.digest, job.now_ms, name="superseded"
+        )
+
+        def run(stale: UeContext, env: Env) -> Outcome:
+            if stale.imsi != ctx.imsi:
+                raise StaleError(None)
+            return detach.on_superseded(stale, env)
+
+        try:
+            self.change(side, old, run, push=True)
+        except StaleError:
+            return
+
+
+def _with_timers(outcome: Outcome, env: Env) -> tuple[UeContext, list[TimerRow]]:
+    """The context with its timers stopped and started, and the rows of those started."""
+    ctx = outcome.ctx
+    if ctx is None:
+        raise TypeError("timers are a context's")
+    stopped = {name.value for name in outcome.stop} - {TimerName.OUTBOX.value}
+    timers = {name: running for name, running in ctx.timers.items() if name not in stopped}
+    rows = []
+    if not outcome.forget:
+        for start in outcome.start:
+            due_ms = env.now_ms + int(start.seconds * 1000)
+            timers[start.name.value] = RunningTimer(env.item, due_ms, start.expiries)
+            rows.append(TimerRow(ctx.key % TIMER_SHARDS, due_ms, start.name.value, env.item, str(ctx.key)))
+    return replace(ctx, timers=timers), rows

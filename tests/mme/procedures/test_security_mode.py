@@ -1,0 +1,178 @@
+"""Security mode control (TS 24.301 5.4.3)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from mme.context import SecurityContext
+from mme.crypto import kdf
+from mme.enums import EmmCause, EmmState, ItemResult, SecurityHeader, Step, TimerName
+from mme.messages import (
+    AttachReject,
+    DownlinkNasTransport,
+    EsmContainer,
+    EsmInformationRequest,
+    SecurityModeCommand,
+    SecurityModeComplete,
+    SecurityModeReject,
+)
+from mme.needs import NeedProfile
+from mme.outcome import Outcome
+from mme.procedures import security_mode
+from tests.mme.procedures import conftest as ue
+
+ALL = "ffff"
+
+
+@pytest.mark.parametrize(
+    ("eea_order", "eia_order", "capability", "expected"),
+    [
+        ((2, 0), (2,), ALL, (2, 2)),
+        ((0, 2), (2,), ALL, (0, 2)),
+        ((3, 1, 2, 0), (1, 2, 3), ALL, (3, 1)),
+        ((2, 0), (3, 2), "8070", (0, 3)),  # EEA0; EIA1, EIA2, EIA3
+        ((2, 1, 0), (1, 2), "c020", (1, 2)),  # EEA0, EEA1; EIA2
+        ((2,), (2,), "2020", (2, 2)),
+        ((2,), (2,), "d020", None),  # everything but EEA2
+        ((2,), (2,), "20df", None),  # everything but EIA2
+    ],
+)
+def test_the_first_algorithm_of_each_configured_order_that_the_ue_has_is_chosen(
+    eea_order: tuple[int, ...], eia_order: tuple[int, ...], capability: str, expected: tuple[int, int] | None
+) -> None:
+    config = replace(ue.CONFIG, eea_order=eea_order, eia_order=eia_order)
+    assert security_mode.choose_algorithms(config, bytes.fromhex(capability)) == expected
+
+
+def test_null_integrity_is_never_chosen() -> None:
+    """TS 33.401 5.1.4.1: only for unauthenticated emergency calls."""
+    assert security_mode.choose_algorithms(ue.CONFIG, bytes.fromhex("f080")) is None
+
+
+def test_the_command_goes_out_integrity_protected_under_new_keys_and_not_ciphered() -> None:
+    outcome = security_mode.start(ue.challenged(vector_ksi=3), ue.env())
+    message, header = ue.said(ue.only(outcome.downlinks, DownlinkNasTransport))
+    assert header is SecurityHeader.INTEGRITY_NEW
+    assert message == SecurityModeCommand(
+        eea=2,
+        eia=2,
+        nas_ksi=3,
+        # 9.9.3.36: octets 3 to 6 of the UE network capability, then GEA of the MS network capability e5 e0:
+        # GEA1 in bit 7, GEA2 to GEA7 (bits 7 to 2 of the second octet) in bits 6 to 1.
+        replayed_ue_security_capability=bytes.fromhex("f0f0c04070"),
+    )
+    assert ue.timers(outcome) == ({TimerName.T3460: (6.0, 0)}, {TimerName.T3460})
+    after = ue.context(outcome)
+    assert (after.emm, after.step) == (EmmState.COMMON_PROCEDURE_INITIATED, Step.SECURITY_MODE)
+    assert after.security_new == SecurityContext(
+        ksi=3,
+        k_asme=ue.K_ASME,
+        eea=2,
+        eia=2,
+        k_nas_enc=kdf.nas_key(ue.K_ASME, kdf.NAS_ENC, 2),
+        k_nas_int=kdf.nas_key(ue.K_ASME, kdf.NAS_INT, 2),
+        ul_count=0,
+        dl_count=0,
+    )
+    assert (after.security, after.secured, after.vector) == (None, False, None)
+    assert (outcome.claim, outcome.needs, outcome.label) == (None, (), "security mode command")
+
+
+def test_the_imeisv_is_asked_for_where_the_configuration_says() -> None:
+    outcome = security_mode.start(ue.challenged(), ue.env(replace(ue.CONFIG, request_imeisv=True)))
+    message, _ = ue.said(ue.only(outcome.downlinks, DownlinkNasTransport))
+    assert isinstance(message, SecurityModeCommand)
+    assert message.imeisv_requested
+
+
+def test_no_algorithm_in_common_is_refused_with_23() -> None:
+    before = ue.challenged(ue_network_capability=bytes.fromhex("4040"))
+    outcome = security_mode.start(before, ue.env())
+    reject, release = outcome.downlinks
+    assert ue.said(reject) == (AttachReject(EmmCause.SECURITY_CAPABILITIES_MISMATCH), SecurityHeader.PLAIN)
+    assert ue.released(release) == "unspecified"
+    assert outcome.label == "attach reject #23"
+    ue.assert_gone(outcome, before)
+
+
+# --------------------------------------------------------------------------- SECURITY MODE COMPLETE
+
+
+def completed(ul_count: int = 1) -> Outcome:
+    """SECURITY MODE COMPLETE under NAS COUNT ul_count - 1, which the transport has counted."""
+    new = ue.security(ul_count=ul_count, dl_count=1)
+    return security_mode.on_security_mode_complete(
+        ue.commanded(security_new=new), SecurityModeComplete(), ue.env(item="item9")
+    )
+
+
+def test_complete_takes_the_context_into_use_claims_the_imsi_and_asks_for_the_profile() -> None:
+    outcome = completed()
+    assert outcome.claim == ue.IMSI
+    assert outcome.needs == (NeedProfile("item9/profile", ue.KEY, ue.IMSI),)
+    assert ue.timers(outcome) == ({}, {TimerName.T3460})
+    assert outcome.downlinks == ()
+    after = ue.context(outcome)
+    assert (after.step, after.waiting_for) == (Step.PROFILE, "item9/profile")
+    assert (after.security, after.security_new, after.secured) == (ue.security(ul_count=1, dl_count=1), None, True)
+
+
+@pytest.mark.parametrize("ul_count", [1, 2, 256, 1 << 24])
+def test_complete_keeps_its_own_nas_count_for_k_enb(ul_count: int) -> None:
+    """TS 33.401 A.3: the uplink NAS COUNT of the message, not the one expected next."""
+    assert ue.context(completed(ul_count)).k_enb_count == ul_count - 1
+
+
+def test_complete_asks_for_esm_information_where_the_ue_held_it_back() -> None:
+    before = ue.commanded(attaching=ue.attaching(esm_information_transfer_flag=True))
+    before = replace(before, security_new=ue.security())
+    outcome = security_mode.on_security_mode_complete(before, SecurityModeComplete(), ue.env())
+    message = ue.only(outcome.downlinks, DownlinkNasTransport)
+    assert ue.said(message) == (EsmContainer(EsmInformationRequest(0, ue.PTI)), SecurityHeader.INTEGRITY_CIPHERED)
+    assert ue.timers(outcome) == ({TimerName.T3489: (4.0, 0)}, {TimerName.T3460})
+    assert (outcome.claim, outcome.needs) == (ue.IMSI, ())
+    assert ue.context(outcome).step is Step.ESM_INFORMATION
+
+
+def test_complete_keeps_the_imeisv() -> None:
+    before = ue.commanded(security_new=ue.security())
+    outcome = security_mode.on_security_mode_complete(before, SecurityModeComplete("3534900698733190"), ue.env())
+    assert ue.context(outcome).imeisv == "3534900698733190"
+
+
+def test_complete_without_a_command_changes_nothing() -> None:
+    before = ue.commanded(security_new=None)
+    outcome = security_mode.on_security_mode_complete(before, SecurityModeComplete(), ue.env())
+    assert outcome == Outcome(before, result=ItemResult.DISCARDED, label="no security mode command outstanding")
+
+
+# --------------------------------------------------------------------------- refusal and silence
+
+
+@pytest.mark.parametrize("cause", [23, 24])
+def test_security_mode_reject_ends_the_attach(cause: int) -> None:
+    before = ue.commanded()
+    outcome = security_mode.on_security_mode_reject(before, SecurityModeReject(cause), ue.env())
+    assert [ue.released(m) for m in outcome.downlinks] == ["unspecified"]
+    assert (outcome.result, outcome.label) == (ItemResult.REJECTED, f"security mode reject #{cause}")
+    ue.assert_gone(outcome, before)
+
+
+@pytest.mark.parametrize("expiries", [1, 2, 3, 4])
+def test_expiries_one_to_four_of_t3460_repeat_the_command(expiries: int) -> None:
+    before = ue.commanded()
+    first = security_mode.start(ue.challenged(), ue.env())
+    outcome = security_mode.on_t3460_expiry(before, expiries, ue.env())
+    assert outcome.downlinks == first.downlinks
+    assert ue.timers(outcome) == ({TimerName.T3460: (6.0, expiries)}, set())
+    assert outcome.ctx == before
+
+
+def test_the_fifth_expiry_of_t3460_ends_it() -> None:
+    before = ue.commanded()
+    outcome = security_mode.on_t3460_expiry(before, 5, ue.env())
+    assert [ue.released(m) for m in outcome.downlinks] == ["unspecified"]
+    assert outcome.label == "T3460 expired: no Security Mode Complete"
+    ue.assert_gone(outcome, before)

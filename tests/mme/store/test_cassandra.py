@@ -1,0 +1,198 @@
+"""What becomes of the driver's errors, and how statements are sent.  The contract itself is in test_contract.py."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import pytest
+from cassandra import (
+    ConsistencyLevel,
+    InvalidRequest,
+    OperationTimedOut,
+    ReadTimeout,
+    Unavailable,
+    WriteFailure,
+    WriteTimeout,
+    WriteType,
+)
+from cassandra.cluster import NoHostAvailable
+from cassandra.connection import ConnectionShutdown
+from cassandra.policies import RetryPolicy
+from cassandra.protocol import ServerError
+
+from mme.errors import StoreUnavailableError
+from mme.store.base import Conflict, Row, Saved, Table, TimerRow, Unknown, save_resolved
+from mme.store.cassandra import CassandraStore, _NeverAgain, _OnceMore, _schema
+from mme.store.opening import open_store
+
+UE = Table.UE_CONTEXT
+
+
+class Statement:
+    """A prepared statement as the store sets it up."""
+
+    def __init__(self, query: str) -> None:
+        self.query = query
+        self.consistency_level = self.serial_consistency_level = self.is_idempotent = None
+
+
+class Rows(list[dict[str, Any]]):
+    def one(self) -> dict[str, Any]:
+        return self[0]
+
+
+class Session:
+    """Answers with what it is given, in order; exceptions are raised."""
+
+    def __init__(self, *answers: Any) -> None:
+        self.answers = list(answers)
+        self.sent: list[tuple[Statement, str]] = []
+        self.prepared = 0
+
+    def prepare(self, query: str) -> Statement:
+        self.prepared += 1
+        return Statement(query)
+
+    def execute(self, statement: Statement, _: object, *, execution_profile: str) -> Rows:
+        self.sent.append((statement, execution_profile))
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return Rows(answer)
+
+
+def store_on(session: Session) -> CassandraStore:
+    store = CassandraStore(("nowhere",), "ks")
+    store._session, store._pid = session, os.getpid()
+    return store
+
+
+MAYBE = [
+    WriteTimeout("t", write_type=WriteType.CAS),
+    WriteTimeout("t", write_type=WriteType.SIMPLE),
+    ReadTimeout("t"),
+    WriteFailure("f"),
+    Unavailable("u"),
+    OperationTimedOut(),
+    ConnectionShutdown("gone"),
+    ServerError(0x1700, "CAS_WRITE_UNKNOWN", None),
+]
+NEVER = [NoHostAvailable("none", {}), InvalidRequest("no such table")]
+
+
+@pytest.mark.parametrize("error", MAYBE, ids=lambda e: type(e).__name__)
+@pytest.mark.parametrize(("value", "expect"), [(b"v", None), (b"v", 3), (None, 3)], ids=["insert", "update", "remove"])
+def test_a_conditional_write_that_may_have_happened(error: Exception, value: bytes | None, expect: int | None) -> None:
+    session = Session(error)
+    assert store_on(session).save(UE, "key", value, expect=expect, writer="w") == Unknown()
+    assert len(session.sent) == 1, "never sent again by the store itself"
+
+
+@pytest.mark.parametrize("error", NEVER, ids=lambda e: type(e).__name__)
+def test_a_conditional_write_that_was_never_tried(error: Exception) -> None:
+    with pytest.raises(StoreUnavailableError):
+        store_on(Session(error)).save(UE, "key", b"secret value", expect=1, writer="w")
+
+
+@pytest.mark.parametrize("error", MAYBE + NEVER, ids=lambda e: type(e).__name__)
+def test_reads_and_timers_that_fail(error: Exception) -> None:
+    timer = TimerRow(1, 2, "T3450", "token", "1")
+    for call in (
+        lambda s: s.load(UE, "key"),
+        lambda s: s.load(UE, "key", serial=True),
+        lambda s: s.insert_timer(timer, ttl_s=1),
+        lambda s: s.due_timers(1, 2),
+        lambda s: s.scan(UE),
+    ):
+        with pytest.raises(StoreUnavailableError):
+            call(store_on(Session(error)))
+
+
+def test_consistency_and_idempotence_of_each_statement() -> None:
+    applied, nothing = [{"[applied]": True}], list[dict[str, Any]]()
+    session = Session(applied, applied, applied, nothing, nothing, nothing, nothing)
+    store = store_on(session)
+    store.save(UE, "key", b"", expect=None, writer="w")
+    store.save(UE, "key", b"", expect=1, writer="w")
+    store.save(UE, "key", None, expect=1, writer="w")
+    store.load(UE, "key")
+    store.load(UE, "key", serial=True)
+    store.insert_timer(TimerRow(1, 2, "T3450", "token", "1"), ttl_s=1)
+    store.due_timers(1, 2)
+    quorum, serial = ConsistencyLevel.LOCAL_QUORUM, ConsistencyLevel.LOCAL_SERIAL
+    assert [
+        (s.consistency_level, s.serial_consistency_level, s.is_idempotent, profile) for s, profile in session.sent
+    ] == [
+        *[(quorum, serial, False, "conditional")] * 3,
+        (quorum, serial, True, "idempotent"),
+        (serial, serial, True, "idempotent"),
+        *[(quorum, serial, True, "idempotent")] * 2,
+    ]
+    assert all(("IF " in s.query) is (profile == "conditional") for s, profile in session.sent)
+
+
+def test_statements_are_prepared_once() -> None:
+    session = Session(*[[]] * 10)
+    store = store_on(session)
+    for _ in range(5):
+        store.load(UE, "key")
+        store.load(Table.IMSI, "key")
+    assert session.prepared == 2
+
+
+def test_an_insert_onto_a_row_marker_without_columns_is_written_after_all() -> None:
+    """The row's columns had a TTL, its first insert had none."""
+    session = Session([{"[applied]": False, "version": None, "writer": None, "value": None}], [{"[applied]": True}])
+    assert store_on(session).save(UE, "key", b"", expect=None, writer="w") == Saved(1)
+    assert "IF version = ?" in session.sent[1][0].query
+
+
+def test_a_refused_update_shows_the_row_read_at_serial() -> None:
+    row = {"version": 4, "writer": "other", "value": b"theirs"}
+    session = Session([{"[applied]": False, "version": 4}], [row])
+    assert store_on(session).save(UE, "key", b"", expect=3, writer="w") == Conflict(Row(b"theirs", 4, "other"))
+    assert session.sent[1][0].consistency_level == ConsistencyLevel.LOCAL_SERIAL
+
+
+def test_retry_policies() -> None:
+    never, once = _NeverAgain(), _OnceMore()
+    for attempt in (0, 1, 2):
+        for policy, expected in ((never, RetryPolicy.RETHROW), (once, RetryPolicy.RETRY_NEXT_HOST)):
+            wanted = expected if attempt == 0 else RetryPolicy.RETHROW
+            assert policy.on_read_timeout(None, 6, 2, 1, False, retry_num=attempt)[0] == wanted
+            assert policy.on_write_timeout(None, 6, WriteType.CAS, 2, 1, retry_num=attempt)[0] == wanted
+            assert policy.on_unavailable(None, 6, 2, 1, retry_num=attempt)[0] == wanted
+            assert policy.on_request_error(None, 6, error=OSError(), retry_num=attempt)[0] == wanted
+
+
+def test_the_driver_calls_policies_as_they_are_written() -> None:
+    """retry_num is passed by name: given by position it would be lost in *_ and a retry would never end."""
+    import inspect  # noqa: PLC0415
+
+    for name in ("on_read_timeout", "on_write_timeout", "on_unavailable", "on_request_error"):
+        assert "retry_num" in inspect.signature(getattr(RetryPolicy, name)).parameters
+
+
+def test_schema_replicates_by_network_topology() -> None:
+    statements = _schema("ks", 3, "dc-1")
+    assert "{'class': 'NetworkTopologyStrategy', 'dc-1': 3}" in statements[0]
+    assert len(statements) == len(Table) + 2
+    with pytest.raises(ValueError, match="datacenter"):
+        _schema("ks", 3, "dc'; DROP")
+
+
+@pytest.mark.cassandra
+def test_a_real_write_whose_answer_does_not_come_in_time(cassandra_url: str, key: str) -> None:
+    """The client gives up before the server can have answered; asked again with time enough, the truth comes out."""
+    patient = open_store(cassandra_url)
+    hasty = open_store(cassandra_url)
+    assert isinstance(hasty, CassandraStore)
+    assert hasty.load(UE, key) is None
+    assert hasty.save(UE, key + "/prepared", b"", expect=None, writer="w") == Saved(1)
+    hasty._session.get_execution_profile("conditional").request_timeout = 0.000001
+    assert hasty.save(UE, key, b"mine", expect=None, writer="me") == Unknown()
+    assert save_resolved(patient, UE, key, b"mine", expect=None, writer="me") == Saved(1)
+    assert patient.load(UE, key) == Row(b"mine", 1, "me")
+    hasty.close()
+    patient.close()

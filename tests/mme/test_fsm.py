@@ -1,0 +1,148 @@
+"""The state table, whole: every state, every message (TS 24.301 5.1.3.4, 7.4)."""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+
+from mme import fsm, messages
+from mme.context import UeContext
+from mme.enums import EmmState, ItemResult, Step
+from mme.fsm import ALLOWED, ALLOWED_ESM, STATES, State, Verdict, verdict
+from mme.messages import (
+    AttachComplete,
+    AttachRequest,
+    AuthenticationFailure,
+    AuthenticationResponse,
+    DetachRequestFromUe,
+    DownlinkNasTransport,
+    EmmMessage,
+    EmmStatus,
+    EsmContainer,
+    EsmInformationResponse,
+    EsmMessage,
+    EsmStatus,
+    IdentityResponse,
+    SecurityModeComplete,
+    SecurityModeReject,
+    ServiceRequest,
+    TrackingAreaUpdateRequest,
+)
+from mme.procedures import dispatch
+from tests.mme.procedures import conftest as ue
+
+COMMON = EmmState.COMMON_PROCEDURE_INITIATED
+FRESH = (EmmState.DEREGISTERED, Step.NONE)
+EVERYWHERE = set(STATES)
+
+# What the specification and the design allow, written apart from the table that is tested.
+EXPECTED: dict[type[EmmMessage], set[State]] = {
+    AttachRequest: EVERYWHERE,
+    DetachRequestFromUe: EVERYWHERE,
+    EmmStatus: EVERYWHERE,
+    IdentityResponse: {(COMMON, Step.IDENTITY)},
+    AuthenticationResponse: {(COMMON, Step.AUTHENTICATION)},
+    AuthenticationFailure: {(COMMON, Step.AUTHENTICATION)},
+    SecurityModeComplete: {(COMMON, Step.SECURITY_MODE)},
+    SecurityModeReject: {(COMMON, Step.SECURITY_MODE)},
+    AttachComplete: {(COMMON, Step.ATTACH_COMPLETE)},
+    ServiceRequest: {FRESH},
+    TrackingAreaUpdateRequest: {FRESH},
+}
+EXPECTED_ESM: dict[type[EsmMessage], set[State]] = {
+    EsmInformationResponse: {(COMMON, Step.ESM_INFORMATION)},
+    EsmStatus: EVERYWHERE,
+}
+SILENT = {IdentityResponse, AuthenticationResponse, AuthenticationFailure, SecurityModeComplete, AttachComplete}
+ALL = [*ue.UPLINK.values(), *(EsmContainer(esm) for esm in ue.UPLINK_ESM)]
+
+
+def name(value: object) -> str:
+    if isinstance(value, tuple):
+        return f"{value[0].value}/{value[1].value}"
+    return type(value.esm if isinstance(value, EsmContainer) else value).__name__
+
+
+def expected(state: State, message: EmmMessage) -> Verdict:
+    if isinstance(message, EsmContainer):
+        allowed = EXPECTED_ESM.get(type(message.esm), set())
+    else:
+        allowed = EXPECTED.get(type(message), set())
+    if state in allowed:
+        return Verdict.PROCESS
+    return Verdict.IGNORE if type(message) in SILENT else Verdict.STATUS
+
+
+def in_state(state: State) -> UeContext:
+    ctx = ue.STATIONS[state]()
+    assert (ctx.emm, ctx.step) == state
+    return ctx
+
+
+def test_the_builders_of_these_tests_reach_every_state_of_the_table() -> None:
+    assert set(ue.STATIONS) == EVERYWHERE
+    assert len(STATES) == len(EVERYWHERE)
+
+
+def test_every_emm_message_is_known_here_as_one_of_the_ue_or_of_the_network_alone() -> None:
+    known = {
+        kind
+        for _, kind in inspect.getmembers(messages, inspect.isclass)
+        if issubclass(kind, EmmMessage) and kind is not EmmMessage
+    }
+    assert known == set(ue.UPLINK) | ue.DOWNLINK_ONLY
+
+
+def test_no_row_of_the_table_is_about_a_message_that_no_ue_sends() -> None:
+    assert set(ALLOWED) <= set(ue.UPLINK)
+    assert set(ALLOWED_ESM) <= {type(esm) for esm in ue.UPLINK_ESM}
+
+
+def test_every_row_of_the_table_is_about_states_that_there_are() -> None:
+    for states in (*ALLOWED.values(), *ALLOWED_ESM.values()):
+        assert states <= EVERYWHERE
+    assert fsm.ATTACHING == {s for s in EVERYWHERE if s[0] is COMMON}
+
+
+@pytest.mark.parametrize("state", STATES, ids=name)
+@pytest.mark.parametrize("message", ALL, ids=name)
+def test_the_verdict_is_that_of_the_specification(state: State, message: EmmMessage) -> None:
+    if isinstance(message, EsmContainer) and isinstance(message.esm, EsmInformationResponse):
+        allowed = state in EXPECTED_ESM[EsmInformationResponse]
+        assert (verdict(in_state(state), message) is Verdict.PROCESS) == allowed
+        return
+    assert verdict(in_state(state), message) is expected(state, message)
+
+
+@pytest.mark.parametrize("state", STATES, ids=name)
+@pytest.mark.parametrize("message", ALL, ids=name)
+@pytest.mark.parametrize("digest", [ue.DIGEST, ue.OTHER_DIGEST], ids=["same octets", "other octets"])
+def test_no_message_in_any_state_raises_and_what_is_not_processed_changes_nothing(
+    state: State, message: EmmMessage, digest: bytes
+) -> None:
+    before = in_state(state)
+    outcome = dispatch.on_nas(before, message, digest, ue.TAI, ue.env())
+    assert outcome.ctx is not None
+    assert (outcome.ctx.emm, outcome.ctx.step) in EVERYWHERE
+    judged = verdict(before, message)
+    if judged is Verdict.PROCESS:
+        return
+    assert outcome.ctx == before
+    assert (outcome.start, outcome.stop, outcome.needs, outcome.claim) == ((), (), (), None)
+    assert (outcome.forget, outcome.result) == (False, ItemResult.DISCARDED)
+    if judged is Verdict.IGNORE:
+        assert outcome.downlinks == ()
+    else:
+        answer, _ = ue.said(ue.only(outcome.downlinks, DownlinkNasTransport))
+        if isinstance(message, EsmContainer):
+            assert isinstance(answer, EsmContainer)
+            assert isinstance(answer.esm, EsmStatus)
+        else:
+            assert answer == EmmStatus(98)
+
+
+@pytest.mark.parametrize("kind", sorted(ue.DOWNLINK_ONLY, key=lambda k: k.__name__), ids=lambda k: k.__name__)
+def test_a_message_of_the_network_coming_from_a_ue_is_never_processed(kind: type[EmmMessage]) -> None:
+    message = object.__new__(kind)
+    assert {verdict(in_state(state), message) for state in STATES} == {Verdict.STATUS}
