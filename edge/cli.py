@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from edge import subscribers, wire
+from edge import subscribers
 from edge.secrets import create_secrets
 from mme.crypto.signing import derive_key
 from mme.errors import ConfigError, StoreError
@@ -26,7 +26,7 @@ def parser() -> argparse.ArgumentParser:
     _add_subscribers(groups.add_parser("subscribers", help="who may attach"))
     _add_enbs(groups.add_parser("enbs", help="eNBs that may speak to the functions"))
     _add_secrets(groups.add_parser("secrets", help="keys of the installation"))
-    wire.add_decode(groups)
+    _add_decode(groups.add_parser("decode", help="show the S1AP and NAS messages of a function's answer"))
     return p
 
 
@@ -96,7 +96,18 @@ def _add_enbs(group: argparse.ArgumentParser) -> None:
     p.add_argument("name", help="PLMN and eNB id in hex, for example 00101-0019b")
     _add_secrets_directory(p)
     p.set_defaults(run=_enb_key)
-    _add_secrets_directory(wire.add_sign(commands))
+    p = commands.add_parser(
+        "sign",
+        help="print the headers that sign a body, one a line",
+        epilog="For curl: edge enbs sign NAME --function mme-enb --body FILE > headers; "
+        "curl -H @headers --data-binary @FILE URL",
+    )
+    p.add_argument("name", help="PLMN and eNB id in hex, for example 00101-0019b")
+    p.add_argument("--function", required=True, help="the function that is called, for example mme-enb")
+    p.add_argument("--body", required=True, type=Path, metavar="FILE", help="the body, exactly as it is sent")
+    p.add_argument("--callback-url", default="", metavar="URL", help="the X-Callback-Url of an asynchronous call")
+    _add_secrets_directory(p)
+    p.set_defaults(run=_sign)
 
 
 def _add_secrets(group: argparse.ArgumentParser) -> None:
@@ -104,6 +115,23 @@ def _add_secrets(group: argparse.ArgumentParser) -> None:
     p = commands.add_parser("init", help="make the keys of a new installation")
     p.add_argument("directory", type=Path, metavar="DIR", help="made if it is not there; no file is overwritten")
     p.set_defaults(run=_secrets_init)
+
+
+def _add_decode(p: argparse.ArgumentParser) -> None:
+    p.add_argument("answer", type=Path, metavar="FILE", help="the response's body; - reads the standard input")
+    p.set_defaults(run=_decode)
+
+
+def _sign(args: argparse.Namespace) -> int:
+    from edge import wire  # noqa: PLC0415  it loads the ASN.1 of S1AP, which other commands need not wait for
+
+    return wire.sign(args)
+
+
+def _decode(args: argparse.Namespace) -> int:
+    from edge import wire  # noqa: PLC0415  as above
+
+    return wire.decode(args)
 
 
 def _enb_key(args: argparse.Namespace) -> int:

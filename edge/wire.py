@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Iterator
 from enum import Enum
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -20,29 +19,6 @@ from mme.enums import Direction
 from mme.errors import ConfigError, PeerError
 from mme.ids import Plmn
 from mme.secrets import SIGNING_KEY, read_secret
-
-
-def add_sign(commands: Any) -> argparse.ArgumentParser:
-    """The parser of `edge enbs sign`."""
-    p: argparse.ArgumentParser = commands.add_parser(
-        "sign",
-        help="print the headers that sign a body, one a line",
-        epilog="For curl: edge enbs sign NAME --function mme-enb --body FILE > headers; "
-        "curl -H @headers --data-binary @FILE URL",
-    )
-    p.add_argument("name", help="PLMN and eNB id in hex, for example 00101-0019b")
-    p.add_argument("--function", required=True, help="the function that is called, for example mme-enb")
-    p.add_argument("--body", required=True, type=Path, metavar="FILE", help="the body, exactly as it is sent")
-    p.add_argument("--callback-url", default="", metavar="URL", help="the X-Callback-Url of an asynchronous call")
-    p.set_defaults(run=sign)
-    return p
-
-
-def add_decode(groups: Any) -> None:
-    """The parser of `edge decode`."""
-    p = groups.add_parser("decode", help="show the S1AP and NAS messages of a function's answer")
-    p.add_argument("answer", type=Path, metavar="FILE", help="the response's body; - reads the standard input")
-    p.set_defaults(run=decode)
 
 
 def sign(args: argparse.Namespace) -> int:

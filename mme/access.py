@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -15,6 +16,8 @@ MAX_BODY_OCTETS = 256_000
 CALLBACK_HEADER = "X-Callback-Url"
 TICKER = "ticker"
 _ID_PARTS = 3
+_TIMESTAMP = re.compile(r"[0-9]{1,12}\Z")
+_ENB_NAME = re.compile(r"[0-9]{5,6}-[0-9a-f]{5,7}\Z")
 _ID_OCTETS = 160
 
 
@@ -28,10 +31,16 @@ class AllowedOrigin:
 
     @classmethod
     def parse(cls, text: str) -> AllowedOrigin:
-        parts = urlsplit(text.strip())
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ConfigError("callback_allow", "entries look like https://enb.example:8443 or http://127.0.0.1")
-        return cls(parts.scheme, parts.hostname, parts.port)
+        """Raises ConfigError."""
+        wrong = ConfigError("callback_allow", "entries look like https://enb.example:8443 or http://127.0.0.1")
+        try:
+            parts = urlsplit(text.strip())
+            scheme, host, port = parts.scheme, parts.hostname, parts.port
+        except ValueError:
+            raise wrong from None
+        if scheme not in ("http", "https") or not host:
+            raise wrong
+        return cls(scheme, host, port)
 
     def matches(self, url: str) -> bool:
         try:
@@ -65,7 +74,7 @@ class Access:
         signed = Signed(name, timestamp, Way.UP, function, callback, body)
         if not signing.verify(signing.derive_key(self._master, name), signed, signature):
             raise EnvelopeError(401, "the signature does not fit the key, function, callback URL and body")
-        if not timestamp.isdecimal() or abs(now_s - int(timestamp)) > self._window_s:
+        if not _TIMESTAMP.match(timestamp) or abs(now_s - int(timestamp)) > self._window_s:
             raise EnvelopeError(401, f"the timestamp is not within {self._window_s} s of now")
         if callback and not self.may_reach(callback):
             raise EnvelopeError(401, "the callback URL is not among those allowed")
@@ -93,7 +102,7 @@ def fault_of(item: Item, caller: str) -> str | None:
         return None if caller.startswith("port/") else "only ports send answers"
     if item.command is not None:
         return None if caller.startswith("operator/") else "only operators send commands"
-    if item.enb != caller:
+    if item.enb != caller or not _ENB_NAME.match(caller):
         return "this key does not speak for that eNB"
     parts = item.id.split("/")
     if len(parts) != _ID_PARTS or parts[0] != item.enb:

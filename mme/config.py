@@ -6,12 +6,17 @@ OpenFaaS has it.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from mme.errors import ConfigError
 from mme.ids import Gummei, Plmn, Tai
+
+# Those of mme.crypto.nas_security; EIA0 is never chosen.
+IMPLEMENTED_EEA = (0, 2)
+IMPLEMENTED_EIA = (2,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,16 +34,20 @@ class MmeConfig:
     eea_order: tuple[int, ...] = (2, 0)
     eia_order: tuple[int, ...] = (2,)
     request_imeisv: bool = False
-    default_apn: str = "internet"
     t3412_s: int = 3240
+    t3413_s: float = 6.0
+    paging_retransmissions: int = 2
+    implicit_detach_s: float = 240.0
+    tau_reallocates_guti: bool = True
+    authenticate_known: bool = False
     t3422_s: float = 6.0
     t3450_s: float = 6.0
     t3460_s: float = 6.0
     t3470_s: float = 6.0
     t3489_s: float = 4.0
-    t3485_s: float = 8.0
     context_setup_s: float = 10.0
     need_s: float = 5.0
+    unused_session_s: float = 30.0
     max_retransmissions: int = 4
     t3489_retransmissions: int = 2
     ack_wait_s: int = 60
@@ -110,6 +119,29 @@ def load(environment: Mapping[str, str] | None = None, *, m_tmsi_key: bytes = by
             raise ConfigError(name, f"must be 0 to {top}")
     if any(not 0 <= tac <= 0xFFFF for tac in config.tacs) or not config.tacs:
         raise ConfigError("tacs", "must be one or more numbers from 0 to 65535")
-    if any(a not in (0, 1, 2, 3) for a in config.eea_order) or any(a not in (1, 2, 3) for a in config.eia_order):
-        raise ConfigError("eea_order/eia_order", "EEA0 to EEA3 and EIA1 to EIA3")
+    _check_security(config)
+    _check_timers(config)
     return config
+
+
+def _check_security(config: MmeConfig) -> None:
+    """No null integrity: a UE that is not unauthenticated by policy is never served without (TS 33.401 5.1.4.2)."""
+    for name, order, known in (
+        ("eea_order", config.eea_order, IMPLEMENTED_EEA),
+        ("eia_order", config.eia_order, IMPLEMENTED_EIA),
+    ):
+        if not order or any(algorithm not in known for algorithm in order):
+            raise ConfigError(name, f"must be one or more of {', '.join(str(algorithm) for algorithm in known)}")
+
+
+def _check_timers(config: MmeConfig) -> None:
+    units = [unit for unit in (2, 60, 360) if config.t3412_s % unit == 0 and 0 <= config.t3412_s // unit <= 31]
+    if not units:
+        raise ConfigError("t3412_s", "must be 0 to 31 times 2 s, 60 s or 360 s (TS 24.008 10.5.7.3)")
+    if config.s1_setup_time_to_wait_s not in (1, 2, 5, 10, 20, 60):
+        raise ConfigError("s1_setup_time_to_wait_s", "must be 1, 2, 5, 10, 20 or 60 (TS 36.413 9.2.1.61)")
+    for name, value in ((f.name, getattr(config, f.name)) for f in fields(config)):
+        if isinstance(value, float) and not (math.isfinite(value) and value > 0):
+            raise ConfigError(name, "must be a number of seconds above 0")
+        if name.endswith("retransmissions") and value < 0:
+            raise ConfigError(name, "must be 0 or more")

@@ -45,6 +45,10 @@ class Connection:
     releasing: bool = False
     order: int = 0
 
+    def on(self, enb: str, epoch: str) -> bool:
+        """Whether it is on that eNB's association; resets of the interface within it are in the eNB's row."""
+        return self.enb == enb and self.epoch.partition("#")[0] == epoch
+
 
 @dataclass(frozen=True, slots=True)
 class Attaching:
@@ -67,6 +71,15 @@ class Attaching:
     resynchronised: bool = False
     context_set_up: bool = False
     complete: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Updating:
+    """What the running tracking area update remembers: active flag, combined, whether the UE told its bearers."""
+
+    active: bool
+    combined: bool = False
+    status_told: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +127,12 @@ class UeContext:
     """key: 28 bits.  origin: id of the item that made it.  generation: GUTIs given out, modulo 16.
 
     security: the current EPS security context; security_new: the one that SECURITY MODE COMMAND takes into use.
+    proven: the identity was proven once, by SECURITY MODE COMPLETE.
     secured: secure exchange is established on this NAS signalling connection (TS 24.301 4.4.2.3).
-    k_enb_count: uplink NAS COUNT that K_eNB is derived with (TS 33.401 7.2.9).
-    supersedes: key of an old context of this IMSI, still to be released.
+    k_enb_count: uplink NAS COUNT that K_eNB is derived with (TS 33.401 A.3).
+    old_guti: valid too, until the UE has taken the new one.  tai_list: where it is registered, and paged.
+    reattach_required: of the network's detach that runs; detach_when_back: the same, of one that waits for paging.
+    supersedes: keys of older contexts of this IMSI, the latest first, still to be released.
     """
 
     key: int
@@ -127,6 +143,8 @@ class UeContext:
     imsi: Imsi | None = None
     imeisv: str | None = None
     guti: Guti | None = None
+    old_guti: Guti | None = None
+    tai_list: tuple[Tai, ...] = ()
     generation: int = 0
     connections: tuple[Connection, ...] = ()
     next_connection: int = 0
@@ -138,13 +156,17 @@ class UeContext:
     security: SecurityContext | None = None
     security_new: SecurityContext | None = None
     secured: bool = False
+    proven: bool = False
     k_enb_count: int = 0
     attaching: Attaching | None = None
+    updating: Updating | None = None
+    reattach_required: bool = False
+    detach_when_back: bool | None = None
     profile: Profile | None = None
     bearer: Bearer | None = None
     timers: dict[str, RunningTimer] = field(default_factory=dict)
     waiting_for: str | None = None
-    supersedes: int | None = None
+    supersedes: tuple[int, ...] = ()
     recent: tuple[Remembered, ...] = ()
     last_reply: bytes = b""
     outbox: tuple[OutboxEntry, ...] = ()
@@ -159,6 +181,12 @@ class UeContext:
     def ecm(self) -> EcmState:
         """ECM state as far as this row shows it; an older association epoch of the eNB means ECM-IDLE all the same."""
         return EcmState.CONNECTED if self.connection else EcmState.IDLE
+
+    def free_connection_number(self) -> int:
+        """Number for a new connection: the next of 16 that is not listed."""
+        used = {c.mme_ue_s1ap_id % (1 << CONNECTION_BITS) for c in self.connections}
+        numbers = ((self.next_connection + n) % (1 << CONNECTION_BITS) for n in range(1 << CONNECTION_BITS))
+        return next((number for number in numbers if number not in used), self.next_connection % (1 << CONNECTION_BITS))
 
     def listed(self, mme_ue_s1ap_id: int) -> Connection | None:
         """The connection with that id, also one being released; None = stale."""

@@ -9,7 +9,7 @@ from mme import nas_transport
 from mme.codec import s1ap
 from mme.codec.envelope import Downlink
 from mme.context import UeContext
-from mme.messages import ErabToBeSetup, InitialContextSetupRequest, S1apMessage, Secured
+from mme.messages import ErabToBeSetup, InitialContextSetupRequest, Paging, S1apMessage, Secured
 from mme.work import Work
 
 
@@ -18,8 +18,12 @@ def protected(job: Work, ctx: UeContext, messages: tuple[S1apMessage, ...]) -> t
     downlinks = []
     begin = time.perf_counter()
     for n, message in enumerate(messages):
+        if isinstance(message, Paging):
+            continue  # not to one eNB: the transaction multiplies it
+        connection = ctx.listed(getattr(message, "mme_ue_s1ap_id", -1))
+        if connection is not None and connection.enb == job.item.enb and job.epoch not in ("", connection.epoch):
+            continue  # of an older association of the caller, whose UE ids mean other UEs now
         ctx, ready = _with_nas(ctx, message)
-        connection = ctx.listed(getattr(ready, "mme_ue_s1ap_id", -1))
         downlinks.append(
             Downlink(
                 id=f"{job.item.id}/d{n}",

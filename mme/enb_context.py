@@ -10,7 +10,10 @@ from mme.messages import SupportedTa
 
 @dataclass(frozen=True, slots=True)
 class EnbContext:
-    """epoch: the association; a UE whose connection has another one is ECM-IDLE.  downlink_url: where pushes go."""
+    """epoch: the eNB's own name of its association.  resets: RESETs of the whole interface within it.
+
+    A UE whose connection has another `connection_epoch` is ECM-IDLE.  downlink_url: where pushes go.
+    """
 
     global_enb_id: GlobalEnbId
     epoch: str
@@ -18,4 +21,10 @@ class EnbContext:
     name: str | None = None
     default_paging_drx: str = "v128"
     downlink_url: str | None = None
+    resets: int = 0
     schema: int = 1
+
+    @property
+    def connection_epoch(self) -> str:
+        """What the connections made now carry: association and resets."""
+        return f"{self.epoch}#{self.resets}" if self.resets else self.epoch

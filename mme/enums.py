@@ -34,6 +34,8 @@ class Step(Enum):
     SESSION = "session"
     ATTACH_COMPLETE = "Attach Complete"
     DETACH = "Detach Accept"
+    TAU_COMPLETE = "Tracking Area Update Complete"
+    GUTI_REALLOCATION = "GUTI Reallocation Complete"
 
 
 class EmmCause(IntEnum):
@@ -62,6 +64,8 @@ class EmmCause(IntEnum):
     SECURITY_CAPABILITIES_MISMATCH = 23
     SECURITY_MODE_REJECTED = 24
     NON_EPS_AUTHENTICATION_UNACCEPTABLE = 26
+    CS_DOMAIN_TEMPORARILY_NOT_AVAILABLE = 39
+    NO_EPS_BEARER_CONTEXT_ACTIVATED = 40
     SEVERE_NETWORK_FAILURE = 42
     SEMANTICALLY_INCORRECT_MESSAGE = 95
     INVALID_MANDATORY_INFORMATION = 96
@@ -221,3 +225,4 @@ class TimerName(Enum):
     NEED = "need"
     RELEASE = "release"
     OUTBOX = "outbox"
+    UNUSED_SESSION = "unused-session"

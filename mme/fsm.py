@@ -15,16 +15,20 @@ from mme.messages import (
     AttachRequest,
     AuthenticationFailure,
     AuthenticationResponse,
+    DetachAccept,
     DetachRequestFromUe,
     EmmMessage,
     EmmStatus,
     EsmContainer,
     EsmInformationResponse,
     EsmStatus,
+    ExtendedServiceRequest,
+    GutiReallocationComplete,
     IdentityResponse,
     SecurityModeComplete,
     SecurityModeReject,
     ServiceRequest,
+    TrackingAreaUpdateComplete,
     TrackingAreaUpdateRequest,
 )
 
@@ -41,10 +45,14 @@ STATES: tuple[State, ...] = (
     (COMMON, Step.PROFILE),
     (COMMON, Step.SESSION),
     (COMMON, Step.ATTACH_COMPLETE),
+    (COMMON, Step.TAU_COMPLETE),
+    (COMMON, Step.GUTI_REALLOCATION),
     (EmmState.REGISTERED, Step.NONE),
+    (EmmState.DEREGISTERED_INITIATED, Step.DETACH),
 )
 EVERY = frozenset(STATES)
 ATTACHING = frozenset(state for state in STATES if state[0] is COMMON)
+UNKNOWN = frozenset({(EmmState.DEREGISTERED, Step.NONE)})
 REGISTERED = frozenset({(EmmState.REGISTERED, Step.NONE)})
 
 
@@ -70,8 +78,12 @@ ALLOWED: dict[type[EmmMessage], frozenset[State]] = {
     AttachComplete: _in(Step.ATTACH_COMPLETE),
     DetachRequestFromUe: EVERY,
     EmmStatus: EVERY,
-    ServiceRequest: frozenset({(EmmState.DEREGISTERED, Step.NONE)}),
-    TrackingAreaUpdateRequest: frozenset({(EmmState.DEREGISTERED, Step.NONE)}),
+    DetachAccept: frozenset({(EmmState.DEREGISTERED_INITIATED, Step.DETACH)}),
+    ServiceRequest: UNKNOWN,
+    ExtendedServiceRequest: UNKNOWN | REGISTERED,
+    TrackingAreaUpdateRequest: UNKNOWN | REGISTERED | _in(Step.TAU_COMPLETE, Step.GUTI_REALLOCATION),
+    TrackingAreaUpdateComplete: _in(Step.TAU_COMPLETE),
+    GutiReallocationComplete: _in(Step.GUTI_REALLOCATION),
 }
 
 ALLOWED_ESM: dict[type, frozenset[State]] = {
@@ -86,6 +98,9 @@ LATE_ANSWERS = (
     AuthenticationFailure,
     SecurityModeComplete,
     AttachComplete,
+    TrackingAreaUpdateComplete,
+    GutiReallocationComplete,
+    DetachAccept,
     EsmInformationResponse,
 )
 

@@ -80,7 +80,7 @@ class Function:
         caller = self._access.authenticate(self._name, event.headers, event.body, self._clock())
         try:
             items = envelope.decode_request(event.body).items
-        except msgspec.MsgspecError as e:
+        except (msgspec.MsgspecError, ValueError, RecursionError) as e:
             raise EnvelopeError(400, f"the body is not a request: {e}") from e
         if not items:
             raise EnvelopeError(400, "the body holds no item")

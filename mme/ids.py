@@ -6,8 +6,8 @@ import hashlib
 import re
 from dataclasses import dataclass
 
-_PLMN = re.compile(r"\d{5,6}\Z")
-_IMSI = re.compile(r"\d{6,15}\Z")
+_PLMN = re.compile(r"[0-9]{5,6}\Z")
+_IMSI = re.compile(r"[0-9]{6,15}\Z")
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -15,7 +15,7 @@ from mme.enums import (
     IdentityType,
     SecurityHeader,
 )
-from mme.ids import Ecgi, GlobalEnbId, Gummei, Guti, MobileIdentity, Plmn, STmsi, Tai
+from mme.ids import Ecgi, GlobalEnbId, Gummei, Guti, Imsi, MobileIdentity, Plmn, STmsi, Tai
 
 # --------------------------------------------------------------------------- ESM (TS 24.301 8.3)
 
@@ -310,6 +310,48 @@ class TrackingAreaUpdateRequest(EmmMessage):
 
 
 @dataclass(frozen=True, slots=True)
+class TrackingAreaUpdateAccept(EmmMessage):
+    """8.2.26.  update_result: 0 TA updated, 1 combined updated.  eps_bearer_context_status: 16 bits, EBI n = bit n."""
+
+    update_result: int
+    t3412_s: int | None = None
+    guti: Guti | None = None
+    tai_list: tuple[Tai, ...] = ()
+    eps_bearer_context_status: int | None = None
+    cause: EmmCause | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TrackingAreaUpdateComplete(EmmMessage):
+    """8.2.27."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExtendedServiceRequest(EmmMessage):
+    """8.2.15.  service_type: as sent (0 mobile originating CS fallback, 1 terminating, 8 packet services …)."""
+
+    service_type: int
+    nas_ksi: int
+    m_tmsi: int | None
+    native: bool = True
+    csfb_response: int | None = None
+    eps_bearer_context_status: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GutiReallocationCommand(EmmMessage):
+    """8.2.16.  tai_list: empty = unchanged."""
+
+    guti: Guti
+    tai_list: tuple[Tai, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class GutiReallocationComplete(EmmMessage):
+    """8.2.17."""
+
+
+@dataclass(frozen=True, slots=True)
 class TrackingAreaUpdateReject(EmmMessage):
     """8.2.28."""
 
@@ -559,6 +601,125 @@ class UeContextReleaseComplete(S1apMessage):
 
     mme_ue_s1ap_id: int
     enb_ue_s1ap_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class UeContextModificationRequest(S1apMessage):
+    """9.1.4.8.  ue_ambr in bit/s, both or none.  k_enb (security key): 32 octets or None."""
+
+    mme_ue_s1ap_id: int
+    enb_ue_s1ap_id: int
+    ue_ambr_dl_bps: int | None = None
+    ue_ambr_ul_bps: int | None = None
+    k_enb: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class UeContextModificationResponse(S1apMessage):
+    """9.1.4.9."""
+
+    mme_ue_s1ap_id: int
+    enb_ue_s1ap_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class UeContextModificationFailure(S1apMessage):
+    """9.1.4.10."""
+
+    mme_ue_s1ap_id: int
+    enb_ue_s1ap_id: int
+    cause: Cause
+
+
+@dataclass(frozen=True, slots=True)
+class Paging(S1apMessage):
+    """9.1.6.  ue_identity_index: IMSI modulo 1024.  ue_paging_id: S-TMSI, or the IMSI.  cn_domain: "ps" | "cs"."""
+
+    ue_identity_index: int
+    ue_paging_id: STmsi | Imsi
+    tai_list: tuple[Tai, ...]
+    cn_domain: str = "ps"
+    paging_drx: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UeS1apIds:
+    """One UE-associated logical S1-connection in RESET: either id may be missing, not both."""
+
+    mme_ue_s1ap_id: int | None = None
+    enb_ue_s1ap_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reset(S1apMessage):
+    """9.1.8.1.  connections None: the whole interface; otherwise those (1 to 256)."""
+
+    cause: Cause
+    connections: tuple[UeS1apIds, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ResetAcknowledge(S1apMessage):
+    """9.1.8.2.  connections: those of a partial RESET, in the same order."""
+
+    connections: tuple[UeS1apIds, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EnbConfigurationUpdate(S1apMessage):
+    """9.1.8.7.  Fields that are None are unchanged."""
+
+    enb_name: str | None = None
+    supported_tas: tuple[SupportedTa, ...] | None = None
+    default_paging_drx: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EnbConfigurationUpdateAcknowledge(S1apMessage):
+    """9.1.8.8."""
+
+
+@dataclass(frozen=True, slots=True)
+class EnbConfigurationUpdateFailure(S1apMessage):
+    """9.1.8.9.  time_to_wait_s: 1, 2, 5, 10, 20, 60 or None."""
+
+    cause: Cause
+    time_to_wait_s: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MmeConfigurationUpdate(S1apMessage):
+    """9.1.8.10.  Fields that are None are unchanged."""
+
+    mme_name: str | None = None
+    served_gummeis: tuple[ServedGummei, ...] | None = None
+    relative_mme_capacity: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MmeConfigurationUpdateAcknowledge(S1apMessage):
+    """9.1.8.11."""
+
+
+@dataclass(frozen=True, slots=True)
+class MmeConfigurationUpdateFailure(S1apMessage):
+    """9.1.8.12."""
+
+    cause: Cause
+    time_to_wait_s: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OverloadStart(S1apMessage):
+    """9.1.8.13.  action: ASN.1 name of Overload Action.  traffic_load_reduction: 1..99 per cent or None."""
+
+    action: str
+    traffic_load_reduction: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OverloadStop(S1apMessage):
+    """9.1.8.14."""
 
 
 @dataclass(frozen=True, slots=True)

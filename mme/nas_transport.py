@@ -10,7 +10,8 @@ from mme.codec import nas
 from mme.context import SecurityContext, UeContext
 from mme.crypto import nas_security
 from mme.enums import Direction, SecurityHeader, Step
-from mme.ids import Imsi
+from mme.errors import NasError
+from mme.ids import Gummei, Guti, Imsi, STmsi
 from mme.messages import (
     AttachRequest,
     AuthenticationFailure,
@@ -18,6 +19,7 @@ from mme.messages import (
     DetachAccept,
     DetachRequestFromUe,
     EmmMessage,
+    ExtendedServiceRequest,
     IdentityResponse,
     Secured,
     SecuredEnvelope,
@@ -41,6 +43,7 @@ UNPROTECTED = (
     DetachAccept,
     TrackingAreaUpdateRequest,
     ServiceRequest,
+    ExtendedServiceRequest,
 )
 
 _NEW = (SecurityHeader.INTEGRITY_NEW, SecurityHeader.INTEGRITY_CIPHERED_NEW)
@@ -64,15 +67,32 @@ class Discarded:
     reason: str
 
 
-def receive(ctx: UeContext, octets: bytes) -> Uplink | Discarded:
+@dataclass(frozen=True, slots=True)
+class Undecodable:
+    """A genuine message that cannot be decoded.  ctx: with the NAS COUNT moved on, so that a copy is not genuine."""
+
+    error: NasError
+    ctx: UeContext
+
+
+def receive(ctx: UeContext, octets: bytes) -> Uplink | Discarded | Undecodable:
     """Check, decipher and decode an uplink NAS message.  Raises NasError for octets that are no message."""
-    envelope = nas.open_envelope(octets)
+    try:
+        envelope = nas.open_envelope(octets)
+    except NasError as e:
+        if ctx.secured:
+            return Discarded(e.detail)
+        raise
     if envelope is None:
+        if ctx.security is not None and octets[0] >> 4 == SecurityHeader.SERVICE_REQUEST:
+            return _service_request(ctx, ctx.security, octets)
         return _unprotected(ctx, octets, "not protected")
     security, moved = _security_for(ctx, envelope)
     if security is None:
         return _unverifiable(ctx, envelope, "no security context")
     count = _estimated_count(security.ul_count, envelope.sequence_number)
+    if count >= COUNT_LIMIT:
+        return Discarded("NAS COUNT used up")
     signed = bytes((envelope.sequence_number,)) + envelope.payload
     mac = nas_security.mac(security.eia, security.k_nas_int, count, BEARER, Direction.UPLINK, signed)
     if not hmac.compare_digest(mac, envelope.mac):
@@ -82,7 +102,45 @@ def receive(ctx: UeContext, octets: bytes) -> Uplink | Discarded:
         plain = nas_security.cipher(security.eea, security.k_nas_enc, count, BEARER, Direction.UPLINK, plain)
     checked = replace(security, ul_count=count + 1)
     ctx = replace(ctx, security_new=checked) if moved else replace(ctx, security=checked)
-    return Uplink(nas.decode(plain), hashlib.sha256(plain).digest(), protected=True, ctx=ctx)
+    try:
+        message = nas.decode(plain)
+    except NasError as e:
+        return Undecodable(e, ctx)
+    return Uplink(message, hashlib.sha256(plain).digest(), protected=True, ctx=ctx)
+
+
+def _service_request(ctx: UeContext, security: SecurityContext, octets: bytes) -> Uplink | Discarded:
+    """SERVICE REQUEST: 5 bits of the sequence number, and the last 16 bits of the MAC (9.9.3.28, 9.9.3.19)."""
+    message = nas.decode(octets)
+    if not isinstance(message, ServiceRequest):
+        return Discarded("security header type 12 without SERVICE REQUEST")
+    count = (security.ul_count & ~0x1F) | message.sequence_number
+    count = count if count >= security.ul_count else count + 0x20
+    mac = nas_security.mac(security.eia, security.k_nas_int, count, BEARER, Direction.UPLINK, octets[:2])
+    if message.ksi != security.ksi or not hmac.compare_digest(mac[2:], message.short_mac):
+        return _unprotected(ctx, octets, "short MAC failed")
+    checked = replace(ctx, security=replace(security, ul_count=count + 1))
+    return Uplink(message, hashlib.sha256(octets).digest(), protected=True, ctx=checked)
+
+
+def claimed_m_tmsi(octets: bytes, s_tmsi: STmsi | None, gummei: Gummei) -> int | None:
+    """The M-TMSI of ours that the sender of a protected initial message claims; None = none, or not protected.
+
+    A GUTI in the message counts before the S-TMSI beside it.  Raises NasError.
+    """
+    envelope = nas.open_envelope(octets)
+    if envelope is None and octets[0] >> 4 != SecurityHeader.SERVICE_REQUEST:
+        return None
+    if envelope is None or envelope.header in _CIPHERED:
+        return s_tmsi.m_tmsi if s_tmsi is not None and s_tmsi.mme_code == gummei.mme_code else None
+    match nas.decode(envelope.payload):
+        case AttachRequest(identity=Guti() as guti) | DetachRequestFromUe(identity=Guti() as guti):
+            return guti.m_tmsi if guti.gummei == gummei else None
+        case TrackingAreaUpdateRequest(old_guti=Guti() as guti):
+            return guti.m_tmsi if guti.gummei == gummei else None
+        case ExtendedServiceRequest(m_tmsi=int() as m_tmsi):
+            return m_tmsi
+    return s_tmsi.m_tmsi if s_tmsi is not None and s_tmsi.mme_code == gummei.mme_code else None
 
 
 def _security_for(ctx: UeContext, envelope: SecuredEnvelope) -> tuple[SecurityContext | None, bool]:

@@ -7,6 +7,7 @@ later as an invocation of `mme-answer`.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
@@ -51,6 +52,14 @@ class NeedSession(Need):
     pdn_type: int
     eps_bearer_identity: int
     pco: bytes | None = None
+
+
+def session_id_of(need_id: str) -> str:
+    """Id (32 hex digits) of the session that a NeedSession asks for: the MME's choice, as its TEID is on S11.
+
+    So the MME can give back a session whose answer it never saw.
+    """
+    return hashlib.blake2b(b"session\n" + need_id.encode(), digest_size=16).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,7 +56,7 @@ class Outbox:
             metrics.PUSHES.labels("no-url").inc(len(waiting))
             return set()
         # A connection of an older association is gone, and its UE id may be another UE's by now.
-        late = {entry.id for entry in waiting if entry.epoch != enb.epoch}
+        late = {entry.id for entry in waiting if entry.epoch != enb.connection_epoch}
         entries = [entry for entry in waiting if entry.id not in late]
         if not entries:
             return late

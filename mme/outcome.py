@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from mme.config import MmeConfig
 from mme.context import UeContext
-from mme.enums import ItemResult, TimerName
+from mme.enums import EmmCause, ItemResult, TimerName
 from mme.ids import Imsi
 from mme.messages import S1apMessage
 from mme.needs import Need
@@ -14,12 +14,18 @@ from mme.needs import Need
 
 @dataclass(frozen=True, slots=True)
 class Env:
-    """All that is not in the context.  now_ms: Unix ms.  random: 32 fresh octets.  item: id of the item at work."""
+    """All that is not in the context.  now_ms: Unix ms.  random: 32 fresh octets.  item: id of the item at work.
+
+    association_alive: whether the eNB of the UE's connection still has the association that it was made on; only known
+    where a procedure asks (timers, commands).  no_context_cause: #9, or #10 for a UE that was detached implicitly.
+    """
 
     now_ms: int
     random: bytes = field(repr=False)
     config: MmeConfig
     item: str
+    association_alive: bool = True
+    no_context_cause: EmmCause = EmmCause.UE_IDENTITY_CANNOT_BE_DERIVED
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,14 +11,17 @@ import msgspec
 from mme.context import SCHEMA, UeContext
 from mme.enb_context import EnbContext
 from mme.errors import StoreContendedError, StoreUnavailableError
-from mme.ids import Imsi
+from mme.ids import Imsi, Tai
 from mme.store.base import Conflict, Row, Saved, Store, Table, save_resolved
 from mme.work import CONFLICT_TRIES, Work
 
 pack: Callable[[Any], bytes] = msgspec.msgpack.Encoder().encode
 _ue_context = msgspec.msgpack.Decoder(UeContext).decode
 _enb_context = msgspec.msgpack.Decoder(EnbContext).decode
-_index = msgspec.msgpack.Decoder(tuple[int, int | None]).decode
+_names = msgspec.msgpack.Decoder(tuple[str, ...]).decode
+_index = msgspec.msgpack.Decoder(tuple[int, ...]).decode
+
+CLAIMS_KEPT = 4
 
 Change = Callable[[bytes | None], tuple[bytes, int | None] | None]
 """Old value (None: no row) to (new value, TTL in seconds or None); None = leave the row as it is."""
@@ -60,38 +63,91 @@ def load_enb(store: Store, name: str) -> EnbContext | None:
 
 
 def set_up_enb(store: Store, name: str, enb: EnbContext, job: Work) -> None:
-    """Write the eNB's row; nothing where it is as it should be."""
-    value = pack(enb)
-    change_row(store, Table.ENB, name, lambda old: None if old == value else (value, None), job)
+    """Write the eNB's row, and list it in its tracking areas; nothing where it is as it should be.
+
+    The same association keeps its count of resets.
+    """
+
+    def put(old: bytes | None) -> tuple[bytes, int | None] | None:
+        known = _enb_context(old) if old is not None else None
+        same = known is not None and known.epoch == enb.epoch
+        value = pack(replace(enb, resets=known.resets) if same and known is not None else enb)
+        return None if old == value else (value, None)
+
+    change_row(store, Table.ENB, name, put, job)
+    for tai in {Tai(plmn, ta.tac) for ta in enb.supported_tas for plmn in ta.plmns}:
+        _list_in_tracking_area(store, tai, name, job)
+
+
+def change_enb(
+    store: Store, name: str, epoch: str, change: Callable[[EnbContext], EnbContext | None], job: Work
+) -> None:
+    """Change the row of an eNB whose association has that epoch; no row or another epoch: nothing."""
+    areas: set[Tai] = set()
+
+    def run(old: bytes | None) -> tuple[bytes, int | None] | None:
+        enb = _enb_context(old) if old is not None else None
+        changed = change(enb) if enb is not None and enb.epoch == epoch else None
+        if changed is None:
+            return None
+        areas.clear()
+        areas.update(Tai(plmn, ta.tac) for ta in changed.supported_tas for plmn in ta.plmns)
+        return pack(changed), None
+
+    change_row(store, Table.ENB, name, run, job)
+    for tai in areas:
+        _list_in_tracking_area(store, tai, name, job)
 
 
 def lose_association(store: Store, name: str, epoch: str, job: Work) -> None:
     """The association of that epoch is lost: no UE has a live connection on it any more."""
-
-    def lose(old: bytes | None) -> tuple[bytes, int | None] | None:
-        enb = _enb_context(old) if old is not None else None
-        if enb is None or enb.epoch != epoch:
-            return None
-        return pack(replace(enb, epoch="")), None
-
-    change_row(store, Table.ENB, name, lose, job)
+    change_enb(store, name, epoch, lambda enb: replace(enb, epoch=""), job)
 
 
-def claim_imsi(store: Store, imsi: Imsi, key: int, job: Work) -> int | None:
-    """Make the IMSI's index row point to the context `key`; out: the key that it pointed to before.
+def _list_in_tracking_area(store: Store, tai: Tai, name: str, job: Work) -> None:
+    def add(old: bytes | None) -> tuple[bytes, int | None] | None:
+        names = _names(old) if old is not None else ()
+        return None if name in names else (pack((*names, name)), None)
 
-    The row keeps the one before too, so that a claim whose context could not be saved is repeated with the same result.
+    change_row(store, Table.TRACKING_AREA, _key_of(tai), add, job)
+
+
+def enbs_of(store: Store, tai_list: tuple[Tai, ...]) -> tuple[str, ...]:
+    """Names of the eNBs that have announced one of these areas: a hint, each one's own row is what counts."""
+    names: dict[str, None] = {}
+    for tai in tai_list:
+        row = store.load(Table.TRACKING_AREA, _key_of(tai))
+        if row is not None:
+            names.update(dict.fromkeys(_names(row.value)))
+    return tuple(names)
+
+
+def _key_of(tai: Tai) -> str:
+    return f"{tai.plmn.digits}-{tai.tac}"
+
+
+def context_of_imsi(store: Store, imsi: Imsi) -> int | None:
+    """Key of the context that has proven that identity last, None = never seen."""
+    row = store.load(Table.IMSI, imsi.digits)
+    return _index(row.value)[0] if row is not None else None
+
+
+def claim_imsi(store: Store, imsi: Imsi, key: int, job: Work) -> tuple[int, ...]:
+    """Make the IMSI's index row point to the context `key`; out: the keys that it pointed to before, the latest first.
+
+    The row keeps the last CLAIMS_KEPT keys.  A claim is written before its context: when that could not be saved, the
+    same claim again has the same result, and the next context's claim still finds whom the lost one had superseded.
     """
-    superseded: int | None = None
+    before: tuple[int, ...] = ()
 
     def point(old: bytes | None) -> tuple[bytes, int | None] | None:
-        nonlocal superseded
-        current, before = _index(old) if old is not None else (None, None)
-        if current == key:
-            superseded = before
+        nonlocal before
+        keys = _index(old) if old is not None else ()
+        if keys and keys[0] == key:
+            before = keys[1:]
             return None
-        superseded = current
-        return pack((key, current)), None
+        before = keys[: CLAIMS_KEPT - 1]
+        return pack((key, *before)), None
 
     change_row(store, Table.IMSI, imsi.digits, point, job)
-    return superseded
+    return before

@@ -10,11 +10,14 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+
+import msgspec
 
 from mme import metrics, nas_transport
 from mme.codec import envelope, s1ap
 from mme.codec import needs as needs_json
-from mme.codec.envelope import Cost, Downlink, Item, Reply
+from mme.codec.envelope import Cost, Item, Reply
 from mme.config import MmeConfig
 from mme.context import (
     CONNECTION_BITS,
@@ -22,16 +25,19 @@ from mme.context import (
     UeContext,
     key_of,
 )
-from mme.downlinks import encoded
-from mme.enums import EmmCause, ItemResult, S1apCause, TimerName
+from mme.enums import EmmCause, EmmState, ItemResult, S1apCause, TimerName
 from mme.errors import NasError, S1apError, StoreContendedError, StoreError, StoreUnavailableError
-from mme.ids import Tai
-from mme.m_tmsi import pending_key
+from mme.ids import Imsi, Tai
+from mme.m_tmsi import context_of, pending_key
 from mme.messages import (
     CriticalityDiagnostics,
+    EnbConfigurationUpdate,
     ErrorIndication,
     InitialUeMessage,
+    MmeConfigurationUpdateAcknowledge,
+    MmeConfigurationUpdateFailure,
     NasNonDeliveryIndication,
+    Reset,
     S1apMessage,
     S1SetupRequest,
     Secured,
@@ -42,11 +48,15 @@ from mme.messages import (
 )
 from mme.outbox import Outbox
 from mme.outcome import Env, Outcome
-from mme.procedures import dispatch, initial_context, s1_setup, status
+from mme.procedures import detach, dispatch, guti_reallocation, initial_context, paging, status
+from mme.procedures.connection import on_initial_message
+from mme.procedures.initial_context import on_reset_of_ue
 from mme.procedures.sending import s1ap_cause
 from mme.push import Pusher
-from mme.routing import function_of
-from mme.rows import load_enb, lose_association, set_up_enb
+from mme.replies import plain_reply
+from mme.routing import DOWNLINK, function_of
+from mme.rows import context_of_imsi, load_enb, lose_association
+from mme.s1_interface import S1Interface, no_setup
 from mme.store.base import Store
 from mme.store.counting import measure
 from mme.transaction import Transactions
@@ -54,6 +64,13 @@ from mme.work import Ports, Run, StaleError, Work, cost_of
 
 KEY_TRIES = 4
 CLOCK_BOUND_MS = 200
+NEEDS_ASSOCIATION = (TimerName.T3413, TimerName.MOBILE_REACHABLE, TimerName.IMPLICIT_DETACH)
+COMMANDS: dict[str, Run] = {
+    "page": paging.start,
+    "detach": partial(detach.start, reattach=False),
+    "detach-and-reattach": partial(detach.start, reattach=True),
+    "reallocate-guti": guti_reallocation.start,
+}
 
 
 class Runtime:
@@ -83,6 +100,7 @@ class Runtime:
         self._may_reach = may_reach
         self._clock = clock
         outbox = Outbox(store, pusher, key_of_party, may_reach, config.duplicates_s)
+        self._interface = S1Interface(store, may_reach)
         self._transactions = Transactions(config, store, ports, outbox, random_octets=random_octets, pause=pause)
 
     # ----------------------------------------------------------------- one item
@@ -114,7 +132,9 @@ class Runtime:
             return self._event(job)
         if item.s1ap is not None:
             return self._s1ap(job, item.s1ap)
-        return Reply(item.id, ItemResult.REJECTED.value, error="commands are not served by this function")
+        if self._function != DOWNLINK:
+            return Reply(item.id, ItemResult.REJECTED.value, label="wrong function", error=f"commands go to {DOWNLINK}")
+        return self._command(job)
 
     # ----------------------------------------------------------------- S1AP
 
@@ -137,7 +157,13 @@ class Runtime:
             )
         match message:
             case S1SetupRequest():
-                return self._s1_setup(job, message)
+                return self._interface.set_up(job, message, self._transactions.env(job))
+            case EnbConfigurationUpdate():
+                return self._interface.update(job, message, self._transactions.env(job))
+            case Reset():
+                return self._reset(job, message)
+            case MmeConfigurationUpdateAcknowledge() | MmeConfigurationUpdateFailure():
+                return Reply(job.item.id, ItemResult.DONE.value, label=type(message).__name__)
             case InitialUeMessage():
                 return self._initial_ue(job, message)
             case UnhandledS1ap():
@@ -157,7 +183,7 @@ class Runtime:
                 ies=tuple((ie, "reject", "missing") for ie in error.missing_ies),
             )
         indication = ErrorIndication(error.mme_ue_s1ap_id, error.enb_ue_s1ap_id, s1ap_cause(error.cause), diagnostics)
-        return self._plain_reply(job, ItemResult.REJECTED, [indication], label=error.cause.value[1], error=error.detail)
+        return plain_reply(job, ItemResult.REJECTED, [indication], label=error.cause.value[1], error=error.detail)
 
     def _unhandled(self, job: Work, message: UnhandledS1ap) -> Reply:
         """A procedure that this MME does not have, by its criticality.  Source: TS 36.413 10.3.4.1."""
@@ -172,45 +198,7 @@ class Runtime:
                     CriticalityDiagnostics(message.procedure_code, message.triggering_message, message.criticality),
                 )
             )
-        return self._plain_reply(
-            job, ItemResult.REJECTED, answers, label=f"procedure {message.procedure_code} is not served"
-        )
-
-    def _plain_reply(
-        self,
-        job: Work,
-        result: ItemResult,
-        messages: list[S1apMessage],
-        *,
-        label: str,
-        error: str | None = None,
-        ue: int | None = None,
-    ) -> Reply:
-        """A reply that no context stands behind."""
-        downlinks = [
-            Downlink(f"{job.item.id}/d{n}", job.item.enb, job.item.stream, encoded(job, message), ue=ue)
-            for n, message in enumerate(messages)
-        ]
-        return Reply(job.item.id, result.value, downlinks, label=label, error=error)
-
-    # ----------------------------------------------------------------- eNB
-
-    def _s1_setup(self, job: Work, message: S1SetupRequest) -> Reply:
-        item = job.item
-        if str(message.global_enb_id) != item.enb:
-            return Reply(
-                item.id, ItemResult.REJECTED.value, label="other eNB", error="the Global eNB ID is not this key's eNB"
-            )
-        if item.downlink_url is not None and not self._may_reach(item.downlink_url):
-            return Reply(
-                item.id, ItemResult.REJECTED.value, label="downlink_url", error="the downlink URL is not allowed"
-            )
-        enb, answer = s1_setup.on_s1_setup_request(message, item.epoch, item.downlink_url, self._transactions.env(job))
-        result = ItemResult.REJECTED
-        if enb is not None:
-            set_up_enb(self._store, item.enb, enb, job)
-            result = ItemResult.DONE
-        return self._plain_reply(job, result, [answer], label=type(answer).__name__)
+        return plain_reply(job, ItemResult.REJECTED, answers, label=f"procedure {message.procedure_code} is not served")
 
     def _event(self, job: Work) -> Reply:
         item = job.item
@@ -231,33 +219,67 @@ class Runtime:
 
     def _initial_ue(self, job: Work, message: InitialUeMessage) -> Reply:
         """A new connection.  Whatever it says, it makes a context of its own; a proven identity takes over later."""
-        item = job.item
-        enb = load_enb(self._store, item.enb)
-        if enb is None or enb.epoch != item.epoch:
-            indication = ErrorIndication(None, message.enb_ue_s1ap_id, s1ap_cause(S1apCause.MESSAGE_NOT_COMPATIBLE))
-            return self._plain_reply(
-                job, ItemResult.REJECTED, [indication], label="no S1 Setup", ue=message.enb_ue_s1ap_id
-            )
+        if self._interface.load(job) is None:
+            return no_setup(job, message.enb_ue_s1ap_id)
         octets = _octets(message.nas_pdu)
+        cause = EmmCause.UE_IDENTITY_CANNOT_BE_DERIVED
+        try:
+            return self._known_ue(job, message, octets)
+        except _UnprovenError as e:
+            cause = e.cause
 
         def run(ctx: UeContext, env: Env) -> Outcome:
-            return self._nas(job, ctx, message.tai, octets, env)
+            return self._nas(job, ctx, message.tai, octets, replace(env, no_context_cause=cause))
 
         for attempt in range(KEY_TRIES):
-            key = pending_key(self._config.m_tmsi_key, item.enb, item.id, attempt)
-            connection = Connection(
-                mme_ue_s1ap_id=key << CONNECTION_BITS,
-                enb=item.enb,
-                epoch=item.epoch,
-                enb_ue_s1ap_id=message.enb_ue_s1ap_id,
-                tai=message.tai,
-                ecgi=message.ecgi,
-            )
-            fresh = UeContext(key=key, origin=item.id, connections=(connection,), next_connection=1)
+            key = pending_key(self._config.m_tmsi_key, job.item.enb, job.item.id, attempt)
+            connection = _connection(job, message, key, 0)
+            fresh = UeContext(key=key, origin=job.item.id, connections=(connection,), next_connection=1)
             reply = self._transactions.change(job, key, run, fresh=fresh)
             if reply is not None:
                 return reply
         raise StoreContendedError("no free context key was found")
+
+    def _known_ue(self, job: Work, message: InitialUeMessage, octets: bytes) -> Reply:
+        """The context that the UE claims, if the message's integrity proves the claim.  Raises _UnprovenError."""
+        try:
+            m_tmsi = nas_transport.claimed_m_tmsi(octets, message.s_tmsi, self._config.gummei)
+        except NasError:
+            raise _UnprovenError from None
+        if m_tmsi is None:
+            raise _UnprovenError
+        key, _ = context_of(self._config.m_tmsi_key, m_tmsi)
+
+        def run(ctx: UeContext, env: Env) -> Outcome:
+            if m_tmsi not in (guti.m_tmsi for guti in (ctx.guti, ctx.old_guti) if guti is not None):
+                raise _UnprovenError
+            if ctx.emm is EmmState.DEREGISTERED or ctx.security is None:
+                raise _UnprovenError(EmmCause.IMPLICITLY_DETACHED)
+            begin = time.perf_counter()
+            received = nas_transport.receive(ctx, octets)
+            job.spent.codec_ms += (time.perf_counter() - begin) * 1000
+            if not isinstance(received, nas_transport.Uplink) or not received.protected:
+                raise _UnprovenError
+            job.name = type(received.message).__name__
+            connection = _connection(job, message, key, received.ctx.free_connection_number())
+            return on_initial_message(received.ctx, connection, received.message, received.digest, env)
+
+        try:
+            reply = self._transactions.change(job, key, run)
+        except (StaleError, NasError):
+            raise _UnprovenError from None
+        if reply is None:
+            raise StoreContendedError("the context is contended")
+        return reply
+
+    def _reset(self, job: Work, message: Reset) -> Reply:
+        """A partial reset ends each connection that is known; the answer lists them all."""
+        for n, ids in enumerate(message.connections or ()):
+            if ids.mme_ue_s1ap_id is None:
+                continue  # the eNB's own id alone names no context: its UE comes back, or is found unreachable
+            item = msgspec.structs.replace(job.item, id=f"{job.item.id}/r{n}")
+            self._on_connection(Work(item, job.digest, job.now_ms, name="Reset"), ids.mme_ue_s1ap_id, on_reset_of_ue)
+        return self._interface.reset(job, message)
 
     def _ue_associated(self, job: Work, message: S1apMessage) -> Reply:
         mme_id = getattr(message, "mme_ue_s1ap_id", None)
@@ -282,8 +304,9 @@ class Runtime:
 
         def checked(ctx: UeContext, env: Env) -> Outcome:
             connection = ctx.listed(mme_id)
-            if connection is None or (connection.enb, connection.epoch) != (job.item.enb, job.item.epoch):
+            if connection is None or not connection.on(job.item.enb, job.item.epoch):
                 raise StaleError(S1apCause.UNKNOWN_MME_UE_S1AP_ID)
+            job.epoch = connection.epoch
             if enb_id is not None and connection.enb_ue_s1ap_id != enb_id:
                 raise StaleError(S1apCause.UNKNOWN_PAIR_UE_S1AP_ID)
             if connection.releasing and not isinstance(message, UeContextReleaseComplete):
@@ -299,7 +322,7 @@ class Runtime:
             answers: list[S1apMessage] = []
             if not quiet and e.cause is not None:
                 answers.append(ErrorIndication(mme_id, enb_id, s1ap_cause(e.cause)))
-            return self._plain_reply(job, ItemResult.STALE, answers, label="not a live connection", ue=enb_id)
+            return plain_reply(job, ItemResult.STALE, answers, label="not a live connection", ue=enb_id)
         if reply is None:
             raise StoreContendedError("the context is contended")
         return reply
@@ -312,6 +335,8 @@ class Runtime:
             return _undecodable_nas(ctx, e)
         finally:
             job.spent.codec_ms += (time.perf_counter() - begin) * 1000
+        if isinstance(received, nas_transport.Undecodable):
+            return _undecodable_nas(received.ctx, received.error)
         if isinstance(received, nas_transport.Discarded):
             metrics.DISCARDED.labels(received.reason.partition(":")[0]).inc()
             return Outcome(ctx, result=ItemResult.DISCARDED, label=received.reason)
@@ -330,6 +355,10 @@ class Runtime:
         if timer.due_ms > job.now_ms + CLOCK_BOUND_MS:
             return Reply(job.item.id, ItemResult.RETRY.value, label="not due yet")
         name = TimerName(timer.name)
+        if name is TimerName.UNUSED_SESSION:
+            unused = self._transactions.give_back_unused(job, timer.owner, timer.token)
+            result = ItemResult.DONE if unused else ItemResult.STALE
+            return Reply(job.item.id, result.value, label="session given back" if unused else "session in use")
 
         def run(ctx: UeContext, env: Env) -> Outcome:
             running = ctx.timers.get(name.value)
@@ -338,9 +367,43 @@ class Runtime:
             stopped = replace(ctx, timers={n: t for n, t in ctx.timers.items() if n != name.value})
             if name is TimerName.OUTBOX:
                 return Outcome(stopped, label="outbox")
+            if name in NEEDS_ASSOCIATION:
+                env = replace(env, association_alive=self._alive(stopped))
             return dispatch.on_timer(stopped, name, running, env)
 
         return self._by_owner(job, timer.owner, run)
+
+    def _alive(self, ctx: UeContext) -> bool:
+        """Whether the UE's connection is on an association that is still there."""
+        connection = ctx.connection
+        enb = load_enb(self._store, connection.enb) if connection is not None else None
+        return connection is not None and enb is not None and enb.connection_epoch == connection.epoch
+
+    def _command(self, job: Work) -> Reply:
+        """The northbound door: paging and network-initiated procedures, by IMSI (docs/northbound.md)."""
+        command = job.item.command or {}
+        action, digits = command.get("action"), command.get("imsi")
+        job.name = f"command {action}" if action in COMMANDS else "command"
+        if action not in COMMANDS or not isinstance(digits, str):
+            error = f"a command holds an imsi and an action, one of {', '.join(COMMANDS)}"
+            return Reply(job.item.id, ItemResult.REJECTED.value, label="bad command", error=error)
+        try:
+            imsi = Imsi(digits)
+        except ValueError as e:
+            return Reply(job.item.id, ItemResult.REJECTED.value, label="bad command", error=str(e))
+        key = context_of_imsi(self._store, imsi)
+        if key is None:
+            return Reply(job.item.id, ItemResult.REJECTED.value, label="unknown UE", error="no such UE is known")
+
+        def run(ctx: UeContext, env: Env) -> Outcome:
+            if ctx.imsi != imsi:
+                raise StaleError(None)
+            return COMMANDS[action](ctx, replace(env, association_alive=self._alive(ctx)))
+
+        reply = self._by_owner(job, key, run)
+        if reply.result == ItemResult.STALE.value:
+            return Reply(job.item.id, ItemResult.REJECTED.value, label="unknown UE", error="no such UE is known")
+        return reply
 
     def _answer(self, job: Work) -> Reply:
         try:
@@ -367,6 +430,25 @@ class Runtime:
         return reply
 
     # ----------------------------------------------------------------- the conditional write
+
+
+class _UnprovenError(Exception):
+    """The message does not prove to be of the context that it claims.  cause: what its sender is told."""
+
+    def __init__(self, cause: EmmCause = EmmCause.UE_IDENTITY_CANNOT_BE_DERIVED) -> None:
+        super().__init__()
+        self.cause = cause
+
+
+def _connection(job: Work, message: InitialUeMessage, key: int, number: int) -> Connection:
+    return Connection(
+        mme_ue_s1ap_id=key << CONNECTION_BITS | number,
+        enb=job.item.enb,
+        epoch=job.epoch,
+        enb_ue_s1ap_id=message.enb_ue_s1ap_id,
+        tai=message.tai,
+        ecgi=message.ecgi,
+    )
 
 
 def _octets(pdu: bytes | Secured) -> bytes:

@@ -1,12 +1,14 @@
 """Fires due timers: reads (shard, second) partitions, calls `mme-timer` in batches, judges each timer by its own reply.
 
 Rows are never deleted; a fired row whose token its context does not hold any more is answered `stale`.  Closed seconds
-are read again for LATE_S, because a row may be written after its second was first read.
+are read again for LATE_S, because a row may be written after its second was first read; a ticker that starts looks back
+FIRST_LOOK_S, longer than rows live beyond their time.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
 import signal
 import sys
@@ -23,19 +25,23 @@ from mme.codec import envelope
 from mme.codec.envelope import Item, Request, Timer
 from mme.crypto import signing
 from mme.crypto.signing import Signed, Way
-from mme.enums import ItemResult
+from mme.enums import ItemResult, TimerName
 from mme.errors import ConfigError, StoreError
+from mme.needs import session_id_of
 from mme.routing import TIMER
+from mme.rows import ue_context
 from mme.secrets import SIGNING_KEY, read_secret
-from mme.store.base import Store, TimerRow
+from mme.store.base import Store, Table, TimerRow
 from mme.store.opening import open_store
 from mme.work import TIMER_SHARDS
 
 LATE_S = 5
+FIRST_LOOK_S = 240
 BATCH = 50
 TRIES = 8
 TICK_S = 0.25
 _TIMEOUT_S = 10.0
+_TRACE_OCTETS = 100
 
 Fire = Callable[[list[Item]], dict[str, str]]
 """Items to `mme-timer`; out: result by item id, without those that got no answer."""
@@ -64,13 +70,13 @@ class Ticker:
         """Read what has become due, fire it, and return how many timers were done with."""
         now_ms = int(self.clock() * 1000)
         now_s = now_ms // 1000
-        first = now_s - LATE_S if self._since_s is None else min(self._since_s, now_s) - LATE_S
+        first = now_s - FIRST_LOOK_S if self._since_s is None else min(self._since_s, now_s) - LATE_S
         for second in range(first, now_s + 1):
             for shard in range(TIMER_SHARDS):
                 for row in self.store.due_timers(shard, second):
                     self._learn(row)
         self._since_s = now_s
-        self._known = {item: due for item, due in self._known.items() if due // 1000 >= now_s - 4 * LATE_S}
+        self._known = {item: due for item, due in self._known.items() if due // 1000 >= now_s - FIRST_LOOK_S - LATE_S}
         return self._fire_due(now_ms)
 
     def _learn(self, row: TimerRow) -> None:
@@ -79,9 +85,28 @@ class Ticker:
             self._known[item] = row.due_ms
             self._pending[item] = _Pending(row, next_ms=row.due_ms)
 
+    def _is_stale(self, row: TimerRow) -> bool:
+        """Whether the row's context shows, in one read, that nothing waits for it any more."""
+        found = self.store.load(Table.UE_CONTEXT, row.owner)
+        if row.name == TimerName.UNUSED_SESSION.value:
+            bearer = ue_context(found).bearer if found is not None else None
+            return bearer is not None and bearer.session.session_id == session_id_of(row.token)
+        if found is None:
+            return True
+        running = ue_context(found).timers.get(row.name)
+        return running is None or (running.token, running.due_ms) != (row.token, row.due_ms)
+
     def _fire_due(self, now_ms: int) -> int:
-        due = [(item, p) for item, p in self._pending.items() if p.next_ms <= now_ms]
+        due = []
         done = 0
+        for item, pending in list(self._pending.items()):
+            if pending.next_ms > now_ms:
+                continue
+            if self._is_stale(pending.row):
+                del self._pending[item]
+                done += 1
+            else:
+                due.append((item, pending))
         for start in range(0, len(due), BATCH):
             batch = due[start : start + BATCH]
             results = self.fire([_item(item, pending.row) for item, pending in batch])
@@ -104,7 +129,8 @@ class Ticker:
 
 def item_id(row: TimerRow) -> str:
     """One id for each timer, under the trace of what started it: a repeated firing is a duplicate."""
-    return f"{logs.trace_of(row.token)}/{row.name}@{row.due_ms}"
+    token = hashlib.blake2b(row.token.encode(), digest_size=4).hexdigest()
+    return f"{logs.trace_of(row.token)[:_TRACE_OCTETS]}/{row.name}@{row.due_ms}~{token}"
 
 
 def _item(item: str, row: TimerRow) -> Item:

@@ -5,6 +5,7 @@ A Conflict loads again and runs the procedure again; needs have ids, so that the
 
 from __future__ import annotations
 
+import contextlib
 import random
 import time
 from collections.abc import Callable
@@ -14,18 +15,19 @@ import msgspec
 
 from mme import metrics
 from mme.codec import envelope
-from mme.codec.envelope import Reply
+from mme.codec.envelope import Downlink, Reply
 from mme.config import MmeConfig
-from mme.context import Remembered, RunningTimer, UeContext
-from mme.downlinks import protected
+from mme.context import OutboxEntry, Remembered, RunningTimer, UeContext
+from mme.downlinks import encoded, protected
 from mme.enums import EmmState, ItemResult, S1apCause, TimerName
 from mme.errors import StoreContendedError
-from mme.needs import DeleteSession, ModifySession, Pending
+from mme.messages import Paging, S1apMessage
+from mme.needs import DeleteSession, ModifySession, NeedSession, Pending, session_id_of
 from mme.outbox import Outbox, entries_of, with_retry
 from mme.outcome import Env, Outcome, StartTimer
 from mme.procedures import detach, dispatch
 from mme.procedures.sending import release
-from mme.rows import claim_imsi, pack, ue_context
+from mme.rows import claim_imsi, enbs_of, load_enb, pack, ue_context
 from mme.store.base import Conflict, Row, Saved, Store, Table, TimerRow, WriteResult, save_resolved
 from mme.work import CONFLICT_TRIES, TIMER_SHARDS, Ports, Run, StaleError, Work
 
@@ -70,9 +72,7 @@ class Transactions:
 
         None: the key belongs to another context (fresh only).  Raises StaleError where there is no context.
         """
-        row: Row | None = None
-        if fresh is None:
-            row = self._store.load(Table.UE_CONTEXT, str(key))
+        row = self._store.load(Table.UE_CONTEXT, str(key))
         for attempt in range(CONFLICT_TRIES):
             if row is not None:
                 ctx = ue_context(row)
@@ -121,9 +121,9 @@ class Transactions:
     def _prepare(self, job: Work, ctx: UeContext, run: Run, *, push: bool) -> _Prepared:
         """All that comes before the write: procedure, needs, timers, protection, encoding."""
         env = self.env(job)
-        if ctx.supersedes is not None:
+        if ctx.supersedes:
             self._supersede(job, ctx)
-            ctx = replace(ctx, supersedes=None)
+            ctx = replace(ctx, supersedes=())
         outcome = self._answered(job, run(ctx, env), env)
         if outcome.ctx is None:
             raise TypeError("a procedure on a context returns one")
@@ -134,10 +134,11 @@ class Transactions:
         outcome = self._claim(job, outcome)
         after, rows = _with_timers(outcome, env)
         after, downlinks = protected(job, after, outcome.downlinks)
+        paged = self._paged(job, outcome.downlinks)
         mine = [d for d in downlinks if not push and d.enb == job.item.enb]
         pushed = [d for d in downlinks if push or d.enb != job.item.enb]
         reply = Reply(job.item.id, outcome.result.value, mine, label=outcome.label)
-        outbox = after.outbox + entries_of(after, pushed)
+        outbox = after.outbox + entries_of(after, pushed) + paged
         if outbox:
             after, row = with_retry(after, env)
             rows.append(row)
@@ -148,8 +149,23 @@ class Transactions:
             last_reply=envelope.encode(reply),
         )
         for row in rows:
-            self._store.insert_timer(row, ttl_s=self._config.duplicates_s + (row.due_ms - job.now_ms) // 1000)
+            self._insert_timer(row, job.now_ms)
         return _Prepared(after, reply, forget=outcome.forget)
+
+    def _paged(self, job: Work, messages: tuple[S1apMessage, ...]) -> tuple[OutboxEntry, ...]:
+        """PAGING goes to every eNB that serves one of its areas."""
+        entries = []
+        for message in messages:
+            if not isinstance(message, Paging):
+                continue
+            pdu = encoded(job, message)
+            for name in enbs_of(self._store, message.tai_list):
+                enb = load_enb(self._store, name)
+                if enb is None or not enb.epoch:
+                    continue
+                downlink = Downlink(f"{job.item.id}/p-{name}", name, 0, pdu)
+                entries.append(OutboxEntry(downlink.id, name, enb.connection_epoch, envelope.encode(downlink)))
+        return tuple(entries)
 
     def _refused_at_the_door(self, job: Work, outcome: Outcome) -> _Prepared:
         """NAS that no context can come from: the eNB is told to release the UE, and nothing is stored."""
@@ -168,6 +184,8 @@ class Transactions:
         while outcome.needs:
             need, *rest = outcome.needs
             outcome = replace(outcome, needs=tuple(rest))
+            if isinstance(need, NeedSession):
+                self._guard_session(need, env)
             begin = time.perf_counter()
             answer = self._ports.ask(need)
             job.spent.port_ms += (time.perf_counter() - begin) * 1000
@@ -179,6 +197,26 @@ class Transactions:
             elif outcome.ctx is not None:
                 outcome = outcome.then(dispatch.on_answer(outcome.ctx, answer, env))
         return outcome
+
+    def _guard_session(self, need: NeedSession, env: Env) -> None:
+        """A timer that gives the session back, should the context that it is for never be saved with it."""
+        due_ms = env.now_ms + int(self._config.unused_session_s * 1000)
+        row = TimerRow(need.owner % TIMER_SHARDS, due_ms, TimerName.UNUSED_SESSION.value, need.id, str(need.owner))
+        self._insert_timer(row, env.now_ms)
+
+    def _insert_timer(self, row: TimerRow, now_ms: int) -> None:
+        self._store.insert_timer(row, ttl_s=self._config.duplicates_s + (row.due_ms - now_ms) // 1000)
+
+    def give_back_unused(self, job: Work, owner: int, need_id: str) -> bool:
+        """Whether the session that `need_id` asked for was nobody's, and has been given back."""
+        session_id = session_id_of(need_id)
+        row = self._store.load(Table.UE_CONTEXT, str(owner))
+        if row is not None:
+            ctx = ue_context(row)
+            if ctx.waiting_for == need_id or (ctx.bearer is not None and ctx.bearer.session.session_id == session_id):
+                return False
+        self._ports.ask(DeleteSession(f"{job.item.id}/delete-session", owner, session_id))
+        return True
 
     def _claim(self, job: Work, outcome: Outcome) -> Outcome:
         """Move the IMSI's index row to this context; the one it named before is superseded."""
@@ -208,28 +246,33 @@ class Transactions:
     def _after_save(self, job: Work, prepared: _Prepared) -> None:
         """Effects that the saved context asks for; a crash before them is made good by a timer or the next item."""
         ctx = prepared.ctx
-        if ctx.supersedes is not None:
+        if ctx.supersedes:
             self._supersede(job, ctx)
         if ctx.outbox:
             self._outbox.flush(job, ctx)
 
     def _supersede(self, job: Work, ctx: UeContext) -> None:
-        old = ctx.supersedes
-        if old is None:
-            return
-        side = Work(
-            msgspec.structs.replace(job.item, id=f"{job.item.id}/supersedes"), job.digest, job.now_ms, name="superseded"
-        )
+        """Release the older contexts, the latest first, up to one that was proven: it has released those before it."""
+        for old in ctx.supersedes:
+            if self._supersede_one(job, ctx, old):
+                return
+
+    def _supersede_one(self, job: Work, ctx: UeContext, old: int) -> bool:
+        """Whether the old context is there and was proven to be the subscriber's."""
+        item = msgspec.structs.replace(job.item, id=f"{job.item.id}/supersedes")
+        side = Work(item, job.digest, job.now_ms, name="superseded")
+        proven = False
 
         def run(stale: UeContext, env: Env) -> Outcome:
+            nonlocal proven
             if stale.imsi != ctx.imsi:
                 raise StaleError(None)
+            proven = stale.proven
             return detach.on_superseded(stale, env)
 
-        try:
+        with contextlib.suppress(StaleError):
             self.change(side, old, run, push=True)
-        except StaleError:
-            return
+        return proven
 
 
 def _with_timers(outcome: Outcome, env: Env) -> tuple[UeContext, list[TimerRow]]:

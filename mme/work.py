@@ -42,12 +42,13 @@ class Spent:
 
 @dataclass(slots=True)
 class Work:
-    """An item on its way: what is known of it besides the context."""
+    """An item on its way: what is known of it besides the context.  epoch: of connections made on its association."""
 
     item: Item
     digest: bytes
     now_ms: int
     name: str = "?"
+    epoch: str = ""
     spent: Spent = field(default_factory=Spent)
 
     def writer(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from asyncio import sleep
 from collections.abc import Awaitable, Callable, Sequence
 
 Job = Callable[[], Awaitable[None]]
@@ -27,7 +28,7 @@ async def open_loop(jobs: Sequence[Job], rate_per_s: float) -> None:
     begin = loop.time()
     async with asyncio.TaskGroup() as group:
         for number, job in enumerate(jobs):
-            await asyncio.sleep(begin + number / rate_per_s - loop.time())
+            await sleep(begin + number / rate_per_s - loop.time())
             group.create_task(_run(job))
 
 

@@ -18,13 +18,14 @@ BODY_LIMIT = 180_000
 class Policy:
     """How often and when the same item is sent again; seconds.
 
-    tries: sendings in all.  The wait after a failure doubles from first_wait_s to longest_wait_s; the half of it is
-    random.  An answer is missed after a time that follows what answers took so far (RFC 6298), within the bounds.
-    batch: most items in one call.  linger_s: how long an item may wait for others.  calls: under way at once for one
-    function while batching, so that what waits meanwhile travels together.
+    tries: sendings in all, and none after give_up_s.  The wait after a failure doubles from first_wait_s to
+    longest_wait_s; the half of it is random.  An answer is missed after a time that follows what answers took so far
+    (RFC 6298), within the bounds.  batch: most items in one call.  linger_s: how long an item may wait for others.
+    calls: under way at once for one function while batching, so that what waits meanwhile travels together.
     """
 
     tries: int = 8
+    give_up_s: float = 20.0
     first_wait_s: float = 0.1
     longest_wait_s: float = 3.0
     first_silence_s: float = 5.0
@@ -138,10 +139,10 @@ class Outbox:
             return None
         self._leave_call(entry)
         entry.why = why
-        if entry.tries >= self.policy.tries:
+        policy = self.policy
+        if entry.tries >= policy.tries or now - entry.added >= policy.give_up_s:
             del self._entries[item_id]
             return entry
-        policy = self.policy
         wait = min(policy.longest_wait_s, policy.first_wait_s * (1 << entry.tries - 1))
         self._alarm(now + wait * self._random.uniform(0.5, 1.0), "send", item_id)
         return None

@@ -19,6 +19,8 @@ from enb_app.result import Result
 
 _MOST_CAUSES = 8
 _FILE_WIDTH = 132
+_WIDE = 118
+_TIMES = ("count", "min", "mean", "p50", "p95", "p99", "max")
 _TENTHS_BELOW_MS = 1000
 
 
@@ -52,32 +54,32 @@ def _ms(value: float | None) -> str:
     return f"{value:.1f}" if value < _TENTHS_BELOW_MS else f"{value:.0f}"
 
 
-def ladder_table(outcome: UeOutcome) -> Table:
-    """Every S1AP and NAS message of one UE, as it passed."""
+def ladder_table(outcome: UeOutcome, *, narrow: bool = False) -> Table:
+    """Every S1AP and NAS message of one UE, as it passed.  narrow: one name for each message, and no function."""
     verdict = f"{outcome.verdict.value}: {outcome.cause}" if outcome.verdict is not Verdict.ATTACHED else "attached"
-    table = Table(
-        title=f"UE {outcome.number}  {outcome.run}  {escape(verdict)}", box=box.SIMPLE_HEAD, title_justify="left"
-    )
+    title = f"UE {outcome.number}  {outcome.run}  {escape(verdict)}"
+    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
     table.add_column("at ms", justify="right", style="dim")
     table.add_column("", no_wrap=True)
-    table.add_column("S1AP", no_wrap=True)
-    table.add_column("NAS", no_wrap=True)
-    table.add_column("function", style="cyan", no_wrap=True)
+    for name in ("message",) if narrow else ("S1AP", "NAS"):
+        table.add_column(name, no_wrap=True)
+    if not narrow:
+        table.add_column("function", style="cyan", no_wrap=True)
     table.add_column("ms", justify="right")
     table.add_column("store", justify="right", no_wrap=True)
     table.add_column("result", no_wrap=True)
     for line in outcome.ladder:
-        table.add_row(*_ladder_row(line, outcome.started_ms))
+        table.add_row(*_ladder_row(line, outcome.started_ms, narrow=narrow))
     table.caption = "store: reads, writes, conditional writes"
     return table
 
 
-def _ladder_row(line: LadderLine, begin_ms: float) -> tuple[str, ...]:
+def _ladder_row(line: LadderLine, begin_ms: float, *, narrow: bool) -> tuple[str, ...]:
     arrow = "[green]──▶[/]" if line.up else "[magenta]◀──[/]"
     result = line.result if line.result in ("", "done") else f"[yellow]{line.result}[/]"
     store = str(line.store) if line.store is not None else ""
-    nas = line.nas or ""
-    return f"{line.at_ms - begin_ms:.1f}", arrow, line.s1ap, nas, line.function, _ms(line.ms), store, result
+    names = (line.nas or line.s1ap,) if narrow else (line.s1ap, line.nas or "", line.function)
+    return f"{line.at_ms - begin_ms:.1f}", arrow, *names, _ms(line.ms), store, result
 
 
 def console() -> Console:
@@ -87,7 +89,7 @@ def console() -> Console:
 
 
 def print_ladder(console: Console, outcome: UeOutcome) -> None:
-    console.print(ladder_table(outcome))
+    console.print(ladder_table(outcome, narrow=console.width < _WIDE))
 
 
 def cells(times: Distribution | None) -> tuple[str, ...]:
@@ -99,28 +101,32 @@ def cells(times: Distribution | None) -> tuple[str, ...]:
     )
 
 
-def figures_table(result: Result) -> Table:
-    """Times per message and in all, with the store operations of each."""
+def figures_table(result: Result, *, narrow: bool = False) -> Table:
+    """Times per message and in all, with the store operations of each.  narrow: without function, min and store."""
     options = result.options
     shape = f"{options.rate_per_s:g}/s" if options.rate_per_s else f"{options.concurrency} at a time"
     batch = f", batches of up to {options.policy.batch}" if options.policy.batch > 1 else ""
-    table = Table(
-        title=f"{options.ues} UEs, {shape}, {options.mode.value}{batch}", box=box.SIMPLE_HEAD, title_justify="left"
-    )
+    title = f"{options.ues} UEs, {shape}, {options.mode.value}{batch}"
+    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
     table.add_column("message", no_wrap=True)
-    table.add_column("function", style="cyan", no_wrap=True)
-    table.add_column("count", justify="right")
-    for name in ("min", "mean", "p50", "p95", "p99", "max"):
+    if not narrow:
+        table.add_column("function", style="cyan", no_wrap=True)
+    for name in ("count", "mean", "p50", "p95", "p99", "max") if narrow else _TIMES:
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("store each", justify="right", no_wrap=True)
-    table.caption = "milliseconds from request to answer; store: reads, writes, conditional writes"
+    table.caption = "milliseconds from request to answer"
+    if not narrow:
+        table.add_column("store each", justify="right", no_wrap=True)
+        table.caption += "; store: reads, writes, conditional writes"
     for figures in result.per_message():
-        count = figures.times.count
-        store = figures.store
+        count, store = figures.times.count, figures.store
         each = f"{store.reads / count:.1f}r {store.writes / count:.1f}w {store.conditional_writes / count:.1f}c"
-        table.add_row(figures.title, figures.function, str(count), *cells(figures.times), each)
+        times = cells(figures.times)
+        row = (str(count), *times[1:]) if narrow else (figures.function, str(count), *times, each)
+        table.add_row(figures.title, *row)
     table.add_section()
-    table.add_row("[bold]whole attach[/]", "", str(len(result.attach_ms)), *cells(result.times), "", style="bold")
+    attaches, times = str(len(result.attach_ms)), cells(result.times)
+    row = (attaches, *times[1:]) if narrow else ("", attaches, *times, "")
+    table.add_row("whole attach", *row, style="bold")
     return table
 
 
@@ -134,7 +140,7 @@ def causes(result: Result) -> list[tuple[str, int]]:
 
 
 def print_tables(console: Console, result: Result) -> None:
-    console.print(figures_table(result))
+    console.print(figures_table(result, narrow=console.width < _WIDE))
     for cause, count in causes(result)[:_MOST_CAUSES]:
         console.print(f"  {count} x {cause}", style="red", markup=False, highlight=False, soft_wrap=True)
     console.print("\n".join(notes(result)), markup=False, highlight=False, soft_wrap=True)

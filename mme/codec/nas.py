@@ -13,7 +13,7 @@ from mme.codec.esm import optional
 from mme.codec.layer3 import Layer3Codec, Value, Values
 from mme.enums import Direction, EmmCause, IdentityType, SecurityHeader
 from mme.errors import NasError
-from mme.ids import Guti, Imei
+from mme.ids import Guti, Imei, Tai, Tmsi
 from mme.messages import (
     AttachAccept,
     AttachComplete,
@@ -30,6 +30,9 @@ from mme.messages import (
     EmmMessage,
     EmmStatus,
     EsmContainer,
+    ExtendedServiceRequest,
+    GutiReallocationCommand,
+    GutiReallocationComplete,
     IdentityRequest,
     IdentityResponse,
     SecuredEnvelope,
@@ -38,6 +41,8 @@ from mme.messages import (
     SecurityModeReject,
     ServiceReject,
     ServiceRequest,
+    TrackingAreaUpdateAccept,
+    TrackingAreaUpdateComplete,
     TrackingAreaUpdateReject,
     TrackingAreaUpdateRequest,
 )
@@ -201,6 +206,23 @@ def _timer_s(octets: bytes) -> int:
 
 def _timer_octet(seconds: int | None) -> bytes | None:
     return None if seconds is None else bytes((ies.gprs_timer_octet(seconds),))
+
+
+def _bearers(octets: bytes) -> int:
+    """EPS bearer context status (9.9.2.1): bit n of the number stands for EPS bearer identity n."""
+    return int.from_bytes(_limited(octets, 2, 2), "little")
+
+
+def _bearers_octets(status: int | None) -> bytes | None:
+    if status is None:
+        return None
+    if not 0 <= status <= 0xFFFF:
+        raise ValueError("an EPS bearer context status has 16 bits")
+    return status.to_bytes(2, "little")
+
+
+def _tai_list_octets(tais: tuple[Tai, ...]) -> bytes | None:
+    return ies.tai_list_octets(tais) if tais else None
 
 
 def _cause_values(message: Any) -> dict[str, Value | None]:
@@ -451,7 +473,6 @@ def _service_reject(values: Values) -> EmmMessage:
 def _tracking_area_update_request(values: Values) -> EmmMessage:
     key_set, update_type = _number(values, "NAS_KSI"), _number(values, "EPSUpdateType")
     old = ies.eps_mobile_identity(_bytes(values, "OldGUTI"))
-    bearers = cast("bytes | None", values.get("EPSBearerCtxtStat"))
     return TrackingAreaUpdateRequest(
         update_type=update_type & 7,
         active=bool(update_type & 8),
@@ -459,7 +480,7 @@ def _tracking_area_update_request(values: Values) -> EmmMessage:
         old_guti=old if isinstance(old, Guti) else None,
         native=not key_set & 8,
         ue_network_capability=optional(lambda octets: _limited(octets, 2, 13), values.get("UENetCap")),
-        eps_bearer_context_status=int.from_bytes(bearers, "little") if bearers and len(bearers) == 2 else None,
+        eps_bearer_context_status=optional(_bearers, values.get("EPSBearerCtxtStat")),
     )
 
 
@@ -468,16 +489,70 @@ def _tracking_area_update_request_values(message: TrackingAreaUpdateRequest) -> 
         raise ValueError("a TRACKING AREA UPDATE REQUEST has an old GUTI")
     if not 0 <= message.update_type <= 7:
         raise ValueError("an update type has 3 bits")
-    bearers, capability = message.eps_bearer_context_status, message.ue_network_capability
-    if bearers is not None and not 0 <= bearers <= 0xFFFF:
-        raise ValueError("an EPS bearer context status has 16 bits")
+    capability = message.ue_network_capability
     return {
         "NAS_KSI": _key_set(message.nas_ksi, message.native),
         "EPSUpdateType": (8 if message.active else 0) | message.update_type,
         "OldGUTI": ies.guti_octets(message.old_guti),
         "UENetCap": None if capability is None else _limited(capability, 2, 13),
-        "EPSBearerCtxtStat": None if bearers is None else bearers.to_bytes(2, "little"),
+        "EPSBearerCtxtStat": _bearers_octets(message.eps_bearer_context_status),
     }
+
+
+def _tracking_area_update_accept(values: Values) -> EmmMessage:
+    return TrackingAreaUpdateAccept(
+        update_result=_number(values, "EPSUpdateResult") & 7,
+        t3412_s=optional(_timer_s, values.get("T3412")),
+        guti=optional(ies.guti, values.get("GUTI")),
+        tai_list=optional(ies.tai_list, values.get("TAIList")) or (),
+        eps_bearer_context_status=optional(_bearers, values.get("EPSBearerCtxtStat")),
+        cause=_cause(_octet(values, "EMMCause")) if "EMMCause" in values else None,
+    )
+
+
+def _tracking_area_update_accept_values(message: TrackingAreaUpdateAccept) -> dict[str, Value | None]:
+    return {
+        "EPSUpdateResult": message.update_result,
+        "T3412": _timer_octet(message.t3412_s),
+        "GUTI": None if message.guti is None else ies.guti_octets(message.guti),
+        "TAIList": _tai_list_octets(message.tai_list),
+        "EPSBearerCtxtStat": _bearers_octets(message.eps_bearer_context_status),
+        "EMMCause": _emm_cause_octet(message.cause),
+    }
+
+
+def _extended_service_request(values: Values) -> EmmMessage:
+    key_set, identity = _number(values, "NAS_KSI"), ies.mobile_identity(_bytes(values, "MTMSI"))
+    response = cast("int | None", values.get("CSFBResponse"))
+    return ExtendedServiceRequest(
+        service_type=_number(values, "ServiceType"),
+        nas_ksi=key_set & 7,
+        m_tmsi=identity.tmsi if isinstance(identity, Tmsi) else None,
+        native=not key_set & 8,
+        csfb_response=None if response is None else response & 7,
+        eps_bearer_context_status=optional(_bearers, values.get("EPSBearerCtxtStat")),
+    )
+
+
+def _extended_service_request_values(message: ExtendedServiceRequest) -> dict[str, Value | None]:
+    if message.m_tmsi is None:
+        raise ValueError("an EXTENDED SERVICE REQUEST has an M-TMSI")
+    return {
+        "NAS_KSI": _key_set(message.nas_ksi, message.native),
+        "ServiceType": message.service_type,
+        "MTMSI": ies.mobile_identity_octets(Tmsi(message.m_tmsi)),
+        "CSFBResponse": message.csfb_response,
+        "EPSBearerCtxtStat": _bearers_octets(message.eps_bearer_context_status),
+    }
+
+
+def _guti_reallocation_command(values: Values) -> EmmMessage:
+    tais = optional(ies.tai_list, values.get("TAIList")) or ()
+    return GutiReallocationCommand(ies.guti(_bytes(values, "GUTI")), tais)
+
+
+def _guti_reallocation_command_values(message: GutiReallocationCommand) -> dict[str, Value | None]:
+    return {"GUTI": ies.guti_octets(message.guti), "TAIList": _tai_list_octets(message.tai_list)}
 
 
 def _tracking_area_update_reject(values: Values) -> EmmMessage:
@@ -520,12 +595,52 @@ _MESSAGES: tuple[tuple[int, Direction | None, type[EmmMessage], Any, _Read, _Wri
         _tracking_area_update_request_values,
     ),
     (
+        0x49,
+        None,
+        TrackingAreaUpdateAccept,
+        TS24301_EMM.EMMTrackingAreaUpdateAccept,
+        _tracking_area_update_accept,
+        _tracking_area_update_accept_values,
+    ),
+    (
+        0x4A,
+        None,
+        TrackingAreaUpdateComplete,
+        TS24301_EMM.EMMTrackingAreaUpdateComplete,
+        lambda _: TrackingAreaUpdateComplete(),
+        _no_values,
+    ),
+    (
         0x4B,
         None,
         TrackingAreaUpdateReject,
         TS24301_EMM.EMMTrackingAreaUpdateReject,
         _tracking_area_update_reject,
         _cause_values,
+    ),
+    (
+        0x4C,
+        None,
+        ExtendedServiceRequest,
+        TS24301_EMM.EMMExtServiceRequest,
+        _extended_service_request,
+        _extended_service_request_values,
+    ),
+    (
+        0x50,
+        None,
+        GutiReallocationCommand,
+        TS24301_EMM.EMMGUTIReallocCommand,
+        _guti_reallocation_command,
+        _guti_reallocation_command_values,
+    ),
+    (
+        0x51,
+        None,
+        GutiReallocationComplete,
+        TS24301_EMM.EMMGUTIReallocComplete,
+        lambda _: GutiReallocationComplete(),
+        _no_values,
     ),
     (0x4E, None, ServiceReject, TS24301_EMM.EMMServiceReject, _service_reject, _cause_values),
     (

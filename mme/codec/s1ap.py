@@ -13,11 +13,14 @@ from pycrate_asn1dir import S1AP
 from mme.codec.lock import PYCRATE_LOCK
 from mme.enums import CauseGroup, S1apCause
 from mme.errors import S1apError
-from mme.ids import Ecgi, GlobalEnbId, Gummei, Plmn, STmsi, Tai
+from mme.ids import Ecgi, GlobalEnbId, Gummei, Imsi, Plmn, STmsi, Tai
 from mme.messages import (
     Cause,
     CriticalityDiagnostics,
     DownlinkNasTransport,
+    EnbConfigurationUpdate,
+    EnbConfigurationUpdateAcknowledge,
+    EnbConfigurationUpdateFailure,
     ErabFailed,
     ErabSetup,
     ErabToBeSetup,
@@ -26,8 +29,16 @@ from mme.messages import (
     InitialContextSetupRequest,
     InitialContextSetupResponse,
     InitialUeMessage,
+    MmeConfigurationUpdate,
+    MmeConfigurationUpdateAcknowledge,
+    MmeConfigurationUpdateFailure,
     NasNonDeliveryIndication,
     NasPdu,
+    OverloadStart,
+    OverloadStop,
+    Paging,
+    Reset,
+    ResetAcknowledge,
     S1apMessage,
     S1SetupFailure,
     S1SetupRequest,
@@ -35,9 +46,13 @@ from mme.messages import (
     ServedGummei,
     SupportedTa,
     UeCapabilityInfoIndication,
+    UeContextModificationFailure,
+    UeContextModificationRequest,
+    UeContextModificationResponse,
     UeContextReleaseCommand,
     UeContextReleaseComplete,
     UeContextReleaseRequest,
+    UeS1apIds,
     UnhandledS1ap,
     UplinkNasTransport,
 )
@@ -59,6 +74,10 @@ class _Ie(IntEnum):
     E_RAB_TO_BE_SETUP_LIST = 24
     NAS_PDU = 26
     E_RAB_ITEM = 35
+    UE_PAGING_ID = 43
+    PAGING_DRX = 44
+    TAI_LIST = 46
+    TAI_ITEM = 47
     E_RAB_FAILED_TO_SETUP_LIST = 48
     E_RAB_SETUP_ITEM = 50
     E_RAB_SETUP_LIST = 51
@@ -74,14 +93,21 @@ class _Ie(IntEnum):
     SECURITY_KEY = 73
     UE_RADIO_CAPABILITY = 74
     GUMMEI = 75
+    UE_IDENTITY_INDEX_VALUE = 80
     RELATIVE_MME_CAPACITY = 87
+    S1_CONNECTION_ITEM = 91
+    RESET_TYPE = 92
+    S1_CONNECTION_LIST = 93
     S_TMSI = 96
     UE_S1AP_IDS = 99
     EUTRAN_CGI = 100
+    OVERLOAD_RESPONSE = 101
     SERVED_GUMMEIS = 105
     UE_SECURITY_CAPABILITIES = 107
+    CN_DOMAIN = 109
     RRC_ESTABLISHMENT_CAUSE = 134
     DEFAULT_PAGING_DRX = 137
+    TRAFFIC_LOAD_REDUCTION_INDICATION = 161
 
 
 _T = TypeVar("_T")
@@ -144,6 +170,8 @@ def encode(message: S1apMessage) -> bytes:
     """The PDU.  Raises ValueError for a value that its IE cannot carry, or a NAS PDU that is not octets yet."""
     if isinstance(message, UnhandledS1ap):
         return _unhandled_pdu(message)
+    if type(message) not in _BY_CLASS:
+        raise ValueError(f"{type(message).__name__} has no encoding")
     kind = _BY_CLASS[type(message)]
     fields = [
         {"id": int(ie), "criticality": kind.ies[ie].criticality, "value": (kind.ies[ie].type_name, value)}
@@ -218,7 +246,7 @@ def _length(octets: bytes, position: int) -> tuple[int, int]:
 def _fields(pdu: bytes) -> Iterator[tuple[int, str, bytes]]:
     """(id, criticality, value) of every IE, as far as it can be read without ASN.1."""
     try:
-        _, size = _length(pdu, 3)
+        size = 1 if pdu[3] >= 0xC0 else _length(pdu, 3)[1]  # of a fragmented PDU the first 16384 octets are enough
         position = 3 + size + 1  # after the octet with the extension bit of the message
         count = int.from_bytes(pdu[position : position + 2])
         position += 2
@@ -435,16 +463,82 @@ def _name_value(name: str | None) -> str | None:
     return name
 
 
+def _supported_tas(value: Any) -> tuple[SupportedTa, ...]:
+    return tuple(
+        SupportedTa(int.from_bytes(item["tAC"]), tuple(_plmn(octets) for octets in item["broadcastPLMNs"]))
+        for item in value
+    )
+
+
+def _supported_tas_value(supported_tas: tuple[SupportedTa, ...]) -> list[dict[str, Any]]:
+    return [
+        {"tAC": _octets(ta.tac, 2), "broadcastPLMNs": [_plmn_octets(plmn) for plmn in ta.plmns]} for ta in supported_tas
+    ]
+
+
+def _served_gummeis(value: Any) -> tuple[ServedGummei, ...]:
+    return tuple(
+        ServedGummei(
+            plmns=tuple(_plmn(octets) for octets in item["servedPLMNs"]),
+            mme_group_ids=tuple(int.from_bytes(octets) for octets in item["servedGroupIDs"]),
+            mme_codes=tuple(int.from_bytes(octets) for octets in item["servedMMECs"]),
+        )
+        for item in value
+    )
+
+
+def _served_gummeis_value(served_gummeis: tuple[ServedGummei, ...]) -> list[dict[str, Any]]:
+    return [
+        {
+            "servedPLMNs": [_plmn_octets(plmn) for plmn in served.plmns],
+            "servedGroupIDs": [_octets(group_id, 2) for group_id in served.mme_group_ids],
+            "servedMMECs": [_octets(code, 1) for code in served.mme_codes],
+        }
+        for served in served_gummeis
+    ]
+
+
+def _ambr_value(dl_bps: int, ul_bps: int) -> dict[str, int]:
+    return {"uEaggregateMaximumBitRateDL": dl_bps, "uEaggregateMaximumBitRateUL": ul_bps}
+
+
+def _key_value(key: bytes) -> tuple[int, int]:
+    if len(key) != 32:
+        raise ValueError("K_eNB has 32 octets")
+    return int.from_bytes(key), 256
+
+
+def _imsi_octets(imsi: Imsi) -> bytes:
+    """Digits in pairs, the first in the lower half; an odd last one with a filler (TS 36.413 9.2.3.11)."""
+    text = imsi.digits + "f" * (len(imsi.digits) % 2)
+    return bytes(int(text[i + 1] + text[i], 16) for i in range(0, len(text), 2))
+
+
+def _imsi(octets: bytes) -> Imsi:
+    text = "".join(f"{octet & 0x0F:x}{octet >> 4:x}" for octet in octets)
+    return Imsi(text.removesuffix("f"))
+
+
+def _connection(value: Any) -> UeS1apIds:
+    return UeS1apIds(value.get("mME-UE-S1AP-ID"), value.get("eNB-UE-S1AP-ID"))
+
+
+def _connections_value(connections: tuple[UeS1apIds, ...], criticality: str) -> list[dict[str, Any]]:
+    items = []
+    for connection in connections:
+        ids = {"mME-UE-S1AP-ID": connection.mme_ue_s1ap_id, "eNB-UE-S1AP-ID": connection.enb_ue_s1ap_id}
+        value = {name: number for name, number in ids.items() if number is not None}
+        items.append(_item(_Ie.S1_CONNECTION_ITEM, criticality, "UE-associatedLogicalS1-ConnectionItem", value))
+    return items
+
+
 # --------------------------------------------------------------------------- one reader and one writer per message
 
 
 def _s1_setup_request(ies: Ies) -> S1apMessage:
     return S1SetupRequest(
         global_enb_id=_global_enb_id(ies[_Ie.GLOBAL_ENB_ID]),
-        supported_tas=tuple(
-            SupportedTa(int.from_bytes(item["tAC"]), tuple(_plmn(p) for p in item["broadcastPLMNs"]))
-            for item in ies[_Ie.SUPPORTED_TAS]
-        ),
+        supported_tas=_supported_tas(ies[_Ie.SUPPORTED_TAS]),
         enb_name=ies.get(_Ie.ENB_NAME),
         default_paging_drx=ies.get(_Ie.DEFAULT_PAGING_DRX, "v128"),
     )
@@ -454,24 +548,14 @@ def _s1_setup_request_ies(message: S1SetupRequest) -> IesToSend:
     return {
         _Ie.GLOBAL_ENB_ID: _global_enb_id_value(message.global_enb_id),
         _Ie.ENB_NAME: _name_value(message.enb_name),
-        _Ie.SUPPORTED_TAS: [
-            {"tAC": _octets(ta.tac, 2), "broadcastPLMNs": [_plmn_octets(plmn) for plmn in ta.plmns]}
-            for ta in message.supported_tas
-        ],
+        _Ie.SUPPORTED_TAS: _supported_tas_value(message.supported_tas),
         _Ie.DEFAULT_PAGING_DRX: message.default_paging_drx,
     }
 
 
 def _s1_setup_response(ies: Ies) -> S1apMessage:
     return S1SetupResponse(
-        served_gummeis=tuple(
-            ServedGummei(
-                plmns=tuple(_plmn(octets) for octets in item["servedPLMNs"]),
-                mme_group_ids=tuple(int.from_bytes(octets) for octets in item["servedGroupIDs"]),
-                mme_codes=tuple(int.from_bytes(octets) for octets in item["servedMMECs"]),
-            )
-            for item in ies[_Ie.SERVED_GUMMEIS]
-        ),
+        served_gummeis=_served_gummeis(ies[_Ie.SERVED_GUMMEIS]),
         relative_mme_capacity=ies[_Ie.RELATIVE_MME_CAPACITY],
         mme_name=ies.get(_Ie.MME_NAME),
     )
@@ -480,14 +564,7 @@ def _s1_setup_response(ies: Ies) -> S1apMessage:
 def _s1_setup_response_ies(message: S1SetupResponse) -> IesToSend:
     return {
         _Ie.MME_NAME: _name_value(message.mme_name),
-        _Ie.SERVED_GUMMEIS: [
-            {
-                "servedPLMNs": [_plmn_octets(plmn) for plmn in served.plmns],
-                "servedGroupIDs": [_octets(group_id, 2) for group_id in served.mme_group_ids],
-                "servedMMECs": [_octets(code, 1) for code in served.mme_codes],
-            }
-            for served in message.served_gummeis
-        ],
+        _Ie.SERVED_GUMMEIS: _served_gummeis_value(message.served_gummeis),
         _Ie.RELATIVE_MME_CAPACITY: message.relative_mme_capacity,
     }
 
@@ -496,21 +573,26 @@ _WAITS_S = {"v1s": 1, "v2s": 2, "v5s": 5, "v10s": 10, "v20s": 20, "v60s": 60}
 
 
 def _s1_setup_failure(ies: Ies) -> S1apMessage:
-    return S1SetupFailure(
-        cause=_cause(ies.get(_Ie.CAUSE)),
-        time_to_wait_s=_WAITS_S.get(ies.get(_Ie.TIME_TO_WAIT, "")),
-        criticality_diagnostics=_optional(_diagnostics, ies.get(_Ie.CRITICALITY_DIAGNOSTICS)),
-    )
+    diagnostics = _optional(_diagnostics, ies.get(_Ie.CRITICALITY_DIAGNOSTICS))
+    return S1SetupFailure(*_cause_and_wait(ies), criticality_diagnostics=diagnostics)
 
 
 def _s1_setup_failure_ies(message: S1SetupFailure) -> IesToSend:
+    diagnostics = _diagnostics_value(message.criticality_diagnostics)
+    return {**_cause_and_wait_ies(message), _Ie.CRITICALITY_DIAGNOSTICS: diagnostics}
+
+
+def _cause_and_wait(ies: Ies) -> tuple[Cause, int | None]:
+    return _cause(ies.get(_Ie.CAUSE)), _WAITS_S.get(ies.get(_Ie.TIME_TO_WAIT, ""))
+
+
+def _cause_and_wait_ies(message: Any) -> IesToSend:
     wait_s = message.time_to_wait_s
     if wait_s is not None and wait_s not in _WAITS_S.values():
         raise ValueError(f"no time to wait is {wait_s} s")
     return {
         _Ie.CAUSE: _cause_value(message.cause),
         _Ie.TIME_TO_WAIT: None if wait_s is None else f"v{wait_s}s",
-        _Ie.CRITICALITY_DIAGNOSTICS: _diagnostics_value(message.criticality_diagnostics),
     }
 
 
@@ -586,14 +668,9 @@ def _initial_context_setup_request(ies: Ies) -> S1apMessage:
 
 
 def _initial_context_setup_request_ies(message: InitialContextSetupRequest) -> IesToSend:
-    if len(message.k_enb) != 32:
-        raise ValueError("K_eNB has 32 octets")
     return {
         **_ue_id_ies(message),
-        _Ie.UE_AGGREGATE_MAXIMUM_BITRATE: {
-            "uEaggregateMaximumBitRateDL": message.ue_ambr_dl_bps,
-            "uEaggregateMaximumBitRateUL": message.ue_ambr_ul_bps,
-        },
+        _Ie.UE_AGGREGATE_MAXIMUM_BITRATE: _ambr_value(message.ue_ambr_dl_bps, message.ue_ambr_ul_bps),
         _Ie.E_RAB_TO_BE_SETUP_LIST: [
             _item(_Ie.E_RAB_TO_BE_SETUP_ITEM, "reject", "E-RABToBeSetupItemCtxtSUReq", _e_rab_to_be_setup_value(e_rab))
             for e_rab in message.e_rabs
@@ -602,7 +679,7 @@ def _initial_context_setup_request_ies(message: InitialContextSetupRequest) -> I
             "encryptionAlgorithms": _bits(message.encryption_algorithms, 16),
             "integrityProtectionAlgorithms": _bits(message.integrity_algorithms, 16),
         },
-        _Ie.SECURITY_KEY: (int.from_bytes(message.k_enb), 256),
+        _Ie.SECURITY_KEY: _key_value(message.k_enb),
         _Ie.UE_RADIO_CAPABILITY: message.ue_radio_capability,
     }
 
@@ -736,6 +813,149 @@ def _error_indication_ies(message: ErrorIndication) -> IesToSend:
     }
 
 
+def _ue_context_modification_request(ies: Ies) -> S1apMessage:
+    bit_rates, key = ies.get(_Ie.UE_AGGREGATE_MAXIMUM_BITRATE, {}), ies.get(_Ie.SECURITY_KEY)
+    return UeContextModificationRequest(
+        *_ue_ids(ies),
+        ue_ambr_dl_bps=bit_rates.get("uEaggregateMaximumBitRateDL"),
+        ue_ambr_ul_bps=bit_rates.get("uEaggregateMaximumBitRateUL"),
+        k_enb=None if key is None else key[0].to_bytes(32),
+    )
+
+
+def _ue_context_modification_request_ies(message: UeContextModificationRequest) -> IesToSend:
+    downlink, uplink = message.ue_ambr_dl_bps, message.ue_ambr_ul_bps
+    if (downlink is None) != (uplink is None):
+        raise ValueError("a UE-AMBR has both directions")
+    return {
+        **_ue_id_ies(message),
+        _Ie.SECURITY_KEY: None if message.k_enb is None else _key_value(message.k_enb),
+        _Ie.UE_AGGREGATE_MAXIMUM_BITRATE: None if downlink is None or uplink is None else _ambr_value(downlink, uplink),
+    }
+
+
+def _ue_context_modification_response(ies: Ies) -> S1apMessage:
+    return UeContextModificationResponse(*_ue_ids(ies))
+
+
+def _ue_context_modification_failure(ies: Ies) -> S1apMessage:
+    return UeContextModificationFailure(*_ue_ids(ies), _cause(ies.get(_Ie.CAUSE)))
+
+
+def _paging(ies: Ies) -> S1apMessage:
+    choice, identity = ies[_Ie.UE_PAGING_ID]
+    if choice not in ("s-TMSI", "iMSI"):
+        raise ValueError("the UE paging identity is of an unknown form")
+    return Paging(
+        ue_identity_index=ies[_Ie.UE_IDENTITY_INDEX_VALUE][0],
+        ue_paging_id=_s_tmsi(identity) if choice == "s-TMSI" else _imsi(identity),
+        tai_list=_list_of(lambda item: _tai(item["tAI"]), _Ie.TAI_ITEM, ies[_Ie.TAI_LIST]),
+        cn_domain=ies[_Ie.CN_DOMAIN],
+        paging_drx=ies.get(_Ie.PAGING_DRX),
+    )
+
+
+def _paging_ies(message: Paging) -> IesToSend:
+    identity = message.ue_paging_id
+    imsi = ("iMSI", _imsi_octets(identity)) if isinstance(identity, Imsi) else None
+    return {
+        _Ie.UE_IDENTITY_INDEX_VALUE: _bits(message.ue_identity_index, 10),
+        _Ie.UE_PAGING_ID: ("s-TMSI", _s_tmsi_value(identity)) if isinstance(identity, STmsi) else imsi,
+        _Ie.PAGING_DRX: message.paging_drx,
+        _Ie.CN_DOMAIN: message.cn_domain,
+        _Ie.TAI_LIST: [_item(_Ie.TAI_ITEM, "ignore", "TAIItem", {"tAI": _plmn_tac(tai)}) for tai in message.tai_list],
+    }
+
+
+_RESET_PART, _RESET_ALL = "partOfS1-Interface", "s1-Interface"
+
+
+def _reset(ies: Ies) -> S1apMessage:
+    choice, content = ies[_Ie.RESET_TYPE]
+    cause = _cause(ies.get(_Ie.CAUSE))
+    if choice == _RESET_PART:
+        return Reset(cause, _list_of(_connection, _Ie.S1_CONNECTION_ITEM, content))
+    if choice == _RESET_ALL:
+        return Reset(cause)
+    raise ValueError("the reset type is of an unknown form")
+
+
+def _reset_ies(message: Reset) -> IesToSend:
+    whole = (_RESET_ALL, "reset-all")
+    return {
+        _Ie.CAUSE: _cause_value(message.cause),
+        _Ie.RESET_TYPE: whole
+        if message.connections is None
+        else (_RESET_PART, _connections_value(message.connections, "reject")),
+    }
+
+
+def _reset_acknowledge(ies: Ies) -> S1apMessage:
+    return ResetAcknowledge(_list_of(_connection, _Ie.S1_CONNECTION_ITEM, ies.get(_Ie.S1_CONNECTION_LIST, ())))
+
+
+def _reset_acknowledge_ies(message: ResetAcknowledge) -> IesToSend:
+    return {_Ie.S1_CONNECTION_LIST: _connections_value(message.connections, "ignore") or None}
+
+
+def _enb_configuration_update(ies: Ies) -> S1apMessage:
+    return EnbConfigurationUpdate(
+        enb_name=ies.get(_Ie.ENB_NAME),
+        supported_tas=_optional(_supported_tas, ies.get(_Ie.SUPPORTED_TAS)),
+        default_paging_drx=ies.get(_Ie.DEFAULT_PAGING_DRX),
+    )
+
+
+def _enb_configuration_update_ies(message: EnbConfigurationUpdate) -> IesToSend:
+    return {
+        _Ie.ENB_NAME: _name_value(message.enb_name),
+        _Ie.SUPPORTED_TAS: _optional(_supported_tas_value, message.supported_tas),
+        _Ie.DEFAULT_PAGING_DRX: message.default_paging_drx,
+    }
+
+
+def _enb_configuration_update_failure(ies: Ies) -> S1apMessage:
+    return EnbConfigurationUpdateFailure(*_cause_and_wait(ies))
+
+
+def _mme_configuration_update(ies: Ies) -> S1apMessage:
+    return MmeConfigurationUpdate(
+        mme_name=ies.get(_Ie.MME_NAME),
+        served_gummeis=_optional(_served_gummeis, ies.get(_Ie.SERVED_GUMMEIS)),
+        relative_mme_capacity=ies.get(_Ie.RELATIVE_MME_CAPACITY),
+    )
+
+
+def _mme_configuration_update_ies(message: MmeConfigurationUpdate) -> IesToSend:
+    return {
+        _Ie.MME_NAME: _name_value(message.mme_name),
+        _Ie.SERVED_GUMMEIS: _optional(_served_gummeis_value, message.served_gummeis),
+        _Ie.RELATIVE_MME_CAPACITY: message.relative_mme_capacity,
+    }
+
+
+def _mme_configuration_update_failure(ies: Ies) -> S1apMessage:
+    return MmeConfigurationUpdateFailure(*_cause_and_wait(ies))
+
+
+def _overload_start(ies: Ies) -> S1apMessage:
+    choice, action = ies[_Ie.OVERLOAD_RESPONSE]
+    if choice != "overloadAction":
+        raise ValueError("the overload response is of an unknown form")
+    return OverloadStart(action, ies.get(_Ie.TRAFFIC_LOAD_REDUCTION_INDICATION))
+
+
+def _overload_start_ies(message: OverloadStart) -> IesToSend:
+    return {
+        _Ie.OVERLOAD_RESPONSE: ("overloadAction", message.action),
+        _Ie.TRAFFIC_LOAD_REDUCTION_INDICATION: message.traffic_load_reduction,
+    }
+
+
+def _no_ies(_: S1apMessage) -> IesToSend:
+    return {}
+
+
 def _ue_ids(ies: Ies) -> tuple[int, int]:
     return ies[_Ie.MME_UE_S1AP_ID], ies[_Ie.ENB_UE_S1AP_ID]
 
@@ -745,18 +965,18 @@ def _ue_id_ies(message: Any) -> IesToSend:
 
 
 def _item(ie: _Ie, criticality: str, type_name: str, value: Any) -> dict[str, Any]:
-    """One element of a list of E-RABs, which is an IE container of its own."""
+    """One element of a list, which is an IE container of its own."""
     return {"id": int(ie), "criticality": criticality, "value": (type_name, value)}
 
 
 def _list_of(read: Callable[[Any], _T], ie: _Ie, items: Iterable[Any]) -> tuple[_T, ...]:
-    """The elements of a list of E-RABs.  Raises _UnknownIeError for one of another id, unless it may be ignored."""
+    """The elements of a list of IE containers.  Raises _UnknownIeError for another id, unless it may be ignored."""
     elements = []
     for item in items:
         if item["id"] == ie:
             elements.append(read(item["value"][1]))
         elif item["criticality"] == "reject":
-            raise _UnknownIeError(f"IE {item['id']} in a list of E-RABs")
+            raise _UnknownIeError(f"IE {item['id']} in a list")
     return tuple(elements)
 
 
@@ -824,18 +1044,38 @@ _MESSAGES: tuple[_Row, ...] = (
         _initial_context_setup_response_ies,
     ),
     (9, UNSUCCESSFUL, InitialContextSetupFailure, _initial_context_setup_failure, _ids_and_cause_ies),
+    (10, INITIATING, Paging, _paging, _paging_ies),
     (11, INITIATING, DownlinkNasTransport, _downlink_nas_transport, _downlink_nas_transport_ies),
     (12, INITIATING, InitialUeMessage, _initial_ue_message, _initial_ue_message_ies),
     (13, INITIATING, UplinkNasTransport, _uplink_nas_transport, _uplink_nas_transport_ies),
+    (14, INITIATING, Reset, _reset, _reset_ies),
+    (14, SUCCESSFUL, ResetAcknowledge, _reset_acknowledge, _reset_acknowledge_ies),
     (15, INITIATING, ErrorIndication, _error_indication, _error_indication_ies),
     (16, INITIATING, NasNonDeliveryIndication, _nas_non_delivery_indication, _nas_non_delivery_indication_ies),
     (17, INITIATING, S1SetupRequest, _s1_setup_request, _s1_setup_request_ies),
     (17, SUCCESSFUL, S1SetupResponse, _s1_setup_response, _s1_setup_response_ies),
     (17, UNSUCCESSFUL, S1SetupFailure, _s1_setup_failure, _s1_setup_failure_ies),
     (18, INITIATING, UeContextReleaseRequest, _ue_context_release_request, _ids_and_cause_ies),
+    (
+        21,
+        INITIATING,
+        UeContextModificationRequest,
+        _ue_context_modification_request,
+        _ue_context_modification_request_ies,
+    ),
+    (21, SUCCESSFUL, UeContextModificationResponse, _ue_context_modification_response, _ue_id_ies),
+    (21, UNSUCCESSFUL, UeContextModificationFailure, _ue_context_modification_failure, _ids_and_cause_ies),
     (22, INITIATING, UeCapabilityInfoIndication, _ue_capability_info_indication, _ue_capability_info_indication_ies),
     (23, INITIATING, UeContextReleaseCommand, _ue_context_release_command, _ue_context_release_command_ies),
     (23, SUCCESSFUL, UeContextReleaseComplete, _ue_context_release_complete, _ue_id_ies),
+    (29, INITIATING, EnbConfigurationUpdate, _enb_configuration_update, _enb_configuration_update_ies),
+    (29, SUCCESSFUL, EnbConfigurationUpdateAcknowledge, lambda _: EnbConfigurationUpdateAcknowledge(), _no_ies),
+    (29, UNSUCCESSFUL, EnbConfigurationUpdateFailure, _enb_configuration_update_failure, _cause_and_wait_ies),
+    (30, INITIATING, MmeConfigurationUpdate, _mme_configuration_update, _mme_configuration_update_ies),
+    (30, SUCCESSFUL, MmeConfigurationUpdateAcknowledge, lambda _: MmeConfigurationUpdateAcknowledge(), _no_ies),
+    (30, UNSUCCESSFUL, MmeConfigurationUpdateFailure, _mme_configuration_update_failure, _cause_and_wait_ies),
+    (34, INITIATING, OverloadStart, _overload_start, _overload_start_ies),
+    (35, INITIATING, OverloadStop, lambda _: OverloadStop(), _no_ies),
 )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 from mme.context import Attaching, Bearer, UeContext
-from mme.crypto import kdf
 from mme.enums import (
     AttachType,
     EmmCause,
@@ -18,8 +17,6 @@ from mme.enums import (
     Step,
     TimerName,
 )
-from mme.ids import Guti
-from mme.m_tmsi import GENERATIONS, m_tmsi
 from mme.messages import (
     ActivateDefaultEpsBearerContextAccept,
     ActivateDefaultEpsBearerContextReject,
@@ -28,18 +25,17 @@ from mme.messages import (
     AttachComplete,
     AttachReject,
     EmmInformation,
-    ErabToBeSetup,
     EsmContainer,
     EsmInformationRequest,
     EsmInformationResponse,
-    InitialContextSetupRequest,
+    EsmStatus,
     PdnAddress,
     PdnConnectivityReject,
 )
 from mme.needs import ApnConfiguration, ModifySession, NeedProfile, NeedSession, Profile, Refusal, Refused, Session
 from mme.outcome import Env, Outcome, StartTimer
-from mme.procedures.sending import deregister, nas, secured
-from mme.ue_capability import encryption_algorithms_16bit, integrity_algorithms_16bit
+from mme.procedures import guti_reallocation
+from mme.procedures.sending import context_setup, deregister, nas, secured
 
 DEFAULT_BEARER_IDENTITY = 5
 
@@ -100,6 +96,14 @@ def on_esm_information_response(ctx: UeContext, msg: EsmInformationResponse, env
         ),
     )
     return Outcome(told, stop=(TimerName.T3489,)).then(_need_profile(told, env))
+
+
+def on_esm_information_refused(ctx: UeContext, msg: EsmStatus, env: Env) -> Outcome:
+    """The UE does not understand the request: as if it never answered.  Another PTI: nothing.  Source: 6.7."""
+    attaching = _attaching(ctx)
+    if msg.pti != attaching.pti:
+        return Outcome(ctx, result=ItemResult.DISCARDED, label="ESM status with another PTI")
+    return _esm_failure(ctx, env, attaching, EsmCause.ESM_INFORMATION_NOT_RECEIVED)
 
 
 def on_t3489_expiry(ctx: UeContext, expiries: int, env: Env) -> Outcome:
@@ -197,13 +201,14 @@ def on_session(ctx: UeContext, answer: Session | Refused, env: Env) -> Outcome:
         return _esm_failure(ctx, env, attaching, cause)
     apn = _subscribed(ctx)
     bearer = Bearer(DEFAULT_BEARER_IDENTITY, apn.access_point_name, apn.qci, answer)
-    generation = (ctx.generation + 1) % GENERATIONS
-    guti = Guti(env.config.gummei, m_tmsi(env.config.m_tmsi_key, ctx.key, generation))
-    ready = replace(ctx, step=Step.ATTACH_COMPLETE, bearer=bearer, waiting_for=None, generation=generation, guti=guti)
-    connection = ready.connection
-    if connection is None:
+    ready = replace(
+        guti_reallocation.with_new_guti(ctx, env), step=Step.ATTACH_COMPLETE, bearer=bearer, waiting_for=None
+    )
+    if ready.connection is None:
         return deregister(ready, env, S1apCause.NAS_UNSPECIFIED, "connection lost before attach accept")
-    setup = _context_setup(ready, env, apn, connection.mme_ue_s1ap_id, connection.enb_ue_s1ap_id)
+    setup = context_setup(ready, secured(ready, _accept(ready, env)))
+    if setup is None:
+        raise ValueError("a connection with security, a bearer and a profile can be set up")
     return Outcome(
         ready,
         downlinks=(setup,),
@@ -264,35 +269,6 @@ def _accept(ctx: UeContext, env: Env) -> AttachAccept:
     )
 
 
-def _context_setup(
-    ctx: UeContext, env: Env, apn: ApnConfiguration, mme_ue_s1ap_id: int, enb_ue_s1ap_id: int
-) -> InitialContextSetupRequest:
-    """Source: TS 36.413 9.1.4.1; K_eNB from TS 33.401 A.3."""
-    if ctx.security is None or ctx.bearer is None or ctx.profile is None:
-        raise ValueError("initial context setup needs security, bearer and profile")
-    erab = ErabToBeSetup(
-        e_rab_id=ctx.bearer.eps_bearer_identity,
-        qci=ctx.bearer.qci,
-        priority_level=apn.priority_level,
-        transport_layer_address=ctx.bearer.session.sgw_address,
-        gtp_teid=ctx.bearer.session.sgw_teid,
-        nas_pdu=secured(ctx, _accept(ctx, env)),
-        preemption_capable=apn.preemption_capable,
-        preemption_vulnerable=apn.preemption_vulnerable,
-    )
-    return InitialContextSetupRequest(
-        mme_ue_s1ap_id=mme_ue_s1ap_id,
-        enb_ue_s1ap_id=enb_ue_s1ap_id,
-        ue_ambr_dl_bps=ctx.profile.ue_ambr_dl_bps,
-        ue_ambr_ul_bps=ctx.profile.ue_ambr_ul_bps,
-        e_rabs=(erab,),
-        encryption_algorithms=encryption_algorithms_16bit(ctx.ue_network_capability),
-        integrity_algorithms=integrity_algorithms_16bit(ctx.ue_network_capability),
-        k_enb=kdf.k_enb(ctx.security.k_asme, ctx.k_enb_count),
-        ue_radio_capability=ctx.ue_radio_capability,
-    )
-
-
 def resend_accept(ctx: UeContext, env: Env, expiries: int) -> Outcome:
     """The same ATTACH ACCEPT again, under a new NAS COUNT, in DOWNLINK NAS TRANSPORT; T3450 restarted."""
     return Outcome(
@@ -325,7 +301,15 @@ def on_attach_complete(ctx: UeContext, msg: AttachComplete, env: Env) -> Outcome
             pass
         case _:
             return Outcome(ctx, result=ItemResult.DISCARDED, label="attach complete without its bearer's accept")
-    registered = replace(ctx, emm=EmmState.REGISTERED, step=Step.NONE, attaching=replace(attaching, complete=True))
+    connection = ctx.connection
+    registered = replace(
+        ctx,
+        emm=EmmState.REGISTERED,
+        step=Step.NONE,
+        old_guti=None,
+        tai_list=env.config.tai_list(connection.tai) if connection is not None else (),
+        attaching=replace(attaching, complete=True),
+    )
     information = EmmInformation(
         full_name=env.config.network_full_name or None,
         short_name=env.config.network_short_name or None,
@@ -343,12 +327,15 @@ def connect_bearer(ctx: UeContext, env: Env, *, label: str) -> Outcome:
     attaching, bearer = ctx.attaching, ctx.bearer
     if attaching is None or bearer is None or not (attaching.complete and attaching.context_set_up):
         return Outcome(ctx, label=label)
+    return modify_session(replace(ctx, attaching=None), env, label=label)
+
+
+def modify_session(ctx: UeContext, env: Env, *, label: str) -> Outcome:
+    """Tell the gateway the eNB's end of the bearer.  Source: TS 23.401 5.3.2.1 step 23, 5.3.4.1 step 8."""
+    bearer = ctx.bearer
+    if bearer is None:
+        return Outcome(ctx, label=label)
     need = ModifySession(
         f"{env.item}/modify-session", ctx.key, bearer.session.session_id, bearer.enb_address, bearer.enb_teid
     )
-    return Outcome(replace(ctx, attaching=None), needs=(need,), label=label)
-
-
-def abandon(ctx: UeContext, env: Env, label: str) -> Outcome:
-    """The radio side gave up while an attach was running: end it, the UE will try again.  Source: 5.5.1.2.7 a."""
-    return deregister(ctx, env, S1apCause.NAS_UNSPECIFIED, label)
+    return Outcome(ctx, needs=(need,), label=label)

@@ -34,6 +34,17 @@ _PDN_TYPES = (1, 2, 3, 4)
 _REQUEST_TYPES = (RequestType.INITIAL, RequestType.HANDOVER, RequestType.UNUSED)
 
 
+def on_attach_request_of_known(ctx: UeContext, msg: AttachRequest, digest: bytes, tai: Tai, env: Env) -> Outcome:
+    """An attach whose integrity was right, on the context of the registered UE: the native context is taken into use.
+
+    Its session goes; it is not authenticated again unless the policy says so (or its NAS COUNT is almost used up).
+    Source: 5.5.1.2.3, 5.5.1.2.7 f, 4.4.2.3.
+    """
+    anew = replace(ctx, bearer=None)
+    given_back = Outcome(anew, needs=delete_session(ctx, env), label="attach of a known UE")
+    return given_back.then(on_attach_request(anew, msg, digest, tai, env))
+
+
 def on_attach_request(ctx: UeContext, msg: AttachRequest, digest: bytes, tai: Tai, env: Env) -> Outcome:
     """Begin an attach on a context of its own.
 
@@ -47,7 +58,7 @@ def on_attach_request(ctx: UeContext, msg: AttachRequest, digest: bytes, tai: Ta
         emm=EmmState.COMMON_PROCEDURE_INITIATED,
         ue_network_capability=msg.ue_network_capability,
         ms_network_capability=msg.ms_network_capability,
-        imsi=msg.identity if isinstance(msg.identity, Imsi) else None,
+        imsi=msg.identity if isinstance(msg.identity, Imsi) else ctx.imsi if ctx.proven else None,
     )
     if not env.config.serves(tai):
         return attach.reject(begun, env, EmmCause.TRACKING_AREA_NOT_ALLOWED)
@@ -73,6 +84,9 @@ def on_attach_request(ctx: UeContext, msg: AttachRequest, digest: bytes, tai: Ta
             identity_was_imsi=isinstance(msg.identity, Imsi),
         ),
     )
+    if begun.proven and begun.secured and begun.imsi is not None and begun.imsi == ctx.imsi:
+        again = env.config.authenticate_known
+        return authentication.start(begun, env) if again else attach.on_authenticated(begun, env)
     match msg.identity:
         case Imsi():
             return authentication.start(begun, env)

@@ -1,14 +1,18 @@
-"""Detach (TS 24.301 5.5.2): the UE leaves."""
+"""Detach (TS 24.301 5.5.2): the UE leaves, or is told to."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from mme.context import UeContext
-from mme.enums import DetachType, EmmState, S1apCause
-from mme.messages import DetachAccept, DetachRequestFromUe
-from mme.outcome import Env, Outcome
+from mme.enums import DetachType, EmmState, ItemResult, S1apCause, Step, TimerName
+from mme.messages import DetachAccept, DetachRequestFromUe, DetachRequestToUe
+from mme.outcome import Env, Outcome, StartTimer
+from mme.procedures import paging
 from mme.procedures.sending import deregister, nas
+
+REATTACH_REQUIRED = 1
+REATTACH_NOT_REQUIRED = 2
 
 
 def on_detach_request(ctx: UeContext, msg: DetachRequestFromUe, env: Env) -> Outcome:
@@ -17,7 +21,7 @@ def on_detach_request(ctx: UeContext, msg: DetachRequestFromUe, env: Env) -> Out
     An IMSI detach is from non-EPS services only: accepted, and nothing changes.
     Source: 5.5.2.2.2, 5.5.2.2.3; TS 23.401 5.3.8.2.
     """
-    if msg.detach_type == DetachType.IMSI:
+    if msg.detach_type == DetachType.IMSI and ctx.emm is EmmState.REGISTERED:
         return Outcome(ctx, downlinks=() if msg.switch_off else nas(ctx, DetachAccept()), label="IMSI detach")
     label = "detach, switched off" if msg.switch_off else "detach"
     return deregister(ctx, env, S1apCause.DETACH, label, last=None if msg.switch_off else DetachAccept())
@@ -32,3 +36,46 @@ def on_superseded(ctx: UeContext, env: Env) -> Outcome:
         return Outcome(ctx, forget=True, label="superseded")
     gone = deregister(ctx, env, S1apCause.NORMAL_RELEASE, "superseded by a new attach")
     return replace(gone, ctx=replace(gone.ctx, security=None) if gone.ctx else None)
+
+
+def start(ctx: UeContext, env: Env, *, reattach: bool) -> Outcome:
+    """The network detaches a UE: DETACH REQUEST and T3422; an idle UE is paged first.
+
+    Source: 5.5.2.3.1; TS 23.401 5.3.8.3.
+    """
+    if ctx.emm is not EmmState.REGISTERED:
+        return Outcome(ctx, result=ItemResult.REJECTED, label="not registered")
+    if ctx.connection is None or not env.association_alive:
+        return paging.start(replace(ctx, detach_when_back=reattach), env)
+    leaving = replace(
+        ctx,
+        emm=EmmState.DEREGISTERED_INITIATED,
+        step=Step.DETACH,
+        reattach_required=reattach,
+        detach_when_back=None,
+        attaching=None,
+        updating=None,
+    )
+    return _request(leaving, env, 0)
+
+
+def _request(ctx: UeContext, env: Env, expiries: int) -> Outcome:
+    message = DetachRequestToUe(REATTACH_REQUIRED if ctx.reattach_required else REATTACH_NOT_REQUIRED)
+    return Outcome(
+        ctx,
+        downlinks=nas(ctx, message),
+        start=(StartTimer(TimerName.T3422, env.config.t3422_s, expiries),),
+        label="detach request",
+    )
+
+
+def on_detach_accept(ctx: UeContext, env: Env) -> Outcome:
+    """The UE has left.  Source: 5.5.2.3.2."""
+    return deregister(ctx, env, S1apCause.DETACH, "detached by the network")
+
+
+def on_t3422_expiry(ctx: UeContext, expiries: int, env: Env) -> Outcome:
+    """Four times again; on the fifth expiry the UE is detached all the same.  Source: 5.5.2.3.4 a."""
+    if expiries <= env.config.max_retransmissions:
+        return _request(ctx, env, expiries)
+    return deregister(ctx, env, S1apCause.DETACH, "T3422 expired: no Detach Accept")

@@ -13,6 +13,7 @@ from mme.messages import (
     AttachRequest,
     AuthenticationFailure,
     AuthenticationResponse,
+    DetachAccept,
     DetachRequestFromUe,
     EmmMessage,
     EmmStatus,
@@ -20,13 +21,18 @@ from mme.messages import (
     EsmContainer,
     EsmInformationResponse,
     EsmStatus,
+    ExtendedServiceRequest,
+    GutiReallocationComplete,
     IdentityResponse,
     InitialContextSetupFailure,
     InitialContextSetupResponse,
     S1apMessage,
     SecurityModeComplete,
     SecurityModeReject,
+    ServiceReject,
     ServiceRequest,
+    TrackingAreaUpdateComplete,
+    TrackingAreaUpdateReject,
     TrackingAreaUpdateRequest,
     UeCapabilityInfoIndication,
     UeContextReleaseComplete,
@@ -40,10 +46,15 @@ from mme.procedures import (
     attach_request,
     authentication,
     detach,
+    guti_reallocation,
     identification,
     initial_context,
+    paging,
+    reachability,
     security_mode,
+    service_request,
     status,
+    tracking_area_update,
 )
 
 
@@ -77,16 +88,27 @@ def on_nas(ctx: UeContext, message: EmmMessage, digest: bytes, tai: Tai, env: En
             return attach.on_attach_complete(ctx, message, env)
         case DetachRequestFromUe():
             return detach.on_detach_request(ctx, message, env)
-        case ServiceRequest():
-            return status.refuse_without_context(ctx, status.SERVICE_REJECT, env)
+        case DetachAccept():
+            return detach.on_detach_accept(ctx, env)
+        case TrackingAreaUpdateRequest() if ctx.proven:
+            return tracking_area_update.on_tracking_area_update_request(ctx, message, tai, env)
         case TrackingAreaUpdateRequest():
-            return status.refuse_without_context(ctx, status.TAU_REJECT, env)
+            return status.refuse_without_context(ctx, TrackingAreaUpdateReject(env.no_context_cause), env)
+        case TrackingAreaUpdateComplete():
+            return tracking_area_update.on_tracking_area_update_complete(ctx, env)
+        case GutiReallocationComplete():
+            return guti_reallocation.on_guti_reallocation_complete(ctx, env)
+        case ExtendedServiceRequest() if ctx.proven:
+            return service_request.on_extended_service_request(ctx, message, env)
+        case ServiceRequest() | ExtendedServiceRequest():
+            return status.refuse_without_context(ctx, ServiceReject(env.no_context_cause), env)
         case EmmStatus():
             return status.on_emm_status(ctx, message, env)
         case EsmContainer(esm=EsmInformationResponse() as esm):
             return attach.on_esm_information_response(ctx, esm, env)
         case EsmContainer(esm=EsmStatus() as esm):
-            return status.on_esm_status(ctx, esm, env)
+            refused = ctx.step is Step.ESM_INFORMATION and esm.cause in status.ENDS_THE_PROCEDURE
+            return attach.on_esm_information_refused(ctx, esm, env) if refused else status.on_esm_status(ctx, esm, env)
     raise TypeError(f"the state table allows {type(message).__name__}, which has no procedure")
 
 
@@ -121,24 +143,31 @@ def on_answer(ctx: UeContext, answer: Answer, env: Env) -> Outcome:
 
 
 _EXPIRY: dict[TimerName, Callable[[UeContext, int, Env], Outcome]] = {
-    TimerName.T3450: attach.on_t3450_expiry,
+    TimerName.T3413: paging.on_t3413_expiry,
+    TimerName.T3422: detach.on_t3422_expiry,
     TimerName.T3470: identification.on_t3470_expiry,
     TimerName.T3489: attach.on_t3489_expiry,
     TimerName.CONTEXT_SETUP: initial_context.on_context_setup_expiry,
+    TimerName.MOBILE_REACHABLE: reachability.on_mobile_reachable_expiry,
+    TimerName.IMPLICIT_DETACH: reachability.on_implicit_detach_expiry,
+}
+
+# T3450 and T3460 are shared by procedures: which one runs is the step's to say.
+_EXPIRY_IN_STEP: dict[tuple[TimerName, Step], Callable[[UeContext, int, Env], Outcome]] = {
+    (TimerName.T3450, Step.ATTACH_COMPLETE): attach.on_t3450_expiry,
+    (TimerName.T3450, Step.TAU_COMPLETE): tracking_area_update.on_t3450_expiry,
+    (TimerName.T3450, Step.GUTI_REALLOCATION): guti_reallocation.on_t3450_expiry,
+    (TimerName.T3460, Step.AUTHENTICATION): authentication.on_t3460_expiry,
+    (TimerName.T3460, Step.SECURITY_MODE): security_mode.on_t3460_expiry,
 }
 
 
 def on_timer(ctx: UeContext, name: TimerName, running: RunningTimer, env: Env) -> Outcome:
     """Take a timer that has expired for the (running.expiries + 1)th time."""
     expiries = running.expiries + 1
-    match name:
-        case TimerName.T3460 if ctx.step is Step.SECURITY_MODE:
-            return security_mode.on_t3460_expiry(ctx, expiries, env)
-        case TimerName.T3460:
-            return authentication.on_t3460_expiry(ctx, expiries, env)
-        case TimerName.NEED:
-            return on_answer(ctx, Refused(Refusal.UNREACHABLE), env)
-    expiry = _EXPIRY.get(name)
+    if name is TimerName.NEED:
+        return on_answer(ctx, Refused(Refusal.UNREACHABLE), env)
+    expiry = _EXPIRY_IN_STEP.get((name, ctx.step)) or _EXPIRY.get(name)
     if expiry is None:
         return Outcome(ctx, result=ItemResult.STALE, label=f"no procedure waits on {name.value}")
     return expiry(ctx, expiries, env)

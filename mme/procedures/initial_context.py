@@ -16,7 +16,7 @@ from mme.messages import (
 )
 from mme.needs import ModifySession, Need
 from mme.outcome import Env, Outcome
-from mme.procedures import attach
+from mme.procedures import attach, reachability
 from mme.procedures.sending import PROCEDURE_TIMERS, deregister, release
 
 
@@ -35,6 +35,8 @@ def on_initial_context_setup_response(ctx: UeContext, msg: InitialContextSetupRe
         bearer=replace(bearer, enb_address=erab.transport_layer_address, enb_teid=erab.gtp_teid),
     )
     done = Outcome(connected, stop=(TimerName.CONTEXT_SETUP,), label="context set up")
+    if attaching is None and connected.bearer != bearer:
+        return done.then(attach.modify_session(connected, env, label="context set up"))
     return done.then(attach.connect_bearer(connected, env, label="context set up"))
 
 
@@ -72,7 +74,14 @@ def _end_of_connection(ctx: UeContext, env: Env, cause: S1apCause, label: str) -
         session = idle.bearer.session.session_id
         need = (ModifySession(f"{env.item}/release-access", ctx.key, session, None, None),)
         idle = replace(idle, bearer=replace(idle.bearer, enb_address=None, enb_teid=None), attaching=None)
-    return Outcome(idle, downlinks=command, stop=PROCEDURE_TIMERS, needs=need, label=label)
+    return Outcome(
+        idle,
+        downlinks=command,
+        stop=PROCEDURE_TIMERS,
+        start=reachability.watch(env),
+        needs=need,
+        label=label,
+    )
 
 
 def on_release_complete(ctx: UeContext, msg: UeContextReleaseComplete, _env: Env) -> Outcome:
@@ -89,12 +98,22 @@ def on_error_indication(ctx: UeContext, msg: ErrorIndication, env: Env) -> Outco
     """
     cause = msg.cause.value if msg.cause is not None else "none"
     if cause in ("unknown-enb-ue-s1ap-id", "unknown-mme-ue-s1ap-id", "unknown-pair-ue-s1ap-id"):
-        gone = _end_of_connection(ctx, env, S1apCause.UNKNOWN_PAIR_UE_S1AP_ID, f"error indication: {cause}")
-        rest = tuple(c for c in ctx.connections if c != ctx.connection)
-        return replace(gone, downlinks=(), ctx=replace(gone.ctx, connections=rest) if gone.ctx else None)
+        return _dropped(ctx, env, f"error indication: {cause}")
     return Outcome(ctx, label=f"error indication: {cause}")
 
 
 def on_given_up(ctx: UeContext, env: Env) -> Outcome:
     """The eNB's side gave up on this UE (event `release-ue`): as a release request."""
     return _end_of_connection(ctx, env, S1apCause.RADIO_CONNECTION_WITH_UE_LOST, "given up by the eNB")
+
+
+def on_reset_of_ue(ctx: UeContext, env: Env) -> Outcome:
+    """The eNB has dropped the UE (RESET): as a release, without a command.  Source: TS 36.413 8.7.1.3."""
+    return _dropped(ctx, env, "reset by the eNB")
+
+
+def _dropped(ctx: UeContext, env: Env, label: str) -> Outcome:
+    """The eNB has no such UE any more: as a release, without a command."""
+    gone = _end_of_connection(ctx, env, S1apCause.NORMAL_RELEASE, label)
+    rest = tuple(c for c in ctx.connections if c != ctx.connection)
+    return replace(gone, downlinks=(), ctx=replace(gone.ctx, connections=rest) if gone.ctx else None)

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from mme.config import MmeConfig
 from mme.enb_context import EnbContext
 from mme.enums import S1apCause
-from mme.messages import S1apMessage, S1SetupFailure, S1SetupRequest, S1SetupResponse, ServedGummei
+from mme.messages import S1apMessage, S1SetupFailure, S1SetupRequest, S1SetupResponse, ServedGummei, SupportedTa
 from mme.outcome import Env
 from mme.procedures.sending import s1ap_cause
+
+
+def fault_of_tracking_areas(supported_tas: tuple[SupportedTa, ...], config: MmeConfig) -> S1apCause | None:
+    """Why an eNB with these areas cannot be served: no PLMN of ours, or no TAC of ours; None = it can."""
+    with_our_plmn = [ta for ta in supported_tas if config.plmn in ta.plmns]
+    if not with_our_plmn:
+        return S1apCause.UNKNOWN_PLMN
+    return None if any(ta.tac in config.tacs for ta in with_our_plmn) else S1apCause.MISC_UNSPECIFIED
 
 
 def on_s1_setup_request(
@@ -19,12 +28,7 @@ def on_s1_setup_request(
     Source: 8.7.3.2 to 8.7.3.4.
     """
     config = env.config
-    with_our_plmn = [ta for ta in msg.supported_tas if config.plmn in ta.plmns]
-    failure = None
-    if not with_our_plmn:
-        failure = S1apCause.UNKNOWN_PLMN
-    elif not any(ta.tac in config.tacs for ta in with_our_plmn):
-        failure = S1apCause.MISC_UNSPECIFIED
+    failure = fault_of_tracking_areas(msg.supported_tas, config)
     if failure is not None:
         return None, S1SetupFailure(s1ap_cause(failure), time_to_wait_s=config.s1_setup_time_to_wait_s)
     enb = EnbContext(

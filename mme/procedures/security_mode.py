@@ -10,7 +10,7 @@ from mme.crypto import kdf
 from mme.enums import EmmCause, ItemResult, S1apCause, SecurityHeader, Step, TimerName
 from mme.messages import SecurityModeCommand, SecurityModeComplete, SecurityModeReject
 from mme.outcome import Env, Outcome, StartTimer
-from mme.procedures import attach
+from mme.procedures import attach, service_request
 from mme.procedures.sending import deregister, nas
 from mme.ue_capability import supports_eea, supports_eia, ue_security_capability
 
@@ -68,7 +68,7 @@ def _command(ctx: UeContext, env: Env, expiries: int) -> Outcome:
 def on_security_mode_complete(ctx: UeContext, msg: SecurityModeComplete, env: Env) -> Outcome:
     """The UE has taken the context into use: the IMSI is proven, and the attach goes on.
 
-    msg came integrity protected under the new context.  Source: 5.4.3.4; TS 33.401 7.2.9.
+    msg came integrity protected under the new context.  Source: 5.4.3.4; TS 33.401 A.3.
     """
     security = ctx.security_new
     if security is None:
@@ -78,10 +78,14 @@ def on_security_mode_complete(ctx: UeContext, msg: SecurityModeComplete, env: En
         security=security,
         security_new=None,
         secured=True,
+        proven=True,
         k_enb_count=security.ul_count - 1,
         imeisv=msg.imeisv or ctx.imeisv,
     )
-    later = attach.on_authenticated(in_use, env)
+    if in_use.attaching is not None:
+        later = attach.on_authenticated(in_use, env)
+    else:
+        later = service_request.resume(in_use, env)
     return Outcome(in_use, stop=(TimerName.T3460,), claim=ctx.imsi).then(later)
 
 

@@ -5,17 +5,21 @@ from __future__ import annotations
 from dataclasses import replace
 
 from mme.context import Connection, UeContext
+from mme.crypto import kdf
 from mme.enums import EmmState, S1apCause, SecurityHeader, Step, TimerName
 from mme.messages import (
     Cause,
     DownlinkNasTransport,
     EmmMessage,
+    ErabToBeSetup,
+    InitialContextSetupRequest,
     S1apMessage,
     Secured,
     UeContextReleaseCommand,
 )
 from mme.needs import DeleteSession, Need
 from mme.outcome import Env, Outcome
+from mme.ue_capability import encryption_algorithms_16bit, integrity_algorithms_16bit
 
 NAS_TIMERS = (TimerName.T3450, TimerName.T3460, TimerName.T3470, TimerName.T3489, TimerName.T3422)
 PROCEDURE_TIMERS = (*NAS_TIMERS, TimerName.NEED, TimerName.CONTEXT_SETUP)
@@ -51,6 +55,40 @@ def release(ctx: UeContext, cause: S1apCause) -> tuple[UeContext, tuple[S1apMess
         return replace(ctx, secured=False), ()
     command = UeContextReleaseCommand(connection.mme_ue_s1ap_id, connection.enb_ue_s1ap_id, s1ap_cause(cause))
     return replace(ctx, connections=_releasing(ctx.connections, connection), secured=False), (command,)
+
+
+def context_setup(ctx: UeContext, accept: Secured | None = None) -> InitialContextSetupRequest | None:
+    """INITIAL CONTEXT SETUP REQUEST with the default bearer; None when the UE has no bearer or no connection.
+
+    accept: the NAS message inside the bearer's E-RAB.  Source: TS 36.413 9.1.4.1; K_eNB from TS 33.401 A.3.
+    """
+    connection, bearer, security, profile = ctx.connection, ctx.bearer, ctx.security, ctx.profile
+    if connection is None or bearer is None or security is None or profile is None:
+        return None
+    apn = next((a for a in profile.apns if a.access_point_name == bearer.access_point_name), None)
+    if apn is None:
+        return None
+    erab = ErabToBeSetup(
+        e_rab_id=bearer.eps_bearer_identity,
+        qci=bearer.qci,
+        priority_level=apn.priority_level,
+        transport_layer_address=bearer.session.sgw_address,
+        gtp_teid=bearer.session.sgw_teid,
+        nas_pdu=accept,
+        preemption_capable=apn.preemption_capable,
+        preemption_vulnerable=apn.preemption_vulnerable,
+    )
+    return InitialContextSetupRequest(
+        mme_ue_s1ap_id=connection.mme_ue_s1ap_id,
+        enb_ue_s1ap_id=connection.enb_ue_s1ap_id,
+        ue_ambr_dl_bps=profile.ue_ambr_dl_bps,
+        ue_ambr_ul_bps=profile.ue_ambr_ul_bps,
+        e_rabs=(erab,),
+        encryption_algorithms=encryption_algorithms_16bit(ctx.ue_network_capability),
+        integrity_algorithms=integrity_algorithms_16bit(ctx.ue_network_capability),
+        k_enb=kdf.k_enb(security.k_asme, ctx.k_enb_count),
+        ue_radio_capability=ctx.ue_radio_capability,
+    )
 
 
 def delete_session(ctx: UeContext, env: Env) -> tuple[Need, ...]:

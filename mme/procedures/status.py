@@ -10,11 +10,16 @@ from mme.messages import (
     EsmContainer,
     EsmMessage,
     EsmStatus,
-    ServiceReject,
-    TrackingAreaUpdateReject,
 )
 from mme.outcome import Env, Outcome
 from mme.procedures.sending import deregister, nas
+
+# ESM STATUS with one of these ends the ESM procedure that it is about (6.7).
+ENDS_THE_PROCEDURE = (
+    EsmCause.INVALID_EPS_BEARER_IDENTITY,
+    EsmCause.INVALID_PTI_VALUE,
+    EsmCause.MESSAGE_TYPE_NON_EXISTENT,
+)
 
 
 def emm_status(ctx: UeContext, cause: EmmCause) -> Outcome:
@@ -51,7 +56,3 @@ def refuse_without_context(ctx: UeContext, reject: EmmMessage, env: Env) -> Outc
     return Outcome(
         outcome.ctx, outcome.downlinks, stop=outcome.stop, forget=True, result=ItemResult.REJECTED, label="no context"
     )
-
-
-SERVICE_REJECT = ServiceReject(EmmCause.UE_IDENTITY_CANNOT_BE_DERIVED)
-TAU_REJECT = TrackingAreaUpdateReject(EmmCause.UE_IDENTITY_CANNOT_BE_DERIVED)

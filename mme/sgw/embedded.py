@@ -7,7 +7,6 @@ does not name it, left by a process that died between the two writes, is taken o
 
 from __future__ import annotations
 
-import hashlib
 import math
 import time
 import uuid
@@ -30,6 +29,7 @@ from mme.needs import (
     Refusal,
     Refused,
     Session,
+    session_id_of,
 )
 from mme.sgw import pco
 from mme.store.base import Conflict, Row, Saved, Store, Table, Unknown, WriteResult, save_resolved
@@ -70,11 +70,6 @@ class _Session(msgspec.Struct, frozen=True, omit_defaults=True):
 _encode = msgspec.json.Encoder().encode
 _decode_address = msgspec.json.Decoder(_Address).decode
 _decode_session = msgspec.json.Decoder(_Session).decode
-
-
-def session_id_of(need_id: str) -> str:
-    """The session's id, the same for a repeated need (32 hex digits)."""
-    return hashlib.blake2b(b"session\n" + need_id.encode(), digest_size=16).hexdigest()
 
 
 class EmbeddedGateway:

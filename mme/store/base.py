@@ -20,6 +20,7 @@ class Table(Enum):
     SUBSCRIBER = "subscriber"
     SESSION = "session"
     ADDRESS = "address"
+    TRACKING_AREA = "tracking_area"
 
 
 @dataclass(frozen=True, slots=True)

@@ -316,7 +316,8 @@ class SqliteStore:
             raise StoreUnavailableError(
                 f"store file {self._path.name} has schema {schema}, this program knows {SCHEMA}: use a newer program"
             )
-        if schema == SCHEMA:
+        there = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if schema == SCHEMA and there >= {table.value for table in Table}:
             return
         connection.execute("BEGIN IMMEDIATE")
         try:

@@ -152,6 +152,21 @@ EMM: dict[type[m.EmmMessage], st.SearchStrategy[m.EmmMessage]] = {
         ue_network_capability=maybe(UE_CAPABILITIES),
         eps_bearer_context_status=maybe(bits(16)),
     ),
+    m.TrackingAreaUpdateAccept: st.builds(
+        m.TrackingAreaUpdateAccept,
+        update_result=bits(3),
+        t3412_s=maybe(TIMERS_S),
+        guti=maybe(GUTIS),
+        tai_list=tuples_of(TAIS, 0, 16),
+        eps_bearer_context_status=maybe(bits(16)),
+        cause=maybe(EMM_CAUSES),
+    ),
+    m.TrackingAreaUpdateComplete: st.builds(m.TrackingAreaUpdateComplete),
+    m.ExtendedServiceRequest: st.builds(
+        m.ExtendedServiceRequest, bits(4), KSIS, bits(32), st.booleans(), maybe(bits(3)), maybe(bits(16))
+    ),
+    m.GutiReallocationCommand: st.builds(m.GutiReallocationCommand, GUTIS, tuples_of(TAIS, 0, 16)),
+    m.GutiReallocationComplete: st.builds(m.GutiReallocationComplete),
     m.TrackingAreaUpdateReject: st.builds(m.TrackingAreaUpdateReject, EMM_CAUSES),
     m.EsmContainer: st.builds(m.EsmContainer, ESM_MESSAGES),
 }
@@ -185,28 +200,51 @@ DIAGNOSTICS = st.builds(
 ENB_IDS = st.sampled_from((18, 20, 21, 28)).flatmap(lambda n: st.builds(GlobalEnbId, PLMNS, bits(n), st.just(n)))
 ADDRESSES = octets(4) | octets(16) | octets(20)
 E_RAB_IDS = bits(4)
+PAGING_DRX = st.sampled_from(("v32", "v64", "v128", "v256"))
+SUPPORTED_TAS = tuples_of(st.builds(m.SupportedTa, bits(16), tuples_of(PLMNS, 1, 6)), 1, 5)
+SERVED_GUMMEIS = tuples_of(
+    st.builds(m.ServedGummei, tuples_of(PLMNS, 1, 4), tuples_of(bits(16), 1, 4), tuples_of(bits(8), 1, 4)), 1, 3
+)
+WAITS_S = maybe(st.sampled_from((1, 2, 5, 10, 20, 60)))
+BIT_RATES = st.integers(0, 10_000_000_000)
+CONNECTIONS = st.builds(m.UeS1apIds, bits(32), maybe(bits(24))) | st.builds(m.UeS1apIds, st.none(), bits(24))
 
 S1AP: dict[type[m.S1apMessage], st.SearchStrategy[m.S1apMessage]] = {
-    m.S1SetupRequest: st.builds(
-        m.S1SetupRequest,
-        ENB_IDS,
-        tuples_of(st.builds(m.SupportedTa, bits(16), tuples_of(PLMNS, 1, 6)), 1, 5),
-        maybe(PRINTABLE),
-        st.sampled_from(("v32", "v64", "v128", "v256")),
+    m.S1SetupRequest: st.builds(m.S1SetupRequest, ENB_IDS, SUPPORTED_TAS, maybe(PRINTABLE), PAGING_DRX),
+    m.S1SetupResponse: st.builds(m.S1SetupResponse, SERVED_GUMMEIS, bits(8), maybe(PRINTABLE)),
+    m.S1SetupFailure: st.builds(m.S1SetupFailure, CAUSES, WAITS_S, maybe(DIAGNOSTICS)),
+    m.EnbConfigurationUpdate: st.builds(
+        m.EnbConfigurationUpdate, maybe(PRINTABLE), maybe(SUPPORTED_TAS), maybe(PAGING_DRX)
     ),
-    m.S1SetupResponse: st.builds(
-        m.S1SetupResponse,
-        tuples_of(
-            st.builds(m.ServedGummei, tuples_of(PLMNS, 1, 4), tuples_of(bits(16), 1, 4), tuples_of(bits(8), 1, 4)),
-            1,
-            3,
-        ),
-        bits(8),
-        maybe(PRINTABLE),
+    m.EnbConfigurationUpdateAcknowledge: st.builds(m.EnbConfigurationUpdateAcknowledge),
+    m.EnbConfigurationUpdateFailure: st.builds(m.EnbConfigurationUpdateFailure, CAUSES, WAITS_S),
+    m.MmeConfigurationUpdate: st.builds(
+        m.MmeConfigurationUpdate, maybe(PRINTABLE), maybe(SERVED_GUMMEIS), maybe(bits(8))
     ),
-    m.S1SetupFailure: st.builds(
-        m.S1SetupFailure, CAUSES, maybe(st.sampled_from((1, 2, 5, 10, 20, 60))), maybe(DIAGNOSTICS)
+    m.MmeConfigurationUpdateAcknowledge: st.builds(m.MmeConfigurationUpdateAcknowledge),
+    m.MmeConfigurationUpdateFailure: st.builds(m.MmeConfigurationUpdateFailure, CAUSES, WAITS_S),
+    m.OverloadStart: st.builds(
+        m.OverloadStart,
+        st.sampled_from(("reject-non-emergency-mo-dt", "reject-rrc-cr-signalling", "reject-delay-tolerant-access")),
+        maybe(st.integers(1, 99)),
     ),
+    m.OverloadStop: st.builds(m.OverloadStop),
+    m.Reset: st.builds(m.Reset, CAUSES, maybe(tuples_of(CONNECTIONS, 1, 5))),
+    m.ResetAcknowledge: st.builds(m.ResetAcknowledge, tuples_of(CONNECTIONS, 0, 5)),
+    m.Paging: st.builds(
+        m.Paging,
+        bits(10),
+        st.builds(STmsi, bits(8), bits(32)) | IMSIS,
+        tuples_of(TAIS, 1, 16),
+        st.sampled_from(("ps", "cs")),
+        maybe(PAGING_DRX),
+    ),
+    m.UeContextModificationRequest: st.one_of(
+        st.builds(m.UeContextModificationRequest, *IDS, BIT_RATES, BIT_RATES, maybe(octets(32))),
+        st.builds(m.UeContextModificationRequest, *IDS, st.none(), st.none(), maybe(octets(32))),
+    ),
+    m.UeContextModificationResponse: st.builds(m.UeContextModificationResponse, *IDS),
+    m.UeContextModificationFailure: st.builds(m.UeContextModificationFailure, *IDS, CAUSES),
     m.InitialUeMessage: st.builds(
         m.InitialUeMessage,
         bits(24),
@@ -223,8 +261,8 @@ S1AP: dict[type[m.S1apMessage], st.SearchStrategy[m.S1apMessage]] = {
     m.InitialContextSetupRequest: st.builds(
         m.InitialContextSetupRequest,
         *IDS,
-        st.integers(0, 10_000_000_000),
-        st.integers(0, 10_000_000_000),
+        BIT_RATES,
+        BIT_RATES,
         tuples_of(
             st.builds(
                 m.ErabToBeSetup,

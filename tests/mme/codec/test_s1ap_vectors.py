@@ -7,7 +7,7 @@ import pytest
 from mme.codec import s1ap
 from mme.enums import CauseGroup, S1apCause
 from mme.errors import S1apError
-from mme.ids import Ecgi, GlobalEnbId, Gummei, Plmn, STmsi, Tai
+from mme.ids import Ecgi, GlobalEnbId, Gummei, Imsi, Plmn, STmsi, Tai
 from mme.messages import (
     Cause,
     DownlinkNasTransport,
@@ -16,6 +16,7 @@ from mme.messages import (
     InitialContextSetupRequest,
     InitialContextSetupResponse,
     InitialUeMessage,
+    Paging,
     S1apMessage,
     S1SetupRequest,
     S1SetupResponse,
@@ -102,6 +103,10 @@ EXPECTED: list[tuple[bytes, S1apMessage]] = [
         OPEN5GS["initial_context_setup_response"],
         InitialContextSetupResponse(33554623, 1, (ErabSetup(5, bytes((10, 1, 35, 198)), 0x01000908),)),
     ),
+    (
+        SRSRAN["paging"],
+        Paging(723, Imsi("452040038647507"), (Tai(Plmn("45204"), 1234),)),
+    ),
     (SRSRAN["ue_context_release_request"], UeContextReleaseRequest(1, 1, INACTIVE)),
     (NEXTEPC["ue_context_release_request_0"], UeContextReleaseRequest(16777373, 1, INACTIVE)),
     (NEXTEPC["ue_context_release_complete_6"], UeContextReleaseComplete(33554632, 2)),
@@ -165,7 +170,6 @@ def test_a_whole_capture_comes_back_octet_for_octet(name: str, pdu: bytes) -> No
     ("pdu", "expected"),
     [
         (SRSRAN["handover_request"], UnhandledS1ap(1, "initiating-message", "reject", 100, None)),
-        (SRSRAN["paging"], UnhandledS1ap(10, "initiating-message", "ignore", None, None)),
         (OPEN5GS["enb_direct_information_transfer"], UnhandledS1ap(37, "initiating-message", "reject", None, None)),
         (NEXTEPC["handover_notify_0"], UnhandledS1ap(2, "initiating-message", "ignore", 33554629, 8)),
         (NEXTEPC["e_rab_release_response_0"], UnhandledS1ap(7, "successful-outcome", "reject", 1, 1)),
@@ -198,6 +202,14 @@ def test_the_radio_capability_is_kept_as_it_is() -> None:
     message = s1ap.decode(PCAPR["frame_08"])
     assert isinstance(message, UeCapabilityInfoIndication)
     assert message.ue_radio_capability == PCAPR["frame_08"][-len(message.ue_radio_capability) :]
+
+
+@pytest.mark.parametrize("length", [0, 127, 128, 16_383, 16_384, 70_000])
+def test_a_long_radio_capability_is_written_in_fragments(length: int) -> None:
+    message = UeCapabilityInfoIndication(70_000, 300, bytes(length))
+    pdu = s1ap.encode(message)
+    assert s1ap.decode(pdu) == message
+    assert s1ap.peek_ue_ids(pdu) == (70_000, 300)
 
 
 def test_ids_in_a_longer_form_than_needed_are_read() -> None:

@@ -154,6 +154,51 @@ S1AP: list[tuple[m.S1apMessage, Fields]] = [
         {"s1ap.protocol": "1", "s1ap.triggeringMessage": "0", "s1ap.procedureCriticality": "1", "s1ap.iE_ID": "26"},
     ),
     (
+        m.Paging(723, STmsi(9, 0xDEADBEEF), (TAI, Tai(PLMN, 7)), "cs", "v256"),
+        {
+            "s1ap.UEIdentityIndexValue": "b4c0",
+            "s1ap.m_TMSI": "3735928559",
+            "s1ap.CNDomain": "1",
+            "s1ap.tAC": "4660,7",
+            "s1ap.PagingDRX": "3",
+        },
+    ),
+    (m.Paging(5, Imsi("001010123456789"), (TAI,)), {"e212.imsi": "001010123456789", "s1ap.CNDomain": "0"}),
+    (m.Reset(m.Cause(CauseGroup.MISC, "om-intervention")), {"s1ap.misc": "3", "s1ap.s1_Interface": "0"}),
+    (
+        m.Reset(CAUSE, (m.UeS1apIds(70000, 300), m.UeS1apIds(None, 301))),
+        {"s1ap.MME_UE_S1AP_ID": "70000", "s1ap.ENB_UE_S1AP_ID": "300,301"},
+    ),
+    (m.ResetAcknowledge((m.UeS1apIds(70000),)), {"s1ap.MME_UE_S1AP_ID": "70000", "s1ap.ENB_UE_S1AP_ID": ""}),
+    (m.ResetAcknowledge(), {"s1ap.procedureCode": "14"}),
+    (
+        m.UeContextModificationRequest(1, 2, 5_000_000, 6_000_000, bytes(range(32))),
+        {
+            "s1ap.uEaggregateMaximumBitRateDL": "5000000",
+            "s1ap.uEaggregateMaximumBitRateUL": "6000000",
+            "s1ap.SecurityKey": bytes(range(32)).hex(),
+        },
+    ),
+    (m.UeContextModificationResponse(1, 2), {"s1ap.procedureCode": "21"}),
+    (m.UeContextModificationFailure(1, 2, CAUSE), {"s1ap.radioNetwork": "20"}),
+    (
+        m.EnbConfigurationUpdate("enb", (m.SupportedTa(9, (PLMN,)),), "v32"),
+        {"s1ap.ENBname": "enb", "s1ap.tAC": "9", "s1ap.PagingDRX": "0"},
+    ),
+    (m.EnbConfigurationUpdateAcknowledge(), {"s1ap.procedureCode": "29"}),
+    (m.EnbConfigurationUpdateFailure(m.Cause(CauseGroup.MISC, "unspecified"), 60), {"s1ap.TimeToWait": "5"}),
+    (
+        m.MmeConfigurationUpdate("mme", (m.ServedGummei((PLMN,), (2,), (3,)),), 7),
+        {"s1ap.MMEname": "mme", "s1ap.MME_Code": "3", "s1ap.RelativeMMECapacity": "7"},
+    ),
+    (m.MmeConfigurationUpdateAcknowledge(), {"s1ap.procedureCode": "30"}),
+    (m.MmeConfigurationUpdateFailure(m.Cause(CauseGroup.MISC, "unspecified"), 1), {"s1ap.TimeToWait": "0"}),
+    (
+        m.OverloadStart("reject-rrc-cr-signalling", 40),
+        {"s1ap.overloadAction": "1", "s1ap.TrafficLoadReductionIndication": "40"},
+    ),
+    (m.OverloadStop(), {"s1ap.procedureCode": "35"}),
+    (
         m.UnhandledS1ap(2, "initiating-message", "ignore", 70000, 300),
         {"s1ap.procedureCode": "2", "s1ap.MME_UE_S1AP_ID": "70000", "s1ap.ENB_UE_S1AP_ID": "300"},
     ),
@@ -265,6 +310,24 @@ NAS: list[tuple[m.EmmMessage, Fields]] = [
             "nas_eps.emm.ebi6": "0",
         },
     ),
+    (
+        m.TrackingAreaUpdateAccept(1, 3240, GUTI, (TAI,), 1 << 5, EmmCause.CS_DOMAIN_NOT_AVAILABLE),
+        {
+            "nas_eps.emm.eps_update_result_value": "1",
+            "gsm_a.gm.gmm.gprs_timer_value": "9",
+            "nas_eps.emm.tai_tac": "4660",
+            "3gpp.tmsi": "0xc0ffee01",
+            "nas_eps.emm.ebi5": "1",
+            "nas_eps.emm.cause": "18",
+        },
+    ),
+    (m.TrackingAreaUpdateComplete(), {"nas_eps.nas_msg_emm_type": "0x4a"}),
+    (
+        m.ExtendedServiceRequest(1, 2, 0xC0FFEE01, True, 1, 1 << 6),
+        {"nas_eps.emm.service_type": "1", "3gpp.tmsi": "0xc0ffee01", "nas_eps.emm.csfb_resp": "1"},
+    ),
+    (m.GutiReallocationCommand(GUTI, (TAI,)), {"3gpp.tmsi": "0xc0ffee01", "nas_eps.emm.tai_tac": "4660"}),
+    (m.GutiReallocationComplete(), {"nas_eps.nas_msg_emm_type": "0x51"}),
     (m.TrackingAreaUpdateReject(EmmCause.IMPLICITLY_DETACHED), {"nas_eps.emm.cause": "10"}),
     (
         m.EsmContainer(m.EsmInformationRequest(0, 9)),

@@ -37,6 +37,9 @@ from mme.messages import (
     EsmInformationResponse,
     EsmMessage,
     EsmStatus,
+    ExtendedServiceRequest,
+    GutiReallocationCommand,
+    GutiReallocationComplete,
     IdentityRequest,
     IdentityResponse,
     PdnConnectivityRequest,
@@ -47,6 +50,8 @@ from mme.messages import (
     SecurityModeReject,
     ServiceReject,
     ServiceRequest,
+    TrackingAreaUpdateAccept,
+    TrackingAreaUpdateComplete,
     TrackingAreaUpdateReject,
     TrackingAreaUpdateRequest,
     UeContextReleaseCommand,
@@ -188,7 +193,7 @@ def commanded(**changes: Any) -> UeContext:
 
 def proven(step: Step, **changes: Any) -> UeContext:
     """SECURITY MODE COMPLETE came under NAS COUNT 0."""
-    return begun(step, **{"security": security(), "secured": True, "vector_ksi": 1, "k_enb_count": 0, **changes})
+    return begun(step, **{"security": security(), "secured": True, "proven": True, "vector_ksi": 1, **changes})
 
 
 def asked_for_esm_information(**changes: Any) -> UeContext:
@@ -335,6 +340,22 @@ DOWNLINK_ONLY: frozenset[type[EmmMessage]] = frozenset(
         ServiceReject,
         TrackingAreaUpdateReject,
     }
+)
+# Messages and states of tracking area update, service request, GUTI reallocation and detach by the network: their
+# procedures have tests of their own, the state table is tested whole.
+UPLINK_OF_OTHERS: dict[type[EmmMessage], EmmMessage] = {
+    type(message): message
+    for message in (
+        ExtendedServiceRequest(8, 1, 0xC0FFEE01),
+        GutiReallocationComplete(),
+        TrackingAreaUpdateComplete(),
+    )
+}
+DOWNLINK_OF_OTHERS: frozenset[type[EmmMessage]] = frozenset({GutiReallocationCommand, TrackingAreaUpdateAccept})
+STATIONS_OF_OTHERS: tuple[UeContext, ...] = (
+    registered(emm=EmmState.COMMON_PROCEDURE_INITIATED, step=Step.TAU_COMPLETE),
+    registered(emm=EmmState.COMMON_PROCEDURE_INITIATED, step=Step.GUTI_REALLOCATION),
+    registered(emm=EmmState.DEREGISTERED_INITIATED, step=Step.DETACH),
 )
 UPLINK_ESM: tuple[EsmMessage, ...] = (
     EsmInformationResponse(0, PTI),

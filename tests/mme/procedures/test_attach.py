@@ -316,12 +316,13 @@ def test_a_session_leads_to_context_setup_with_two_timers() -> None:
 
 
 def test_context_setup_says_what_the_profile_and_the_session_say() -> None:
-    outcome = attach.on_session(ue.waiting_for_session(), ue.SESSION, ue.env())
+    before = ue.waiting_for_session(ue_network_capability=bytes.fromhex("e0f0"))
+    outcome = attach.on_session(before, ue.SESSION, ue.env())
     setup = ue.only(outcome.downlinks, InitialContextSetupRequest)
     assert (setup.mme_ue_s1ap_id, setup.enb_ue_s1ap_id) == (ue.MME_UE_S1AP_ID, ue.ENB_UE_S1AP_ID)
     assert (setup.ue_ambr_dl_bps, setup.ue_ambr_ul_bps) == (300_000_000, 150_000_000)
-    # f0 without EEA0: 128-EEA1 to 128-EEA3 from the left (TS 36.413 9.2.1.40); the same for EIA.
-    assert (setup.encryption_algorithms, setup.integrity_algorithms) == (0xE000, 0xE000)
+    # 128-EEA1, 128-EEA2; 128-EIA1, 128-EIA2, 128-EIA3, from the left; EEA0 and EIA0 have no bit (TS 36.413 9.2.1.40).
+    assert (setup.encryption_algorithms, setup.integrity_algorithms) == (0xC000, 0xE000)
     assert setup.ue_radio_capability is None
     assert replace(setup.e_rabs[0], nas_pdu=None) == ErabToBeSetup(
         e_rab_id=5,
@@ -529,11 +530,4 @@ def test_a_bearer_that_the_ue_refuses_ends_the_attach_and_gives_the_session_back
     assert [ue.released(m) for m in outcome.downlinks] == ["unspecified"]
     assert outcome.needs == (DeleteSession(f"{ue.ITEM}/delete-session", ue.KEY, "session1"),)
     assert outcome.label == "default bearer refused #26"
-    ue.assert_gone(outcome, before, needs=1)
-
-
-def test_an_attach_that_the_radio_side_abandons_is_ended() -> None:
-    before = ue.accepted()
-    outcome = attach.abandon(before, ue.env(), "gone")
-    assert outcome.label == "gone"
     ue.assert_gone(outcome, before, needs=1)

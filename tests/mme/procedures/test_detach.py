@@ -67,6 +67,14 @@ def test_an_imsi_detach_is_accepted_and_the_ue_stays_registered_for_eps() -> Non
     assert (outcome.ctx, outcome.needs, outcome.forget) == (before, (), False)
 
 
+def test_an_imsi_detach_of_an_unknown_ue_leaves_no_context_behind() -> None:
+    """It needs no integrity before secure exchange (4.4.4.3): anybody could fill the store with it."""
+    before = ue.fresh()
+    outcome = detach.on_detach_request(before, detach_request(detach_type=DetachType.IMSI), ue.env())
+    assert ue.released(outcome.downlinks[-1]) == "detach"
+    ue.assert_gone(outcome, before)
+
+
 # --------------------------------------------------------------------------- superseded
 
 

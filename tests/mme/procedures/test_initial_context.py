@@ -36,6 +36,8 @@ PROCEDURE_TIMERS = {
     TimerName.NEED,
     TimerName.CONTEXT_SETUP,
 }
+# TS 24.301 5.3.5: the mobile reachable timer is 4 minutes longer than T3412.
+REACHABLE = {TimerName.MOBILE_REACHABLE: (ue.CONFIG.t3412_s + 240, 0)}
 DELETED = (DeleteSession(f"{ue.ITEM}/delete-session", ue.KEY, "session1"),)
 
 Ending = Callable[[UeContext], Outcome]
@@ -122,7 +124,8 @@ def test_the_end_of_the_connection_of_a_registered_ue_makes_it_idle_and_keeps_it
     outcome = end(before)
     assert [ue.released(m) for m in outcome.downlinks] == [cause]
     assert outcome.needs == (ModifySession(f"{ue.ITEM}/release-access", ue.KEY, "session1", None, None),)
-    assert (set(outcome.stop), outcome.start) == (PROCEDURE_TIMERS, ())
+    # TS 24.301 5.3.5: the mobile reachable timer is 4 minutes longer than T3412 (54 minutes here).
+    assert ue.timers(outcome) == ({TimerName.MOBILE_REACHABLE: (3480, 0)}, PROCEDURE_TIMERS)
     assert (outcome.forget, outcome.claim, outcome.label) == (False, None, label)
     after = ue.context(outcome)
     assert after == replace(
@@ -185,7 +188,8 @@ def test_an_error_indication_about_the_ids_makes_a_registered_ue_idle_without_a_
     assert after.bearer == ue.bearer()
     assert outcome.downlinks == ()
     assert outcome.needs == (ModifySession(f"{ue.ITEM}/release-access", ue.KEY, "session1", None, None),)
-    assert (set(outcome.stop), outcome.forget) == (PROCEDURE_TIMERS, False)
+    assert ue.timers(outcome) == (REACHABLE, PROCEDURE_TIMERS)
+    assert not outcome.forget
     assert outcome.label == f"error indication: {cause}"
 
 

@@ -117,6 +117,7 @@ def test_complete_takes_the_context_into_use_claims_the_imsi_and_asks_for_the_pr
     after = ue.context(outcome)
     assert (after.step, after.waiting_for) == (Step.PROFILE, "item9/profile")
     assert (after.security, after.security_new, after.secured) == (ue.security(ul_count=1, dl_count=1), None, True)
+    assert after.proven
 
 
 @pytest.mark.parametrize("ul_count", [1, 2, 256, 1 << 24])

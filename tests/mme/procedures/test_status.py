@@ -54,17 +54,17 @@ def test_a_status_of_the_ue_changes_nothing_and_is_not_answered() -> None:
 
 
 @pytest.mark.parametrize(
-    ("reject", "expected"),
+    "reject",
     [
-        (status.SERVICE_REJECT, ServiceReject(EmmCause.UE_IDENTITY_CANNOT_BE_DERIVED)),
-        (status.TAU_REJECT, TrackingAreaUpdateReject(EmmCause.UE_IDENTITY_CANNOT_BE_DERIVED)),
+        ServiceReject(EmmCause.UE_IDENTITY_CANNOT_BE_DERIVED),
+        TrackingAreaUpdateReject(EmmCause.IMPLICITLY_DETACHED),
     ],
 )
-def test_a_ue_without_a_context_is_told_9_so_that_it_attaches_again(reject: EmmMessage, expected: EmmMessage) -> None:
+def test_a_ue_without_a_context_is_refused_in_plain_and_released(reject: EmmMessage) -> None:
     before = ue.fresh()
     outcome = status.refuse_without_context(before, reject, ue.env())
     refusal, release = outcome.downlinks
-    assert ue.said(refusal) == (expected, SecurityHeader.PLAIN)
+    assert ue.said(refusal) == (reject, SecurityHeader.PLAIN)
     assert ue.released(release) == "unspecified"
     assert (outcome.result, outcome.label) == (ItemResult.REJECTED, "no context")
     ue.assert_gone(outcome, before)

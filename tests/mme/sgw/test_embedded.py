@@ -21,8 +21,9 @@ from mme.needs import (
     Refusal,
     Refused,
     Session,
+    session_id_of,
 )
-from mme.sgw.embedded import ABANDONED_S, DELETED_S, PROBES, EmbeddedGateway, session_id_of
+from mme.sgw.embedded import ABANDONED_S, DELETED_S, PROBES, EmbeddedGateway
 from mme.store.base import RESOLVE_TRIES, Store, Table
 from mme.store.counting import CountingStore, measure
 from mme.store.faulty import (
@@ -173,6 +174,20 @@ def test_probing_is_bounded(store: SqliteStore) -> None:
     with measure() as tally:
         assert gw.ask(need(1)) == Refused(Refusal.NO_RESOURCES)
     assert tally.conditional_writes == PROBES
+
+
+@pytest.mark.parametrize("prefix", [29, 25, 24, 16, 8])
+def test_probes_are_different_addresses_of_the_pool(store: SqliteStore, prefix: int) -> None:
+    """125 and 253 addresses, for example, have divisors that a stride may share."""
+    pool = IPv4Network((0x0A000000, prefix))
+    gw = gateway(store, pool)
+    expected = min(PROBES, pool.num_addresses - 3)
+    for number in range(300):
+        probes = list(gw._probes(session_id_of(str(number))))
+        assert len(set(probes)) == expected
+        assert all(IPv4Address(probe) in pool for probe in probes)
+        assert min(probes) >= int(pool.network_address) + 2
+        assert max(probes) < int(pool.broadcast_address)
 
 
 def test_modify_is_stored_and_a_release_too(store: SqliteStore) -> None:

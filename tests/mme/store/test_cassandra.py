@@ -166,6 +166,15 @@ def test_retry_policies() -> None:
             assert policy.on_request_error(None, 6, error=OSError(), retry_num=attempt)[0] == wanted
 
 
+def test_conditional_writes_get_the_policy_that_never_repeats() -> None:
+    cluster = CassandraStore(("127.0.0.1",), "ks")._new_cluster()
+    profiles = cluster.profile_manager.profiles
+    assert isinstance(profiles["conditional"].retry_policy, _NeverAgain)
+    assert isinstance(profiles["idempotent"].retry_policy, _OnceMore)
+    assert all(profiles[name].request_timeout == 4.5 for name in ("conditional", "idempotent"))
+    cluster.shutdown()
+
+
 def test_the_driver_calls_policies_as_they_are_written() -> None:
     """retry_num is passed by name: given by position it would be lost in *_ and a retry would never end."""
     import inspect  # noqa: PLC0415

@@ -45,6 +45,20 @@ def test_a_file_of_a_newer_program(tmp_path: Path) -> None:
         SqliteStore(path).load(UE, "key")
 
 
+def test_a_file_from_before_a_table_was_added(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    store = SqliteStore(path)
+    store.save(UE, "key", b"one", expect=None, writer="w")
+    store.close()
+    older = sqlite3.connect(path)
+    older.execute("DROP TABLE session")
+    older.close()
+    store = SqliteStore(path)
+    assert store.save(Table.SESSION, "key", b"two", expect=None, writer="w") == Saved(1)
+    assert store.load(UE, "key") == Row(b"one", 1, "w")
+    store.close()
+
+
 def test_a_lock_that_lasts(tmp_path: Path) -> None:
     """Another process sits in a write: reads go on, a write gives up after its timeout, and works again afterwards."""
     path = tmp_path / "store.db"
@@ -60,6 +74,28 @@ def test_a_lock_that_lasts(tmp_path: Path) -> None:
     other.rollback()
     other.close()
     assert store.save(UE, "key", b"two", expect=1, writer="w2") == Saved(2)
+    store.close()
+
+
+def test_a_lock_that_ends_is_waited_for_in_small_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "store.db"
+    store = SqliteStore(path)
+    store.save(UE, "key", b"one", expect=None, writer="w1")
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    pauses: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 3:
+            other.rollback()
+
+    monkeypatch.setattr("mme.store.sqlite.time.sleep", sleep)
+    assert store.save(UE, "key", b"two", expect=1, writer="w2") == Saved(2)
+    assert len(pauses) == 3
+    assert max(pauses) <= 0.001
+    monkeypatch.undo()
+    other.close()
     store.close()
 
 

@@ -1,0 +1,3 @@
+from mme.function import serve
+
+handle = serve("mme-downlink")

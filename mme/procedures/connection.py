@@ -1,0 +1,86 @@
+"""A proven UE on a new S1 connection (TS 23.401 4.6; TS 24.301 5.3.1): what it leaves behind, and what it asks for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from mme.context import Connection, UeContext
+from mme.enums import EmmState, ItemResult, S1apCause, Step, TimerName
+from mme.messages import (
+    AttachRequest,
+    DetachRequestFromUe,
+    EmmMessage,
+    ExtendedServiceRequest,
+    S1apMessage,
+    ServiceRequest,
+    TrackingAreaUpdateRequest,
+    UeContextReleaseCommand,
+)
+from mme.outcome import Env, Outcome
+from mme.procedures import attach_request, authentication, detach, reachability, service_request, tracking_area_update
+from mme.procedures.sending import PROCEDURE_TIMERS, s1ap_cause
+
+COUNT_ALMOST_USED_UP = (1 << 24) - 0x1000
+
+
+def on_initial_message(ctx: UeContext, connection: Connection, message: EmmMessage, digest: bytes, env: Env) -> Outcome:
+    """Take the first message of a registered UE on `connection`; its integrity is checked, ctx has its NAS COUNT.
+
+    Older connections are released; a procedure that ran is over.  A UE that uses what ATTACH ACCEPT or a GUTI
+    reallocation gave it has accepted it.  NAS COUNT almost used up: a new key set first (TS 33.401 6.5).
+    """
+    arrived, commands = _moved(ctx, connection)
+    stop = (*PROCEDURE_TIMERS, TimerName.T3413, TimerName.IMPLICIT_DETACH)
+    came = Outcome(arrived, downlinks=commands, stop=stop, start=reachability.watch(env), label="connected")
+    if isinstance(message, AttachRequest):
+        return came.then(attach_request.on_attach_request_of_known(arrived, message, digest, connection.tai, env))
+    match message:
+        case DetachRequestFromUe():
+            later = detach.on_detach_request(arrived, message, env)
+        case TrackingAreaUpdateRequest():
+            later = tracking_area_update.on_tracking_area_update_request(arrived, message, connection.tai, env)
+        case ServiceRequest() if arrived.detach_when_back is not None:
+            later = detach.start(arrived, env, reattach=arrived.detach_when_back)
+        case ServiceRequest() if _worn_out(arrived):
+            later = authentication.start(arrived, env)
+        case ServiceRequest():
+            later = service_request.on_service_request(arrived, message, env)
+        case ExtendedServiceRequest():
+            later = service_request.on_extended_service_request(arrived, message, env)
+        case _:
+            return Outcome(ctx, result=ItemResult.DISCARDED, label=f"{type(message).__name__} as first message")
+    return came.then(later)
+
+
+def _moved(ctx: UeContext, connection: Connection) -> tuple[UeContext, tuple[S1apMessage, ...]]:
+    """(the context on its new connection only, release commands for the others)."""
+    live = [c for c in ctx.connections if not c.releasing]
+    commands: tuple[S1apMessage, ...] = tuple(
+        UeContextReleaseCommand(c.mme_ue_s1ap_id, c.enb_ue_s1ap_id, s1ap_cause(S1apCause.NORMAL_RELEASE)) for c in live
+    )
+    security = ctx.security
+    bearer = ctx.bearer
+    if bearer is not None:
+        bearer = replace(bearer, enb_address=None, enb_teid=None)
+    moved = replace(
+        ctx,
+        emm=EmmState.REGISTERED,
+        step=Step.NONE,
+        connections=(*(replace(c, releasing=True) for c in live), connection),
+        next_connection=ctx.next_connection + 1,
+        secured=True,
+        proven=True,
+        k_enb_count=security.ul_count - 1 if security is not None else 0,
+        attaching=None,
+        updating=None,
+        vector=None,
+        security_new=None,
+        waiting_for=None,
+        bearer=bearer,
+    )
+    return moved, commands
+
+
+def _worn_out(ctx: UeContext) -> bool:
+    security = ctx.security
+    return security is not None and max(security.ul_count, security.dl_count) >= COUNT_ALMOST_USED_UP

@@ -1,0 +1,51 @@
+"""Paging (TS 24.301 5.6.2; TS 36.413 8.5): call an idle UE back."""
+
+from __future__ import annotations
+
+from mme.context import UeContext
+from mme.enums import EmmState, ItemResult, TimerName
+from mme.ids import STmsi
+from mme.messages import Paging
+from mme.outcome import Env, Outcome, StartTimer
+
+
+def start(ctx: UeContext, env: Env) -> Outcome:
+    """PAGING in every area of the UE's TAI list, and T3413.
+
+    Already reachable: nothing to do.  Not registered, or its mobile reachable timer has expired: refused.
+    Source: 5.6.2.2.1; TS 23.401 5.3.4.3.
+    """
+    if ctx.emm is not EmmState.REGISTERED or ctx.guti is None or ctx.imsi is None:
+        return Outcome(ctx, result=ItemResult.REJECTED, label="not registered")
+    if ctx.connection is not None and env.association_alive:
+        return Outcome(ctx, label="already connected")
+    if TimerName.IMPLICIT_DETACH.value in ctx.timers:
+        return Outcome(ctx, result=ItemResult.REJECTED, label="not reachable")
+    if TimerName.T3413.value in ctx.timers:
+        return Outcome(ctx, label="paging already")
+    return _page(ctx, env, 0)
+
+
+def _page(ctx: UeContext, env: Env, expiries: int) -> Outcome:
+    if ctx.guti is None or ctx.imsi is None:
+        raise ValueError("paging needs a GUTI and an IMSI")
+    message = Paging(
+        ue_identity_index=int(ctx.imsi.digits) % 1024,
+        ue_paging_id=STmsi(ctx.guti.gummei.mme_code, ctx.guti.m_tmsi),
+        tai_list=ctx.tai_list,
+    )
+    return Outcome(
+        ctx,
+        downlinks=(message,),
+        start=(StartTimer(TimerName.T3413, env.config.t3413_s, expiries),),
+        label="paging",
+    )
+
+
+def on_t3413_expiry(ctx: UeContext, expiries: int, env: Env) -> Outcome:
+    """Page again as often as configured; then the UE did not answer.  Source: 5.6.2.2.1.2, 5.6.2.4 a."""
+    if ctx.connection is not None and env.association_alive:
+        return Outcome(ctx, label="paging answered")
+    if expiries <= env.config.paging_retransmissions:
+        return _page(ctx, env, expiries)
+    return Outcome(ctx, label="paging failed: no answer")

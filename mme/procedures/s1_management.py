@@ -1,0 +1,50 @@
+"""Management of the S1 interface besides its setup (TS 36.413 8.7.1, 8.7.4): reset, eNB configuration update."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from mme.enb_context import EnbContext
+from mme.messages import (
+    EnbConfigurationUpdate,
+    EnbConfigurationUpdateAcknowledge,
+    EnbConfigurationUpdateFailure,
+    Reset,
+    ResetAcknowledge,
+    S1apMessage,
+)
+from mme.outcome import Env
+from mme.procedures.s1_setup import fault_of_tracking_areas
+from mme.procedures.sending import s1ap_cause
+
+
+def on_reset(enb: EnbContext, msg: Reset) -> tuple[EnbContext, S1apMessage]:
+    """(the eNB's row, the answer).  The whole interface: every connection so far is void, by one count in the row.
+
+    Part of it: the connections are listed in the answer, known or not, in the same order; each is ended on its own.
+    Source: 8.7.1.2.1, 8.7.1.3.2.
+    """
+    if msg.connections is None:
+        return replace(enb, resets=enb.resets + 1), ResetAcknowledge()
+    return enb, ResetAcknowledge(msg.connections)
+
+
+def on_enb_configuration_update(
+    enb: EnbContext, msg: EnbConfigurationUpdate, env: Env
+) -> tuple[EnbContext, S1apMessage]:
+    """(the eNB's row, the answer).  Tracking areas without one of ours: failure with time to wait, nothing changes.
+
+    Source: 8.7.4.1.2, 8.7.4.1.3.
+    """
+    if msg.supported_tas is not None:
+        fault = fault_of_tracking_areas(msg.supported_tas, env.config)
+        if fault is not None:
+            failure = EnbConfigurationUpdateFailure(s1ap_cause(fault), env.config.s1_setup_time_to_wait_s)
+            return enb, failure
+    changed = replace(
+        enb,
+        name=msg.enb_name if msg.enb_name is not None else enb.name,
+        supported_tas=msg.supported_tas if msg.supported_tas is not None else enb.supported_tas,
+        default_paging_drx=msg.default_paging_drx or enb.default_paging_drx,
+    )
+    return changed, EnbConfigurationUpdateAcknowledge()

@@ -1,0 +1,64 @@
+"""Service request (TS 24.301 5.6.1): an idle UE comes back, and its bearers are established again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from mme.context import UeContext
+from mme.enums import EmmCause, EmmState, ItemResult, S1apCause, Step, TimerName
+from mme.messages import ExtendedServiceRequest, ServiceReject, ServiceRequest
+from mme.outcome import Env, Outcome, StartTimer
+from mme.procedures import reachability
+from mme.procedures.sending import context_setup, nas, release
+
+
+def on_service_request(ctx: UeContext, _msg: ServiceRequest, env: Env) -> Outcome:
+    """INITIAL CONTEXT SETUP REQUEST with every bearer; it is the answer, there is no NAS message.
+
+    ctx: proven by the short MAC, on its new connection, K_eNB's count taken.  A UE without a bearer has lost its
+    context: SERVICE REJECT #10.  Source: 5.6.1.4; TS 23.401 5.3.4.1; TS 36.413 8.3.1.
+    """
+    setup = context_setup(ctx)
+    if setup is None:
+        return reject(ctx, env, EmmCause.IMPLICITLY_DETACHED)
+    return Outcome(
+        ctx,
+        downlinks=(setup,),
+        start=(StartTimer(TimerName.CONTEXT_SETUP, env.config.context_setup_s),),
+        label="service request",
+    )
+
+
+def resume(ctx: UeContext, env: Env) -> Outcome:
+    """A registered UE was authenticated anew: it is registered as before, and gets the bearers that it came for."""
+    again = replace(ctx, emm=EmmState.REGISTERED, step=Step.NONE)
+    on_the_radio = again.bearer is not None and again.bearer.enb_teid is not None
+    if on_the_radio:
+        return Outcome(again, label="new key set in use")
+    return on_service_request(again, ServiceRequest(0, 0, b""), env)
+
+
+def on_extended_service_request(ctx: UeContext, _msg: ExtendedServiceRequest, env: Env) -> Outcome:
+    """CS fallback and SMS in MME are not served: SERVICE REJECT #18; the UE stays registered.
+
+    A UE that came from idle for it goes back there.  Source: 5.6.1.5.
+    """
+    if ctx.bearer is not None and ctx.bearer.enb_teid is not None:
+        message = ServiceReject(EmmCause.CS_DOMAIN_NOT_AVAILABLE)
+        return Outcome(ctx, downlinks=nas(ctx, message), result=ItemResult.REJECTED, label="service reject #18")
+    return reject(ctx, env, EmmCause.CS_DOMAIN_NOT_AVAILABLE)
+
+
+def reject(ctx: UeContext, env: Env, cause: EmmCause) -> Outcome:
+    """SERVICE REJECT, and release of the connection that was made for it.  Source: 5.6.1.5."""
+    goodbye = nas(ctx, ServiceReject(cause))
+    idle, command = release(ctx, S1apCause.NAS_UNSPECIFIED)
+    if ctx.emm is not EmmState.REGISTERED:
+        return Outcome(ctx, result=ItemResult.DISCARDED, label="service request without a registration")
+    return Outcome(
+        idle,
+        downlinks=goodbye + command,
+        start=reachability.watch(env),
+        result=ItemResult.REJECTED,
+        label=f"service reject #{int(cause)}",
+    )

@@ -1,0 +1,245 @@
+"""The ticker on its own: what it reads, when it fires, what it takes for done, and what it gives up."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from mme.codec.envelope import Item
+from mme.context import RunningTimer, UeContext
+from mme.enums import EmmState
+from mme.errors import StoreUnavailableError
+from mme.store.base import Table, TimerRow
+from mme.store.faulty import Fault, FaultUnavailable, FaultyStore, Operation
+from mme.store.sqlite import SqliteStore
+from mme.ticker import BATCH, LATE_S, TRIES, Ticker, item_id
+from tests.mme.runtime.pair import Clock, Network
+
+TOKEN = "00101-0019b/ue1/2"
+
+
+@dataclass
+class Bench:
+    """A ticker whose function answers as the test says.  answers: result by timer name; None = no answer."""
+
+    clock: Clock
+    store: FaultyStore
+    answers: dict[str, str | None] = field(default_factory=dict)
+    batches: list[list[Item]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.ticker = Ticker(self.store, self.fire, clock=self.clock)
+
+    def fire(self, items: list[Item]) -> dict[str, str]:
+        self.batches.append(items)
+        results = {}
+        for item in items:
+            assert item.timer is not None
+            result = self.answers.get(item.timer.name, "done")
+            if result is not None:
+                results[item.id] = result
+        return results
+
+    def row(self, name: str = "T3460", in_s: float = 1.0, owner: int = 17, token: str = TOKEN) -> TimerRow:
+        """A timer that its context waits for."""
+        row = TimerRow(owner % 16, int((self.clock.now_s + in_s) * 1000), name, token, str(owner))
+        self.store.insert_timer(row, ttl_s=300)
+        self.runs(row)
+        return row
+
+    def runs(self, row: TimerRow) -> None:
+        """The context holds that timer, in place of an earlier one of its name."""
+        old = self.store.load(Table.UE_CONTEXT, row.owner)
+        ctx = UeContext(int(row.owner)) if old is None else msgspec.msgpack.decode(old.value, type=UeContext)
+        ctx = replace(ctx, timers=ctx.timers | {row.name: RunningTimer(row.token, row.due_ms)})
+        version = None if old is None else old.version
+        value = msgspec.msgpack.encode(ctx)
+        self.store.save(Table.UE_CONTEXT, row.owner, value, expect=version, writer="test")
+
+    @property
+    def fired(self) -> list[Item]:
+        return [item for batch in self.batches for item in batch]
+
+    def go(self, seconds: float, step_s: float = 0.25) -> None:
+        end = self.clock.now_s + seconds
+        while self.clock.now_s < end:
+            self.clock.now_s += step_s
+            self.ticker.tick()
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    clock = Clock()
+    store = SqliteStore(tmp_path / "edge.db", clock=clock)
+    yield Bench(clock, FaultyStore(store))
+    store.close()
+
+
+def test_fires_when_due_and_once(bench: Bench) -> None:
+    row = bench.row(in_s=1.0)
+    bench.go(0.75)
+    assert bench.fired == []
+    bench.go(0.5)
+    [item] = bench.fired
+    assert item.timer is not None
+    assert (item.timer.owner, item.timer.name, item.timer.token, item.timer.due_ms) == (17, "T3460", TOKEN, row.due_ms)
+    assert item.id.startswith("00101-0019b/ue1/")
+    bench.go(30)
+    assert len(bench.fired) == 1
+
+
+@pytest.mark.parametrize("result", ["done", "stale", "duplicate", "rejected", "discarded"])
+def test_any_judgement_but_retry_ends_it(bench: Bench, result: str) -> None:
+    bench.answers["T3460"] = result
+    bench.row()
+    bench.go(30)
+    assert len(bench.fired) == 1
+
+
+@pytest.mark.parametrize("result", ["retry", None])
+def test_no_answer_is_tried_again_at_growing_distances_and_in_the_end_dead(
+    bench: Bench, result: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench.answers["T3460"] = result
+    row = bench.row()
+    at: list[float] = []
+    fire = bench.ticker.fire
+    bench.ticker.fire = lambda items: (at.append(bench.clock.now_s), fire(items))[1]
+    bench.go(200)
+    assert len(at) == TRIES
+    gaps = [b - a for a, b in pairwise(at)]
+    assert gaps == sorted(gaps)
+    assert gaps[-1] > 4 * gaps[0]
+    assert bench.ticker.dead == 1
+    [line] = [json.loads(text) for text in capsys.readouterr().err.splitlines()]
+    assert (line["level"], line["event"], line["trace"]) == ("error", "timer is dead", "00101-0019b/ue1")
+    assert row.token == TOKEN
+
+
+def test_tried_again_until_it_is_taken(bench: Bench) -> None:
+    bench.answers["T3460"] = "retry"
+    bench.row()
+    bench.go(3)
+    bench.answers["T3460"] = "done"
+    bench.go(10)
+    assert bench.ticker.dead == 0
+    count = len(bench.fired)
+    bench.go(30)
+    assert len(bench.fired) == count
+
+
+def test_one_bad_timer_does_not_hold_the_others_of_its_batch(bench: Bench) -> None:
+    bench.answers["T3450"] = "retry"
+    for owner in range(4):
+        bench.row("T3450" if owner == 0 else "T3460", owner=owner, token=f"e/ue{owner}/1")
+    bench.go(3)
+    names = [item.timer.name for item in bench.fired if item.timer is not None]
+    assert names.count("T3460") == 3
+    assert names.count("T3450") > 1
+
+
+def test_batches_of_at_most_fifty(bench: Bench) -> None:
+    """design.md: batches of at most 50."""
+    assert BATCH == 50
+    for owner in range(120):
+        bench.row(owner=owner, token=f"e/ue{owner}/1")
+    bench.go(1.5)
+    assert [len(batch) for batch in bench.batches] == [50, 50, 20]
+    assert len({item.id for item in bench.fired}) == 120
+
+
+def test_a_row_written_late_is_still_found(bench: Bench) -> None:
+    """A closed second is read again for as long as a late write may appear."""
+    bench.go(3)
+    bench.row(in_s=-(LATE_S - 1))
+    bench.go(0.5)
+    assert len(bench.fired) == 1
+
+
+def test_a_store_that_was_away_hides_no_timer(bench: Bench) -> None:
+    bench.go(1)
+    bench.row(in_s=1)
+    bench.row("T3470", in_s=12)
+    bench.store.plan = [Fault(Operation.DUE_TIMERS, FaultUnavailable())] * 20
+    for _ in range(20):
+        bench.clock.now_s += 1
+        with pytest.raises(StoreUnavailableError):
+            bench.ticker.tick()
+    bench.go(1)
+    assert sorted(item.timer.name for item in bench.fired if item.timer is not None) == ["T3460", "T3470"]
+
+
+def test_a_ticker_that_was_away_hides_no_timer(bench: Bench) -> None:
+    """A new ticker process after a minute: rows live three times ack_wait beyond their time, none may be missing."""
+    bench.row(in_s=1)
+    bench.clock.now_s += 60
+    bench.go(1)
+    assert len(bench.fired) == 1
+
+
+def test_clock_set_back(bench: Bench) -> None:
+    bench.go(5)
+    bench.clock.now_s -= 3
+    bench.row(in_s=1)
+    bench.go(3)
+    assert len(bench.fired) == 1
+
+
+@pytest.mark.parametrize("running", ["e/ue1/1", "e/ue1/2"])
+def test_two_timers_of_one_name_and_millisecond(bench: Bench, running: str) -> None:
+    """T3460 of challenge and command may be due in one millisecond: replicas' clocks differ."""
+    first = bench.row(token="e/ue1/1")
+    second = replace(first, token="e/ue1/2")
+    bench.store.insert_timer(second, ttl_s=300)
+    bench.runs(first if running == first.token else second)
+    assert item_id(first) != item_id(second)
+    bench.go(3)
+    assert running in {item.timer.token for item in bench.fired if item.timer is not None}
+
+
+def test_a_row_that_nothing_waits_for_is_not_fired(bench: Bench) -> None:
+    """Dropped by one read of the context: no context, no such timer there, another token, another due time."""
+    row = bench.row()
+    strays = [
+        replace(row, owner="18", shard=2),
+        replace(row, name="T3450"),
+        replace(row, token="e/ue9/1"),
+        replace(row, due_ms=row.due_ms + 7),
+    ]
+    for stray in strays:
+        bench.store.insert_timer(stray, ttl_s=300)
+    bench.runs(row)
+    bench.store.insert_timer(row, ttl_s=300)
+    bench.go(5)
+    assert [item.timer.token for item in bench.fired if item.timer is not None] == [TOKEN]
+    assert bench.ticker.dead == 0
+
+
+def test_no_ue_hangs_when_two_steps_fall_into_one_millisecond(tmp_path: Path) -> None:
+    network = Network(tmp_path)
+    talk = network.ue(network.subscribe())
+    now_s = network.clock.now_s
+    for _ in range(2):
+        network.clock.now_s = now_s
+        talk.step()
+    talk.queue.clear()
+    for _ in range(40):
+        network.wait(1)
+        talk.queue.clear()
+    assert network.context(talk).emm is EmmState.DEREGISTERED
+    network.close()
+
+
+def test_items_fit_what_functions_take(bench: Bench) -> None:
+    """The longest id that an eNB may use still makes a timer id that is taken (160 characters)."""
+    token = "00101-0019b/" + "r" * 120 + "/" + "9" * 20
+    bench.row("mobile-reachable", token=token)
+    bench.go(2)
+    [item] = bench.fired
+    assert len(item.id) <= 160
