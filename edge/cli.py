@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from edge import subscribers
+from edge import subscribers, ue
 from edge.secrets import create_secrets
 from mme.crypto.signing import derive_key
 from mme.errors import ConfigError, StoreError
@@ -25,6 +25,7 @@ def parser() -> argparse.ArgumentParser:
     groups = p.add_subparsers(dest="group", required=True, metavar="GROUP")
     _add_subscribers(groups.add_parser("subscribers", help="who may attach"))
     _add_enbs(groups.add_parser("enbs", help="eNBs that may speak to the functions"))
+    _add_ue(groups.add_parser("ue", help="what the network asks of a UE"))
     _add_secrets(groups.add_parser("secrets", help="keys of the installation"))
     _add_decode(groups.add_parser("decode", help="show the S1AP and NAS messages of a function's answer"))
     return p
@@ -115,6 +116,16 @@ def _add_secrets(group: argparse.ArgumentParser) -> None:
     p = commands.add_parser("init", help="make the keys of a new installation")
     p.add_argument("directory", type=Path, metavar="DIR", help="made if it is not there; no file is overwritten")
     p.set_defaults(run=_secrets_init)
+
+
+def _add_ue(group: argparse.ArgumentParser) -> None:
+    commands = group.add_subparsers(dest="action", required=True, metavar="ACTION")
+    for action, what in ue.ACTIONS.items():
+        p = commands.add_parser(action, help=what)
+        p.add_argument("imsi", help="6 to 15 digits")
+        p.add_argument("--gateway", default="http://127.0.0.1:8080", metavar="URL", help="(default: %(default)s)")
+        _add_secrets_directory(p)
+        p.set_defaults(run=ue.run)
 
 
 def _add_decode(p: argparse.ArgumentParser) -> None:

@@ -41,7 +41,7 @@ from mme.work import Ports
 
 Answer = tuple[bytes, int, dict[str, str]]
 JSON = {"Content-Type": "application/json"}
-DEFAULT_WINDOW_S = 600
+DEFAULT_WINDOW_S = 180  # no longer than the ids of items are remembered (three times ack_wait)
 
 
 class Event(Protocol):
