@@ -31,7 +31,7 @@ check: $(STAMP) ## formatting, lint and types (ruff, mypy strict)
 	$(BIN)/mypy
 
 test: $(STAMP) ## the whole test suite
-	$(BIN)/pytest -n 2 --dist loadgroup
+	$(BIN)/pytest -n 2 --dist loadfile
 
 bench: $(STAMP) ## measure, and write bench/results with the raw figures
 	$(BIN)/python -m bench

@@ -24,6 +24,7 @@ ACTIONS = {
     "detach": "detach a UE",
     "detach-and-reattach": "detach a UE that shall attach again at once",
     "reallocate-guti": "give a connected UE another GUTI",
+    "authenticate": "authenticate a connected UE again, with new keys",
 }
 _TIMEOUT_S = 10.0
 

@@ -34,6 +34,7 @@ class MmeConfig:
     eea_order: tuple[int, ...] = (2, 0)
     eia_order: tuple[int, ...] = (2,)
     request_imeisv: bool = False
+    blocked_imeis: str = ""
     t3412_s: int = 3240
     t3413_s: float = 6.0
     paging_retransmissions: int = 2
@@ -53,6 +54,15 @@ class MmeConfig:
     ack_wait_s: int = 60
     s1_setup_time_to_wait_s: int = 10
     m_tmsi_key: bytes = field(default=bytes(32), repr=False)
+
+    def blocks(self, imeisv: str) -> bool:
+        """Whether equipment with that IMEI or IMEISV (14 to 16 digits) is on the list of blocked ones, by prefix."""
+        return any(imeisv.startswith(prefix.strip()) for prefix in self.blocked_imeis.split(",") if prefix.strip())
+
+    @property
+    def checks_equipment(self) -> bool:
+        """Whether a UE has to tell its IMEISV before it is served."""
+        return bool(self.blocked_imeis.strip())
 
     @property
     def gummei(self) -> Gummei:

@@ -68,7 +68,6 @@ class Attaching:
     pco: bytes | None = None
     identity_was_imsi: bool = True
     identity_checked: bool = False
-    resynchronised: bool = False
     context_set_up: bool = False
     complete: bool = False
 
@@ -132,6 +131,7 @@ class UeContext:
     k_enb_count: uplink NAS COUNT that K_eNB is derived with (TS 33.401 A.3).
     old_guti: valid too, until the UE has taken the new one.  tai_list: where it is registered, and paged.
     reattach_required: of the network's detach that runs; detach_when_back: the same, of one that waits for paging.
+    resynchronised: SQN was taken over from the UE in this authentication.
     supersedes: keys of older contexts of this IMSI, the latest first, still to be released.
     """
 
@@ -153,6 +153,7 @@ class UeContext:
     ue_radio_capability: bytes | None = None
     vector: Vector | None = None
     vector_ksi: int = 0
+    resynchronised: bool = False
     security: SecurityContext | None = None
     security_new: SecurityContext | None = None
     secured: bool = False

@@ -48,7 +48,7 @@ from mme.messages import (
 )
 from mme.outbox import Outbox
 from mme.outcome import Env, Outcome
-from mme.procedures import detach, dispatch, guti_reallocation, initial_context, paging, status
+from mme.procedures import authentication, detach, dispatch, guti_reallocation, initial_context, paging, status
 from mme.procedures.connection import on_initial_message
 from mme.procedures.initial_context import on_reset_of_ue
 from mme.procedures.sending import s1ap_cause
@@ -70,6 +70,7 @@ COMMANDS: dict[str, Run] = {
     "detach": partial(detach.start, reattach=False),
     "detach-and-reattach": partial(detach.start, reattach=True),
     "reallocate-guti": guti_reallocation.start,
+    "authenticate": authentication.start_anew,
 }
 
 

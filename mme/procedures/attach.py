@@ -56,6 +56,16 @@ def _esm_failure(ctx: UeContext, env: Env, attaching: Attaching, cause: EsmCause
     return reject(ctx, env, EmmCause.ESM_FAILURE, PdnConnectivityReject(0, attaching.pti, cause))
 
 
+def on_equipment_known(ctx: UeContext, env: Env) -> Outcome:
+    """Blocked equipment: ATTACH REJECT #6; otherwise the attach goes on.
+
+    Source: 5.5.1.2.5; TS 23.401 5.3.2.1 step 5b.
+    """
+    if ctx.imeisv is not None and env.config.blocks(ctx.imeisv):
+        return reject(ctx, env, EmmCause.ILLEGAL_ME)
+    return on_authenticated(ctx, env)
+
+
 def on_authenticated(ctx: UeContext, env: Env) -> Outcome:
     """The UE is who it says: ask for what it held back (ESM information), or for its subscription.
 

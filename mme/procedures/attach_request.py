@@ -16,7 +16,7 @@ from mme.enums import (
     Step,
     TimerName,
 )
-from mme.ids import Guti, Imsi, Tai
+from mme.ids import Guti, Imei, Imsi, Tai
 from mme.messages import (
     AttachRequest,
     IdentityResponse,
@@ -128,7 +128,16 @@ def on_attach_request_again(ctx: UeContext, msg: AttachRequest, digest: bytes, t
             running = ctx.timers.get(TimerName.T3450.value)
             return attach.resend_accept(ctx, env, running.expiries if running is not None else 0)
         return Outcome(ctx, label="equal attach request ignored")
-    fresh = replace(ctx, step=Step.NONE, attaching=None, bearer=None, vector=None, security_new=None, waiting_for=None)
+    fresh = replace(
+        ctx,
+        step=Step.NONE,
+        attaching=None,
+        bearer=None,
+        vector=None,
+        security_new=None,
+        waiting_for=None,
+        resynchronised=False,
+    )
     given_back = Outcome(fresh, stop=tuple(TimerName), needs=delete_session(ctx, env), label="attach restarted")
     return given_back.then(on_attach_request(fresh, msg, digest, tai, env))
 
@@ -141,6 +150,8 @@ def on_identity_response(ctx: UeContext, msg: IdentityResponse, env: Env) -> Out
     """
     stop = (TimerName.T3470,)
     attaching = ctx.attaching
+    if ctx.proven and attaching is not None:
+        return Outcome(ctx, stop=stop).then(_on_equipment(ctx, msg, env))
     if attaching is None or not isinstance(msg.identity, Imsi):
         return replace(attach.reject(ctx, env, EmmCause.UE_IDENTITY_CANNOT_BE_DERIVED), stop=tuple(TimerName))
     if ctx.vector is not None and ctx.imsi == msg.identity:
@@ -148,3 +159,10 @@ def on_identity_response(ctx: UeContext, msg: IdentityResponse, env: Env) -> Out
     known = replace(ctx, imsi=msg.identity, vector=None, attaching=replace(attaching, identity_checked=True))
     later = authentication.start(known, env)
     return Outcome(known, stop=stop).then(later)
+
+
+def _on_equipment(ctx: UeContext, msg: IdentityResponse, env: Env) -> Outcome:
+    """The IMEISV of a UE that is proven already; without it: ATTACH REJECT #6, where equipment is checked."""
+    if not isinstance(msg.identity, Imei):
+        return attach.reject(ctx, env, EmmCause.ILLEGAL_ME)
+    return attach.on_equipment_known(replace(ctx, imeisv=msg.identity.digits), env)

@@ -39,6 +39,13 @@ def start(ctx: UeContext, env: Env, *, auts: bytes | None = None) -> Outcome:
     return Outcome(waiting, needs=(need,), label="waits for a vector")
 
 
+def start_anew(ctx: UeContext, env: Env) -> Outcome:
+    """Authenticate a registered, connected UE again, on the network's own wish.  Source: 5.4.2.1."""
+    if ctx.connection is None or (ctx.emm, ctx.step) != (EmmState.REGISTERED, Step.NONE):
+        return Outcome(ctx, result=ItemResult.REJECTED, label="the UE is idle or busy")
+    return start(ctx, env)
+
+
 _CAUSE_OF_REFUSAL = {
     Refusal.UNKNOWN_SUBSCRIBER: EmmCause.EPS_SERVICES_AND_NON_EPS_SERVICES_NOT_ALLOWED,
     Refusal.NOT_ALLOWED: EmmCause.EPS_SERVICES_NOT_ALLOWED,
@@ -94,12 +101,12 @@ def on_authentication_failure(ctx: UeContext, msg: AuthenticationFailure, env: E
     Source: 5.4.2.6, 5.4.2.7 c to e.
     """
     attaching = ctx.attaching
-    if ctx.vector is None or attaching is None:
+    if ctx.vector is None:
         return Outcome(ctx, result=ItemResult.DISCARDED, label="no challenge outstanding")
-    if msg.cause == EmmCause.SYNCH_FAILURE and msg.auts is not None and not attaching.resynchronised:
-        again = replace(ctx, attaching=replace(attaching, resynchronised=True))
+    if msg.cause == EmmCause.SYNCH_FAILURE and msg.auts is not None and not ctx.resynchronised:
+        again = replace(ctx, resynchronised=True)
         return replace(start(again, env, auts=msg.auts), stop=(TimerName.T3460,))
-    if msg.cause == EmmCause.MAC_FAILURE and not attaching.identity_checked:
+    if msg.cause == EmmCause.MAC_FAILURE and attaching is not None and not attaching.identity_checked:
         return replace(identification.start(ctx, env, IdentityType.IMSI), stop=(TimerName.T3460,))
     return _reject(ctx, env, f"authentication failure #{msg.cause}")
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from mme.context import Connection, UeContext
 from mme.enums import EmmState, ItemResult, S1apCause, Step, TimerName
+from mme.ids import Guti
 from mme.messages import (
     AttachRequest,
     DetachRequestFromUe,
@@ -17,10 +18,19 @@ from mme.messages import (
     UeContextReleaseCommand,
 )
 from mme.outcome import Env, Outcome
-from mme.procedures import attach_request, authentication, detach, reachability, service_request, tracking_area_update
+from mme.procedures import (
+    attach_request,
+    authentication,
+    detach,
+    guti_reallocation,
+    reachability,
+    service_request,
+    tracking_area_update,
+)
 from mme.procedures.sending import PROCEDURE_TIMERS, s1ap_cause
 
 COUNT_ALMOST_USED_UP = (1 << 24) - 0x1000
+INITIAL = (AttachRequest, DetachRequestFromUe, ServiceRequest, ExtendedServiceRequest, TrackingAreaUpdateRequest)
 
 
 def on_initial_message(ctx: UeContext, connection: Connection, message: EmmMessage, digest: bytes, env: Env) -> Outcome:
@@ -28,31 +38,52 @@ def on_initial_message(ctx: UeContext, connection: Connection, message: EmmMessa
 
     Older connections are released; a procedure that ran is over.  A UE that uses what ATTACH ACCEPT or a GUTI
     reallocation gave it has accepted it.  NAS COUNT almost used up: a new key set first (TS 33.401 6.5).
+    A detach by the network that runs, or waits for the UE, goes before what the UE asks for, other than to attach or
+    to detach (5.5.2.3.4).  A message that begins nothing is not answered, and its connection is released.
     """
-    arrived, commands = _moved(ctx, connection)
+    if not isinstance(message, INITIAL):
+        return _turned_away(ctx, connection, message)
+    arrived, commands = _moved(ctx, connection, env)
+    leaving = ctx.reattach_required if ctx.step is Step.DETACH else ctx.detach_when_back
     stop = (*PROCEDURE_TIMERS, TimerName.T3413, TimerName.IMPLICIT_DETACH)
     came = Outcome(arrived, downlinks=commands, stop=stop, start=reachability.watch(env), label="connected")
-    if isinstance(message, AttachRequest):
-        return came.then(attach_request.on_attach_request_of_known(arrived, message, digest, connection.tai, env))
     match message:
+        case AttachRequest():
+            guti = message.identity if isinstance(message.identity, Guti) else None
+            anew = replace(guti_reallocation.as_used(arrived, guti), detach_when_back=None)
+            later = attach_request.on_attach_request_of_known(anew, message, digest, connection.tai, env)
         case DetachRequestFromUe():
             later = detach.on_detach_request(arrived, message, env)
+        case _ if leaving is not None:
+            later = detach.start(arrived, env, reattach=leaving)
         case TrackingAreaUpdateRequest():
             later = tracking_area_update.on_tracking_area_update_request(arrived, message, connection.tai, env)
-        case ServiceRequest() if arrived.detach_when_back is not None:
-            later = detach.start(arrived, env, reattach=arrived.detach_when_back)
         case ServiceRequest() if _worn_out(arrived):
             later = authentication.start(arrived, env)
         case ServiceRequest():
             later = service_request.on_service_request(arrived, message, env)
         case ExtendedServiceRequest():
             later = service_request.on_extended_service_request(arrived, message, env)
-        case _:
-            return Outcome(ctx, result=ItemResult.DISCARDED, label=f"{type(message).__name__} as first message")
+    anew_started = {start.name for start in later.start}
+    came = replace(came, start=tuple(start for start in came.start if start.name not in anew_started))
     return came.then(later)
 
 
-def _moved(ctx: UeContext, connection: Connection) -> tuple[UeContext, tuple[S1apMessage, ...]]:
+def _turned_away(ctx: UeContext, connection: Connection, message: EmmMessage) -> Outcome:
+    """The eNB is told to release the connection; the UE's own goes on."""
+    command = UeContextReleaseCommand(
+        connection.mme_ue_s1ap_id, connection.enb_ue_s1ap_id, s1ap_cause(S1apCause.NAS_UNSPECIFIED)
+    )
+    kept = replace(
+        ctx,
+        connections=(replace(connection, releasing=True), *ctx.connections),
+        next_connection=ctx.next_connection + 1,
+    )
+    label = f"{type(message).__name__} as first message"
+    return Outcome(kept, downlinks=(command,), result=ItemResult.DISCARDED, label=label)
+
+
+def _moved(ctx: UeContext, connection: Connection, env: Env) -> tuple[UeContext, tuple[S1apMessage, ...]]:
     """(the context on its new connection only, release commands for the others)."""
     live = [c for c in ctx.connections if not c.releasing]
     commands: tuple[S1apMessage, ...] = tuple(
@@ -62,6 +93,10 @@ def _moved(ctx: UeContext, connection: Connection) -> tuple[UeContext, tuple[S1a
     bearer = ctx.bearer
     if bearer is not None:
         bearer = replace(bearer, enb_address=None, enb_teid=None)
+    tai_list = ctx.tai_list
+    if ctx.step is Step.ATTACH_COMPLETE:
+        accepted_on = ctx.connection or connection
+        tai_list = env.config.tai_list(accepted_on.tai)
     moved = replace(
         ctx,
         emm=EmmState.REGISTERED,
@@ -76,7 +111,9 @@ def _moved(ctx: UeContext, connection: Connection) -> tuple[UeContext, tuple[S1a
         vector=None,
         security_new=None,
         waiting_for=None,
+        resynchronised=False,
         bearer=bearer,
+        tai_list=tai_list,
     )
     return moved, commands
 

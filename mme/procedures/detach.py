@@ -9,7 +9,7 @@ from mme.enums import DetachType, EmmState, ItemResult, S1apCause, Step, TimerNa
 from mme.messages import DetachAccept, DetachRequestFromUe, DetachRequestToUe
 from mme.outcome import Env, Outcome, StartTimer
 from mme.procedures import paging
-from mme.procedures.sending import deregister, nas
+from mme.procedures.sending import deregister, nas, release
 
 REATTACH_REQUIRED = 1
 REATTACH_NOT_REQUIRED = 2
@@ -18,11 +18,14 @@ REATTACH_NOT_REQUIRED = 2
 def on_detach_request(ctx: UeContext, msg: DetachRequestFromUe, env: Env) -> Outcome:
     """Give the session back and release; DETACH ACCEPT first, unless the UE switches off.
 
-    An IMSI detach is from non-EPS services only: accepted, and nothing changes.
+    An IMSI detach is from non-EPS services only: accepted; a UE that came from idle for it goes back there.
     Source: 5.5.2.2.2, 5.5.2.2.3; TS 23.401 5.3.8.2.
     """
     if msg.detach_type == DetachType.IMSI and ctx.emm is EmmState.REGISTERED:
-        return Outcome(ctx, downlinks=() if msg.switch_off else nas(ctx, DetachAccept()), label="IMSI detach")
+        accept = () if msg.switch_off else nas(ctx, DetachAccept())
+        on_the_radio = ctx.bearer is not None and ctx.bearer.enb_teid is not None
+        after, command = (ctx, ()) if on_the_radio else release(ctx, S1apCause.DETACH)
+        return Outcome(after, downlinks=accept + command, label="IMSI detach")
     label = "detach, switched off" if msg.switch_off else "detach"
     return deregister(ctx, env, S1apCause.DETACH, label, last=None if msg.switch_off else DetachAccept())
 
@@ -46,7 +49,8 @@ def start(ctx: UeContext, env: Env, *, reattach: bool) -> Outcome:
     if ctx.emm is not EmmState.REGISTERED:
         return Outcome(ctx, result=ItemResult.REJECTED, label="not registered")
     if ctx.connection is None or not env.association_alive:
-        return paging.start(replace(ctx, detach_when_back=reattach), env)
+        paged = paging.start(replace(ctx, detach_when_back=reattach), env)
+        return replace(paged, ctx=ctx) if paged.result is ItemResult.REJECTED else paged
     leaving = replace(
         ctx,
         emm=EmmState.DEREGISTERED_INITIATED,

@@ -35,6 +35,8 @@ from mme.messages import (
     TrackingAreaUpdateReject,
     TrackingAreaUpdateRequest,
     UeCapabilityInfoIndication,
+    UeContextModificationFailure,
+    UeContextModificationResponse,
     UeContextReleaseComplete,
     UeContextReleaseRequest,
     UndecodableEsm,
@@ -121,6 +123,8 @@ def on_s1ap(ctx: UeContext, message: S1apMessage, env: Env) -> Outcome:
             return initial_context.on_initial_context_setup_failure(ctx, message, env)
         case UeCapabilityInfoIndication():
             return initial_context.on_ue_capability_info(ctx, message, env)
+        case UeContextModificationResponse() | UeContextModificationFailure():
+            return initial_context.on_modification_answer(ctx, message, env)
         case UeContextReleaseRequest():
             return initial_context.on_release_request(ctx, message, env)
         case UeContextReleaseComplete():

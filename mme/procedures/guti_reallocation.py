@@ -20,6 +20,16 @@ def with_new_guti(ctx: UeContext, env: Env) -> UeContext:
     return replace(ctx, generation=generation, guti=guti, old_guti=ctx.guti)
 
 
+def as_used(ctx: UeContext, guti: Guti | None) -> UeContext:
+    """The context after the UE has shown that it goes by `guti`: of two that are valid, the other one is void.
+
+    Source: 5.4.1.6 a, b; 5.5.3.2.7 b, c.
+    """
+    if ctx.old_guti is None or guti not in (ctx.guti, ctx.old_guti):
+        return ctx
+    return replace(ctx, guti=guti, old_guti=None)
+
+
 def start(ctx: UeContext, env: Env) -> Outcome:
     """GUTI REALLOCATION COMMAND and T3450; nothing for a UE that is idle or busy.  Source: 5.4.1.2."""
     if ctx.connection is None or (ctx.emm, ctx.step) != (EmmState.REGISTERED, Step.NONE):

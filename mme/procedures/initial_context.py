@@ -5,12 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 from mme.context import UeContext
+from mme.crypto import kdf
 from mme.enums import EmmState, ItemResult, S1apCause, TimerName
 from mme.messages import (
     ErrorIndication,
     InitialContextSetupFailure,
     InitialContextSetupResponse,
     UeCapabilityInfoIndication,
+    UeContextModificationFailure,
+    UeContextModificationRequest,
+    UeContextModificationResponse,
     UeContextReleaseComplete,
     UeContextReleaseRequest,
 )
@@ -117,3 +121,29 @@ def _dropped(ctx: UeContext, env: Env, label: str) -> Outcome:
     gone = _end_of_connection(ctx, env, S1apCause.NORMAL_RELEASE, label)
     rest = tuple(c for c in ctx.connections if c != ctx.connection)
     return replace(gone, downlinks=(), ctx=replace(gone.ctx, connections=rest) if gone.ctx else None)
+
+
+def rekey(ctx: UeContext) -> Outcome:
+    """UE CONTEXT MODIFICATION REQUEST with the K_eNB of the new key set.
+
+    Source: TS 36.413 8.3.4; TS 33.401 7.2.9.3.
+    """
+    connection, security = ctx.connection, ctx.security
+    if connection is None or security is None:
+        return Outcome(ctx, label="new key set in use")
+    message = UeContextModificationRequest(
+        connection.mme_ue_s1ap_id, connection.enb_ue_s1ap_id, k_enb=kdf.k_enb(security.k_asme, ctx.k_enb_count)
+    )
+    return Outcome(ctx, downlinks=(message,), label="UE context modification")
+
+
+def on_modification_answer(
+    ctx: UeContext, msg: UeContextModificationResponse | UeContextModificationFailure, env: Env
+) -> Outcome:
+    """Taken, or not: then the radio link goes on under the old key, and the UE is sent to idle to get the new one.
+
+    Source: TS 36.413 8.3.4.2, 8.3.4.3.
+    """
+    if isinstance(msg, UeContextModificationResponse):
+        return Outcome(ctx, label="UE context modified")
+    return _end_of_connection(ctx, env, S1apCause.NAS_UNSPECIFIED, f"context modification failed: {msg.cause.value}")

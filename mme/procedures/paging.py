@@ -27,11 +27,13 @@ def start(ctx: UeContext, env: Env) -> Outcome:
 
 
 def _page(ctx: UeContext, env: Env, expiries: int) -> Outcome:
+    """Of two GUTIs that are valid, the old one first, then in turns.  Source: 5.4.1.6 a, b."""
     if ctx.guti is None or ctx.imsi is None:
         raise ValueError("paging needs a GUTI and an IMSI")
+    guti = ctx.old_guti if ctx.old_guti is not None and expiries % 2 == 0 else ctx.guti
     message = Paging(
         ue_identity_index=int(ctx.imsi.digits) % 1024,
-        ue_paging_id=STmsi(ctx.guti.gummei.mme_code, ctx.guti.m_tmsi),
+        ue_paging_id=STmsi(guti.gummei.mme_code, guti.m_tmsi),
         tai_list=ctx.tai_list,
     )
     return Outcome(

@@ -7,10 +7,10 @@ from dataclasses import replace
 from mme.config import MmeConfig
 from mme.context import SecurityContext, UeContext
 from mme.crypto import kdf
-from mme.enums import EmmCause, ItemResult, S1apCause, SecurityHeader, Step, TimerName
+from mme.enums import EmmCause, IdentityType, ItemResult, S1apCause, SecurityHeader, Step, TimerName
 from mme.messages import SecurityModeCommand, SecurityModeComplete, SecurityModeReject
 from mme.outcome import Env, Outcome, StartTimer
-from mme.procedures import attach, service_request
+from mme.procedures import attach, identification, service_request
 from mme.procedures.sending import deregister, nas
 from mme.ue_capability import supports_eea, supports_eia, ue_security_capability
 
@@ -42,7 +42,7 @@ def start(ctx: UeContext, env: Env) -> Outcome:
         k_nas_enc=kdf.k_nas_enc(k_asme, eea),
         k_nas_int=kdf.k_nas_int(k_asme, eia),
     )
-    commanded = replace(ctx, step=Step.SECURITY_MODE, vector=None, security_new=security)
+    commanded = replace(ctx, step=Step.SECURITY_MODE, vector=None, security_new=security, resynchronised=False)
     return replace(_command(commanded, env, 0), stop=(TimerName.T3460,))
 
 
@@ -55,7 +55,7 @@ def _command(ctx: UeContext, env: Env, expiries: int) -> Outcome:
         eia=security.eia,
         nas_ksi=security.ksi,
         replayed_ue_security_capability=ue_security_capability(ctx.ue_network_capability, ctx.ms_network_capability),
-        imeisv_requested=env.config.request_imeisv,
+        imeisv_requested=env.config.request_imeisv or env.config.checks_equipment,
     )
     return Outcome(
         ctx,
@@ -68,7 +68,8 @@ def _command(ctx: UeContext, env: Env, expiries: int) -> Outcome:
 def on_security_mode_complete(ctx: UeContext, msg: SecurityModeComplete, env: Env) -> Outcome:
     """The UE has taken the context into use: the IMSI is proven, and the attach goes on.
 
-    msg came integrity protected under the new context.  Source: 5.4.3.4; TS 33.401 A.3.
+    msg came integrity protected under the new context.  Blocked equipment is rejected (#6); one that did not tell its
+    IMEISV, where that counts, is asked for it.  Source: 5.4.3.4; TS 33.401 A.3.
     """
     security = ctx.security_new
     if security is None:
@@ -82,10 +83,12 @@ def on_security_mode_complete(ctx: UeContext, msg: SecurityModeComplete, env: En
         k_enb_count=security.ul_count - 1,
         imeisv=msg.imeisv or ctx.imeisv,
     )
-    if in_use.attaching is not None:
-        later = attach.on_authenticated(in_use, env)
-    else:
+    if in_use.attaching is None:
         later = service_request.resume(in_use, env)
+    elif env.config.checks_equipment and in_use.imeisv is None:
+        later = identification.start(in_use, env, IdentityType.IMEISV)
+    else:
+        later = attach.on_equipment_known(in_use, env)
     return Outcome(in_use, stop=(TimerName.T3460,), claim=ctx.imsi).then(later)
 
 

@@ -8,19 +8,22 @@ from mme.context import UeContext
 from mme.enums import EmmCause, EmmState, ItemResult, S1apCause, Step, TimerName
 from mme.messages import ExtendedServiceRequest, ServiceReject, ServiceRequest
 from mme.outcome import Env, Outcome, StartTimer
-from mme.procedures import reachability
-from mme.procedures.sending import context_setup, nas, release
+from mme.procedures import initial_context
+from mme.procedures.sending import context_setup, deregister, nas, release
 
 
 def on_service_request(ctx: UeContext, _msg: ServiceRequest, env: Env) -> Outcome:
     """INITIAL CONTEXT SETUP REQUEST with every bearer; it is the answer, there is no NAS message.
 
     ctx: proven by the short MAC, on its new connection, K_eNB's count taken.  A UE without a bearer has lost its
-    context: SERVICE REJECT #10.  Source: 5.6.1.4; TS 23.401 5.3.4.1; TS 36.413 8.3.1.
+    context: SERVICE REJECT #10, and it has to attach again.
+    Source: 5.6.1.4, 5.6.1.5; TS 23.401 5.3.4.1; TS 36.413 8.3.1.
     """
     setup = context_setup(ctx)
     if setup is None:
-        return reject(ctx, env, EmmCause.IMPLICITLY_DETACHED)
+        last = ServiceReject(EmmCause.IMPLICITLY_DETACHED)
+        gone = deregister(ctx, env, S1apCause.NAS_UNSPECIFIED, "service reject #10", last=last)
+        return replace(gone, result=ItemResult.REJECTED)
     return Outcome(
         ctx,
         downlinks=(setup,),
@@ -34,11 +37,11 @@ def resume(ctx: UeContext, env: Env) -> Outcome:
     again = replace(ctx, emm=EmmState.REGISTERED, step=Step.NONE)
     on_the_radio = again.bearer is not None and again.bearer.enb_teid is not None
     if on_the_radio:
-        return Outcome(again, label="new key set in use")
+        return initial_context.rekey(again)
     return on_service_request(again, ServiceRequest(0, 0, b""), env)
 
 
-def on_extended_service_request(ctx: UeContext, _msg: ExtendedServiceRequest, env: Env) -> Outcome:
+def on_extended_service_request(ctx: UeContext, _msg: ExtendedServiceRequest, _env: Env) -> Outcome:
     """CS fallback and SMS in MME are not served: SERVICE REJECT #18; the UE stays registered.
 
     A UE that came from idle for it goes back there.  Source: 5.6.1.5.
@@ -46,19 +49,11 @@ def on_extended_service_request(ctx: UeContext, _msg: ExtendedServiceRequest, en
     if ctx.bearer is not None and ctx.bearer.enb_teid is not None:
         message = ServiceReject(EmmCause.CS_DOMAIN_NOT_AVAILABLE)
         return Outcome(ctx, downlinks=nas(ctx, message), result=ItemResult.REJECTED, label="service reject #18")
-    return reject(ctx, env, EmmCause.CS_DOMAIN_NOT_AVAILABLE)
+    return _reject(ctx, EmmCause.CS_DOMAIN_NOT_AVAILABLE)
 
 
-def reject(ctx: UeContext, env: Env, cause: EmmCause) -> Outcome:
+def _reject(ctx: UeContext, cause: EmmCause) -> Outcome:
     """SERVICE REJECT, and release of the connection that was made for it.  Source: 5.6.1.5."""
     goodbye = nas(ctx, ServiceReject(cause))
     idle, command = release(ctx, S1apCause.NAS_UNSPECIFIED)
-    if ctx.emm is not EmmState.REGISTERED:
-        return Outcome(ctx, result=ItemResult.DISCARDED, label="service request without a registration")
-    return Outcome(
-        idle,
-        downlinks=goodbye + command,
-        start=reachability.watch(env),
-        result=ItemResult.REJECTED,
-        label=f"service reject #{int(cause)}",
-    )
+    return Outcome(idle, downlinks=goodbye + command, result=ItemResult.REJECTED, label=f"service reject #{int(cause)}")

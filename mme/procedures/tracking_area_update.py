@@ -10,7 +10,7 @@ from mme.ids import Tai
 from mme.messages import TrackingAreaUpdateAccept, TrackingAreaUpdateReject, TrackingAreaUpdateRequest
 from mme.outcome import Env, Outcome, StartTimer
 from mme.procedures import guti_reallocation, reachability
-from mme.procedures.sending import context_setup, delete_session, deregister, nas, release
+from mme.procedures.sending import context_setup, deregister, nas, release
 
 COMBINED = (1, 2)
 _NO_BEARER = "the UE has no bearer left"
@@ -22,8 +22,10 @@ def on_tracking_area_update_request(ctx: UeContext, msg: TrackingAreaUpdateReque
     ctx: registered, the request's MAC right.  tai: where it is.
     Out: TRACKING AREA UPDATE ACCEPT with a new GUTI (T3450) when the policy says so; with the active flag INITIAL
     CONTEXT SETUP REQUEST too; without it a UE that came from idle is released after its answer.
-    TRACKING AREA UPDATE REJECT #12: the area is not served; #40: no bearer is left on the UE's side.
-    Combined: updated for EPS only, #18.  Source: 5.5.3.2.4, 5.5.3.2.5, 5.5.3.3.4; TS 23.401 5.3.3.
+    TRACKING AREA UPDATE REJECT #12: the area is not served; #40: no bearer is left on the UE's side.  Either way the
+    UE is deregistered.  Again, with the same contents, before TRACKING AREA UPDATE COMPLETE: the same answer again.
+    Combined: updated for EPS only, #18.  A GUTI reallocation that ran is over (5.4.1.6 c).
+    Source: 5.5.3.2.4, 5.5.3.2.5, 5.5.3.2.7 d, 5.5.3.3.4; TS 23.401 5.3.3.
     """
     if not env.config.serves(tai):
         return _reject(ctx, env, EmmCause.TRACKING_AREA_NOT_ALLOWED)
@@ -38,12 +40,17 @@ def on_tracking_area_update_request(ctx: UeContext, msg: TrackingAreaUpdateReque
         updating=updating,
         tai_list=env.config.tai_list(tai),
     )
+    if ctx.step is Step.TAU_COMPLETE and here == ctx and msg.old_guti == ctx.old_guti:
+        running = ctx.timers.get(TimerName.T3450.value)
+        return _accept(ctx, env, running.expiries if running is not None else 0)
+    here = guti_reallocation.as_used(here, msg.old_guti)
     if env.config.tau_reallocates_guti:
         renamed = replace(
             guti_reallocation.with_new_guti(here, env), step=Step.TAU_COMPLETE, emm=EmmState.COMMON_PROCEDURE_INITIATED
         )
         return _accept(renamed, env, 0).then(_bearers(renamed, env))
-    return _accept(here, env, None).then(_bearers(here, env)).then(_finish(here, env))
+    over = Outcome(here, stop=(TimerName.T3450,))
+    return over.then(_accept(here, env, None)).then(_bearers(here, env)).then(_finish(here, env))
 
 
 def _accept(ctx: UeContext, env: Env, expiries: int | None) -> Outcome:
@@ -80,7 +87,7 @@ def _finish(ctx: UeContext, env: Env) -> Outcome:
     done = replace(ctx, step=Step.NONE, emm=EmmState.REGISTERED, updating=None)
     on_the_radio = ctx.bearer is not None and ctx.bearer.enb_teid is not None
     if on_the_radio or updating is None or updating.active:
-        return Outcome(done, start=reachability.watch(env), label="tracking area updated")
+        return Outcome(done, label="tracking area updated")
     idle, command = release(done, S1apCause.NORMAL_RELEASE)
     return Outcome(idle, downlinks=command, start=reachability.watch(env), label="tracking area updated")
 
@@ -99,22 +106,7 @@ def on_t3450_expiry(ctx: UeContext, expiries: int, env: Env) -> Outcome:
 
 
 def _reject(ctx: UeContext, env: Env, cause: EmmCause) -> Outcome:
-    """#40: the UE has to attach again, so its context goes; otherwise it stays as it was.  Source: 5.5.3.2.5."""
+    """The UE has no place here: its context and its session go.  Source: 5.5.3.2.5."""
     label = f"tracking area update reject #{int(cause)}"
-    message = TrackingAreaUpdateReject(cause)
-    if cause is EmmCause.NO_EPS_BEARER_CONTEXT_ACTIVATED:
-        gone = deregister(ctx, env, S1apCause.NAS_UNSPECIFIED, label, last=message)
-        return replace(gone, result=ItemResult.REJECTED)
-    goodbye = nas(ctx, message)
-    idle, command = release(ctx, S1apCause.NAS_UNSPECIFIED)
-    gone_needs = delete_session(ctx, env)
-    left = replace(idle, emm=EmmState.DEREGISTERED, step=Step.NONE, bearer=None, attaching=None)
-    return Outcome(
-        left,
-        downlinks=goodbye + command,
-        stop=tuple(TimerName),
-        needs=gone_needs,
-        forget=True,
-        result=ItemResult.REJECTED,
-        label=label,
-    )
+    gone = deregister(ctx, env, S1apCause.NAS_UNSPECIFIED, label, last=TrackingAreaUpdateReject(cause))
+    return replace(gone, result=ItemResult.REJECTED)

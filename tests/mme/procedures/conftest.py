@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from mme.config import MmeConfig
-from mme.context import Attaching, Bearer, Connection, RunningTimer, SecurityContext, UeContext
+from mme.context import Attaching, Bearer, Connection, RunningTimer, SecurityContext, UeContext, Updating
 from mme.crypto import kdf
 from mme.enums import CauseGroup, EmmState, EsmCause, SecurityHeader, Step, TimerName
 from mme.ids import Ecgi, Gummei, Guti, Imsi, Plmn, Tai
@@ -99,8 +99,15 @@ ENB_TEID = 0x9999
 RADIO_LOST = Cause(CauseGroup.RADIO_NETWORK, "radio-connection-with-ue-lost")
 
 
-def env(config: MmeConfig = CONFIG, item: str = ITEM) -> Env:
-    return Env(NOW_MS, bytes(32), config, item)
+NEW_CONNECTION = Connection(
+    MME_UE_S1AP_ID + 1, "00101-0019c", "epoch9", 78, TAI, Ecgi(PLMN, 0x19C01)
+)  # where a UE that returns comes in
+RENAMED = Guti(GUTI.gummei, 0xC0FFEE02)  # what a reallocation has given it, where GUTI is the old one
+
+
+def env(config: MmeConfig = CONFIG, item: str = ITEM, *, alive: bool = True) -> Env:
+    """alive: the association of the UE's connection is still there."""
+    return Env(NOW_MS, bytes(32), config, item, association_alive=alive)
 
 
 def pdn_connectivity_request(**changes: Any) -> PdnConnectivityRequest:
@@ -235,8 +242,49 @@ def registered(**changes: Any) -> UeContext:
         "step": Step.NONE,
         "attaching": None,
         "bearer": bearer(enb_address=ENB_ADDRESS, enb_teid=ENB_TEID),
+        "tai_list": (TAI,),
     }
     return replace(accepted(), **{**plain, **changes})
+
+
+def idle(**changes: Any) -> UeContext:
+    """EMM-REGISTERED, ECM-IDLE, the connection released by the eNB."""
+    return registered(**{"connections": (), "secured": False, "bearer": bearer(), **changes})
+
+
+def returned(**changes: Any) -> UeContext:
+    """Back from idle: on a connection again, proven by its message, and no bearer on the radio yet."""
+    return registered(**{"bearer": bearer(), **changes})
+
+
+def updating(**changes: Any) -> UeContext:
+    """TRACKING AREA UPDATE ACCEPT with the GUTI RENAMED is out, to a UE that came from idle."""
+    plain: dict[str, Any] = {
+        "emm": EmmState.COMMON_PROCEDURE_INITIATED,
+        "step": Step.TAU_COMPLETE,
+        "guti": RENAMED,
+        "old_guti": GUTI,
+        "generation": 2,
+        "updating": Updating(active=False),
+    }
+    return returned(**{**plain, **changes})
+
+
+def reallocating(**changes: Any) -> UeContext:
+    """GUTI REALLOCATION COMMAND with the GUTI RENAMED is out."""
+    plain: dict[str, Any] = {
+        "emm": EmmState.COMMON_PROCEDURE_INITIATED,
+        "step": Step.GUTI_REALLOCATION,
+        "guti": RENAMED,
+        "old_guti": GUTI,
+        "generation": 2,
+    }
+    return registered(**{**plain, **changes})
+
+
+def leaving(**changes: Any) -> UeContext:
+    """DETACH REQUEST of the network is out."""
+    return registered(**{"emm": EmmState.DEREGISTERED_INITIATED, "step": Step.DETACH, **changes})
 
 
 STATIONS = {
@@ -268,18 +316,18 @@ def context(outcome: Outcome) -> UeContext:
     return outcome.ctx
 
 
-def said(message: S1apMessage) -> tuple[EmmMessage, SecurityHeader]:
+def said(message: S1apMessage, on: Connection = CONNECTION) -> tuple[EmmMessage, SecurityHeader]:
     """(NAS message, how it is protected) of a DOWNLINK NAS TRANSPORT on the UE's connection."""
     assert isinstance(message, DownlinkNasTransport), message
-    assert (message.mme_ue_s1ap_id, message.enb_ue_s1ap_id) == (MME_UE_S1AP_ID, ENB_UE_S1AP_ID)
+    assert (message.mme_ue_s1ap_id, message.enb_ue_s1ap_id) == (on.mme_ue_s1ap_id, on.enb_ue_s1ap_id)
     assert isinstance(message.nas_pdu, Secured)
     return message.nas_pdu.message, message.nas_pdu.header
 
 
-def released(message: S1apMessage) -> str:
+def released(message: S1apMessage, on: Connection = CONNECTION) -> str:
     """The cause in a UE CONTEXT RELEASE COMMAND on the UE's connection."""
     assert isinstance(message, UeContextReleaseCommand), message
-    assert (message.mme_ue_s1ap_id, message.enb_ue_s1ap_id) == (MME_UE_S1AP_ID, ENB_UE_S1AP_ID)
+    assert (message.mme_ue_s1ap_id, message.enb_ue_s1ap_id) == (on.mme_ue_s1ap_id, on.enb_ue_s1ap_id)
     return message.cause.value
 
 
@@ -352,11 +400,7 @@ UPLINK_OF_OTHERS: dict[type[EmmMessage], EmmMessage] = {
     )
 }
 DOWNLINK_OF_OTHERS: frozenset[type[EmmMessage]] = frozenset({GutiReallocationCommand, TrackingAreaUpdateAccept})
-STATIONS_OF_OTHERS: tuple[UeContext, ...] = (
-    registered(emm=EmmState.COMMON_PROCEDURE_INITIATED, step=Step.TAU_COMPLETE),
-    registered(emm=EmmState.COMMON_PROCEDURE_INITIATED, step=Step.GUTI_REALLOCATION),
-    registered(emm=EmmState.DEREGISTERED_INITIATED, step=Step.DETACH),
-)
+STATIONS_OF_OTHERS: tuple[UeContext, ...] = (updating(), reallocating(), leaving())
 UPLINK_ESM: tuple[EsmMessage, ...] = (
     EsmInformationResponse(0, PTI),
     EsmStatus(5, 0, 111),

@@ -172,7 +172,7 @@ def test_a_synch_failure_asks_the_hss_for_another_vector_with_rand_and_auts() ->
     assert outcome.downlinks == ()
     after = ue.context(outcome)
     assert (after.step, after.vector, after.waiting_for) == (Step.VECTOR, None, f"{ue.ITEM}/vector")
-    assert after.attaching == ue.attaching(resynchronised=True)
+    assert after.resynchronised
 
 
 def test_the_vector_after_a_synch_failure_is_a_new_challenge_under_another_key_set_identifier() -> None:
@@ -185,7 +185,7 @@ def test_the_vector_after_a_synch_failure_is_a_new_challenge_under_another_key_s
 
 
 def test_a_second_synch_failure_is_rejected() -> None:
-    before = ue.challenged(attaching=ue.attaching(resynchronised=True))
+    before = ue.challenged(resynchronised=True)
     outcome = authentication.on_authentication_failure(before, AuthenticationFailure(21, ue.AUTS), ue.env())
     assert_rejected(outcome, "authentication failure #21")
     ue.assert_gone(outcome, before)

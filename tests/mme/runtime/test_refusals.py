@@ -8,12 +8,13 @@ import pytest
 
 from enb_app.association import Leave
 from enb_app.effects import SendNas, Verdict
-from enb_app.ue import Profile, State
+from enb_app.ue import Profile
 from mme.codec import nas, s1ap
 from mme.enums import EmmCause, EmmState, S1apCause, SecurityHeader, Step
 from mme.ids import Imsi
 from mme.messages import (
     AttachReject,
+    AttachRequest,
     AuthenticationReject,
     Cause,
     CriticalityDiagnostics,
@@ -24,6 +25,7 @@ from mme.messages import (
     ErrorIndication,
     InitialContextSetupResponse,
     InitialUeMessage,
+    PdnConnectivityRequest,
     ServiceReject,
     UeCapabilityInfoIndication,
     UeContextReleaseCommand,
@@ -327,8 +329,9 @@ def test_attach_request_for_a_secured_connection_without_protection(network: Net
     talk = network.ue(network.subscribe())
     talk.run()
     before = network.snapshot()
-    plain = next(e for e in talk.ue.attach() if isinstance(e, SendNas))
-    talk.ue.state = State.REGISTERED
+    esm = PdnConnectivityRequest(eps_bearer_identity=0, pti=9, request_type=1, pdn_type=1)
+    request = AttachRequest(1, 7, talk.ue.usim.imsi, b"\xf0\x70", esm)
+    plain = SendNas(nas.encode(request), "Attach Request")
     exchange = network.s1ap(talk.side.uplink(plain).octets, run="plain")
     assert (exchange.reply.result, exchange.reply.downlink) == ("discarded", [])
     assert network.snapshot() == before

@@ -1,0 +1,17 @@
+"""The sections, in the order in which they run."""
+
+from __future__ import annotations
+
+from bench.section import Section
+from bench.sections import attach, in_flight, memory, slow_hss, table
+
+SECTIONS: dict[str, Section] = {
+    section.name: section
+    for section in (
+        Section("attach", "One UE at a time against a null function", attach.measure, attach.markdown),
+        Section("table", "Attach time by concurrency", table.measure, table.markdown),
+        Section("in-flight", "400 UEs in flight", in_flight.measure, in_flight.markdown),
+        Section("slow-hss", "A slow HSS and gateway", slow_hss.measure, slow_hss.markdown),
+        Section("memory", "Memory of a replica", memory.measure, memory.markdown),
+    )
+}

@@ -1,0 +1,70 @@
+"""spgw-hss-stub as a process, and a site whose functions ask it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from laptop.site import ROOT, Site
+
+_READY_S = 20.0
+_STOP_S = 10.0
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens on right now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def settings(gateway_port: int, stub_port: int, **more: str) -> dict[str, str]:
+    """What the functions are told: where HSS and gateway are, and where late answers go."""
+    return {
+        "hss_url": f"http://127.0.0.1:{stub_port}/hss",
+        "sgw_url": f"http://127.0.0.1:{stub_port}/sgw",
+        "answer_url": f"http://127.0.0.1:{gateway_port}/async-function/mme-answer",
+        **more,
+    }
+
+
+@contextlib.contextmanager
+def stub(site: Site, port: int, arguments: Sequence[str] = ()) -> Iterator[None]:
+    """Serve the site's subscribers until the block ends."""
+    secrets = {path.name: path for path in Path(site.secrets).iterdir()}
+    command = [sys.executable, "-m", "spgw_hss_stub.cli", "--port", str(port), "--store", site.store_url]
+    command += ["--subscriber-key", str(secrets["subscriber-key"]), "--signing-key", str(secrets["edge-signing-key"])]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with (site.folder / "stub.log").open("ab") as log:
+        process = subprocess.Popen(
+            [*command, *arguments], env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log
+        )
+    try:
+        _wait_ready(process, site.folder / "stub.log")
+        yield
+    finally:
+        process.terminate()
+        try:
+            process.wait(_STOP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+def _wait_ready(process: subprocess.Popen[bytes], log: Path) -> None:
+    """Its first line says that it listens."""
+    if process.stdout is None:
+        raise RuntimeError("the output is a pipe")
+    with selectors.DefaultSelector() as selector:
+        selector.register(process.stdout, selectors.EVENT_READ)
+        if not selector.select(_READY_S) or b"listens on" not in process.stdout.readline():
+            raise RuntimeError(f"spgw-hss-stub did not start: {log.read_text(errors='replace').strip()[-300:]}")
