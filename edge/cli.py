@@ -97,6 +97,10 @@ def _add_enbs(group: argparse.ArgumentParser) -> None:
     p.add_argument("name", help="PLMN and eNB id in hex, for example 00101-0019b")
     _add_secrets_directory(p)
     p.set_defaults(run=_enb_key)
+    p = commands.add_parser("configuration-update", help="tell every eNB the MME's name, GUMMEIs and capacity")
+    p.add_argument("--gateway", default="http://127.0.0.1:8080", metavar="URL", help="(default: %(default)s)")
+    _add_secrets_directory(p)
+    p.set_defaults(run=ue.run, action="configuration-update", imsi=None)
     p = commands.add_parser(
         "sign",
         help="print the headers that sign a body, one a line",

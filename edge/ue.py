@@ -33,7 +33,8 @@ def run(args: argparse.Namespace) -> int:
     """Send the command; exit 0: accepted, 1: refused."""
     caller = f"operator/{getpass.getuser()}"
     key = signing.derive_key(read_secret(SIGNING_KEY, args.secrets), caller)
-    item = Item(id=f"{caller}/{uuid.uuid4().hex}", command={"action": args.action, "imsi": args.imsi})
+    command = {"action": args.action} | ({"imsi": args.imsi} if args.imsi is not None else {})
+    item = Item(id=f"{caller}/{uuid.uuid4().hex}", command=command)
     body = envelope.encode(Request([item]))
     signed = Signed(caller, str(int(time.time())), Way.UP, DOWNLINK, "", body)
     headers = signing.headers(key, signed) | {"Content-Type": "application/json"}

@@ -10,6 +10,7 @@ from mme.needs import Profile, Session, Vector
 
 SCHEMA = 1
 CONNECTION_BITS = 4
+COUNT_ALMOST_USED_UP = (1 << 24) - 0x1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,11 @@ class SecurityContext:
     k_nas_int: bytes = field(repr=False)
     ul_count: int = 0
     dl_count: int = 0
+
+    @property
+    def worn_out(self) -> bool:
+        """A NAS COUNT is almost used up: a new key set is due (TS 33.401 6.5)."""
+        return max(self.ul_count, self.dl_count) >= COUNT_ALMOST_USED_UP
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +188,13 @@ class UeContext:
     def ecm(self) -> EcmState:
         """ECM state as far as this row shows it; an older association epoch of the eNB means ECM-IDLE all the same."""
         return EcmState.CONNECTED if self.connection else EcmState.IDLE
+
+    @property
+    def stays_registered(self) -> bool:
+        """Whether the UE is registered, whatever runs beside: all but an attach, a detach and what is not proven."""
+        under_way = (EmmState.REGISTERED, EmmState.COMMON_PROCEDURE_INITIATED)
+        attaching = self.attaching is not None and self.emm is not EmmState.REGISTERED
+        return self.proven and not attaching and self.emm in under_way
 
     def free_connection_number(self) -> int:
         """Number for a new connection: the next of 16 that is not listed."""

@@ -6,7 +6,9 @@ waits for.  The table says who may be processed; `procedures.dispatch` says by w
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import Enum
+from functools import cache
 
 from mme.context import UeContext
 from mme.enums import EmmState, Step
@@ -105,6 +107,10 @@ LATE_ANSWERS = (
 )
 
 
+# The network's detach goes on (5.5.2.3.4 c, d); an attach is progressed where re-attach is required.
+IGNORED_WHILE_LEAVING = (AttachRequest, TrackingAreaUpdateRequest)
+
+
 def verdict(ctx: UeContext, message: EmmMessage) -> Verdict:
     """What may be done with `message` in the context's state."""
     state = (ctx.emm, ctx.step)
@@ -112,7 +118,78 @@ def verdict(ctx: UeContext, message: EmmMessage) -> Verdict:
         allowed = ALLOWED_ESM.get(type(message.esm), frozenset())
     else:
         allowed = ALLOWED.get(type(message), frozenset())
+    if ctx.step is Step.DETACH and isinstance(message, IGNORED_WHILE_LEAVING) and not ctx.reattach_required:
+        return Verdict.IGNORE
     if state in allowed:
         return Verdict.PROCESS
+    if ctx.step is Step.DETACH and isinstance(message, IGNORED_WHILE_LEAVING):
+        return Verdict.IGNORE
     late = isinstance(message.esm if isinstance(message, EsmContainer) else message, LATE_ANSWERS)
     return Verdict.IGNORE if late else Verdict.STATUS
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """One way from a state to another.  inline: taken within the same item, when a port's answer comes in line."""
+
+    before: State
+    after: State
+    event: str
+    inline: bool = False
+
+
+_NONE: State = (EmmState.DEREGISTERED, Step.NONE)
+_HERE: State = (EmmState.REGISTERED, Step.NONE)
+_LEAVING: State = (EmmState.DEREGISTERED_INITIATED, Step.DETACH)
+
+
+def _c(step: Step) -> State:
+    return (COMMON, step)
+
+
+EDGES: tuple[Edge, ...] = (
+    Edge(_NONE, _c(Step.VECTOR), "Attach Request, IMSI"),
+    Edge(_NONE, _c(Step.IDENTITY), "Attach Request, GUTI"),
+    Edge(_c(Step.IDENTITY), _c(Step.VECTOR), "Identity Response, IMSI"),
+    Edge(_c(Step.IDENTITY), _c(Step.ESM_INFORMATION), "Identity Response, IMEISV"),
+    Edge(_c(Step.IDENTITY), _c(Step.PROFILE), "Identity Response, IMEISV"),
+    Edge(_c(Step.VECTOR), _c(Step.AUTHENTICATION), "vector", inline=True),
+    Edge(_c(Step.AUTHENTICATION), _c(Step.SECURITY_MODE), "RES is XRES"),
+    Edge(_c(Step.AUTHENTICATION), _c(Step.IDENTITY), "MAC failure, or RES wrong under a GUTI"),
+    Edge(_c(Step.AUTHENTICATION), _c(Step.VECTOR), "synch failure"),
+    Edge(_c(Step.SECURITY_MODE), _c(Step.IDENTITY), "Security Mode Complete without IMEISV"),
+    Edge(_c(Step.SECURITY_MODE), _c(Step.ESM_INFORMATION), "Security Mode Complete, ESM information held back"),
+    Edge(_c(Step.SECURITY_MODE), _c(Step.PROFILE), "Security Mode Complete"),
+    Edge(_c(Step.SECURITY_MODE), _HERE, "Security Mode Complete of a registered UE"),
+    Edge(_c(Step.ESM_INFORMATION), _c(Step.PROFILE), "ESM Information Response"),
+    Edge(_c(Step.PROFILE), _c(Step.SESSION), "subscription data", inline=True),
+    Edge(_c(Step.SESSION), _c(Step.ATTACH_COMPLETE), "session", inline=True),
+    Edge(_c(Step.ATTACH_COMPLETE), _HERE, "Attach Complete, or use of the new GUTI"),
+    Edge(_HERE, _c(Step.VECTOR), "authentication on the network's wish, or by policy"),
+    Edge(_HERE, _c(Step.ESM_INFORMATION), "Attach Request of a known UE"),
+    Edge(_HERE, _c(Step.PROFILE), "Attach Request of a known UE"),
+    Edge(_HERE, _c(Step.TAU_COMPLETE), "Tracking Area Update Request"),
+    Edge(_c(Step.TAU_COMPLETE), _HERE, "Tracking Area Update Complete, T3450 for the 5th time"),
+    Edge(_HERE, _c(Step.GUTI_REALLOCATION), "GUTI reallocation"),
+    Edge(_c(Step.GUTI_REALLOCATION), _HERE, "GUTI Reallocation Complete, T3450 for the 5th time"),
+    Edge(_HERE, _LEAVING, "detach by the network"),
+    Edge(_LEAVING, _NONE, "Detach Accept, T3422 for the 5th time"),
+)
+# From every state: a new connection of a proven UE (to REGISTERED, and on from there), another ATTACH REQUEST (as from
+# EMM-DEREGISTERED), and the end (detach, rejection, superseded, connection lost while attaching).
+FROM_EVERY_STATE: tuple[State, ...] = (_NONE, _HERE)
+
+
+@cache
+def may_follow(before: State, after: State) -> bool:
+    """Whether one item may take a context from `before` to `after`: one edge, then edges taken inline.
+
+    A new connection or a new attach begins at REGISTERED or DEREGISTERED.
+    """
+    starts = {before, *FROM_EVERY_STATE}
+    reached = starts | {edge.after for edge in EDGES if edge.before in starts}
+    while True:
+        more = {edge.after for edge in EDGES if edge.inline and edge.before in reached} - reached
+        if not more:
+            return after in reached
+        reached |= more

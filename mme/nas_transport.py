@@ -116,6 +116,8 @@ def _service_request(ctx: UeContext, security: SecurityContext, octets: bytes) -
         return Discarded("security header type 12 without SERVICE REQUEST")
     count = (security.ul_count & ~0x1F) | message.sequence_number
     count = count if count >= security.ul_count else count + 0x20
+    if count >= COUNT_LIMIT:
+        return Discarded("NAS COUNT used up")
     mac = nas_security.mac(security.eia, security.k_nas_int, count, BEARER, Direction.UPLINK, octets[:2])
     if message.ksi != security.ksi or not hmac.compare_digest(mac[2:], message.short_mac):
         return _unprotected(ctx, octets, "short MAC failed")

@@ -49,6 +49,19 @@ class Outbox:
         if gone:
             self._take_out(job, ctx.key, gone)
 
+    def announce(self, job: Work, names: tuple[str, ...], pdu: bytes) -> tuple[str, ...]:
+        """Push a message that no context stands behind to these eNBs, once; out: those that took it."""
+        taken = []
+        for name in names:
+            enb = load_enb(self._store, name)
+            if enb is None or not enb.epoch:
+                continue  # it will hear of it in its next S1 Setup
+            downlink = Downlink(f"{job.item.id}/{name}", name, 0, pdu)
+            entry = OutboxEntry(downlink.id, name, enb.connection_epoch, envelope.encode(downlink))
+            if self._to_enb(job, name, [entry]):
+                taken.append(name)
+        return tuple(taken)
+
     def _to_enb(self, job: Work, name: str, waiting: list[OutboxEntry]) -> set[str]:
         """Ids of the entries that need not wait any longer."""
         enb = load_enb(self._store, name)
@@ -80,9 +93,9 @@ class Outbox:
 
 def entries_of(ctx: UeContext, downlinks: list[Downlink]) -> tuple[OutboxEntry, ...]:
     """Downlinks of that context as outbox entries."""
-    epochs = {c.enb_ue_s1ap_id: c.epoch for c in ctx.connections}
+    epochs = {(c.enb, c.enb_ue_s1ap_id): c.epoch for c in ctx.connections}
     return tuple(
-        OutboxEntry(d.id, d.enb, epochs.get(d.ue if d.ue is not None else -1, ""), envelope.encode(d))
+        OutboxEntry(d.id, d.enb, epochs.get((d.enb, d.ue if d.ue is not None else -1), ""), envelope.encode(d))
         for d in downlinks
     )
 

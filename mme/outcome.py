@@ -57,10 +57,11 @@ class Outcome:
 
     def then(self, later: Outcome) -> Outcome:
         """This outcome followed by one computed from its context."""
+        anew = [started.name for started in later.start]
         return Outcome(
             ctx=later.ctx,
             downlinks=self.downlinks + later.downlinks,
-            start=tuple(s for s in self.start if s.name not in later.stop) + later.start,
+            start=tuple(s for s in self.start if s.name not in (*later.stop, *anew)) + later.start,
             stop=self.stop + later.stop,
             needs=self.needs + later.needs,
             claim=later.claim or self.claim,

@@ -25,6 +25,7 @@ from mme.context import (
     UeContext,
     key_of,
 )
+from mme.downlinks import encoded
 from mme.enums import EmmCause, EmmState, ItemResult, S1apCause, TimerName
 from mme.errors import NasError, S1apError, StoreContendedError, StoreError, StoreUnavailableError
 from mme.ids import Imsi, Tai
@@ -48,14 +49,23 @@ from mme.messages import (
 )
 from mme.outbox import Outbox
 from mme.outcome import Env, Outcome
-from mme.procedures import authentication, detach, dispatch, guti_reallocation, initial_context, paging, status
+from mme.procedures import (
+    authentication,
+    detach,
+    dispatch,
+    guti_reallocation,
+    initial_context,
+    paging,
+    s1_management,
+    status,
+)
 from mme.procedures.connection import on_initial_message
 from mme.procedures.initial_context import on_reset_of_ue
 from mme.procedures.sending import s1ap_cause
 from mme.push import Pusher
 from mme.replies import plain_reply
 from mme.routing import DOWNLINK, function_of
-from mme.rows import context_of_imsi, load_enb, lose_association
+from mme.rows import context_of_imsi, enbs_of, load_enb, lose_association
 from mme.s1_interface import S1Interface, no_setup
 from mme.store.base import Store
 from mme.store.counting import measure
@@ -65,6 +75,7 @@ from mme.work import Ports, Run, StaleError, Work, cost_of
 KEY_TRIES = 4
 CLOCK_BOUND_MS = 200
 NEEDS_ASSOCIATION = (TimerName.T3413, TimerName.MOBILE_REACHABLE, TimerName.IMPLICIT_DETACH)
+CONFIGURATION_UPDATE = "configuration-update"
 COMMANDS: dict[str, Run] = {
     "page": paging.start,
     "detach": partial(detach.start, reattach=False),
@@ -100,9 +111,9 @@ class Runtime:
         self._store = store
         self._may_reach = may_reach
         self._clock = clock
-        outbox = Outbox(store, pusher, key_of_party, may_reach, config.duplicates_s)
+        self._outbox = Outbox(store, pusher, key_of_party, may_reach, config.duplicates_s)
         self._interface = S1Interface(store, may_reach)
-        self._transactions = Transactions(config, store, ports, outbox, random_octets=random_octets, pause=pause)
+        self._transactions = Transactions(config, store, ports, self._outbox, random_octets=random_octets, pause=pause)
 
     # ----------------------------------------------------------------- one item
 
@@ -262,8 +273,9 @@ class Runtime:
             if not isinstance(received, nas_transport.Uplink) or not received.protected:
                 raise _UnprovenError
             job.name = type(received.message).__name__
-            connection = _connection(job, message, key, received.ctx.free_connection_number())
-            return on_initial_message(received.ctx, connection, received.message, received.digest, env)
+            shown = guti_reallocation.as_shown(received.ctx, m_tmsi)
+            connection = _connection(job, message, key, shown.free_connection_number())
+            return on_initial_message(shown, connection, received.message, received.digest, env)
 
         try:
             reply = self._transactions.change(job, key, run)
@@ -384,9 +396,12 @@ class Runtime:
         """The northbound door: paging and network-initiated procedures, by IMSI (docs/northbound.md)."""
         command = job.item.command or {}
         action, digits = command.get("action"), command.get("imsi")
-        job.name = f"command {action}" if action in COMMANDS else "command"
-        if action not in COMMANDS or not isinstance(digits, str):
-            error = f"a command holds an imsi and an action, one of {', '.join(COMMANDS)}"
+        if action == CONFIGURATION_UPDATE:
+            return self._configuration_update(job)
+        known = isinstance(action, str) and action in COMMANDS
+        job.name = f"command {action}" if known else "command"
+        if not known or not isinstance(action, str) or not isinstance(digits, str):
+            error = f"a command holds an imsi and an action, one of {', '.join(COMMANDS)}; or is {CONFIGURATION_UPDATE}"
             return Reply(job.item.id, ItemResult.REJECTED.value, label="bad command", error=error)
         try:
             imsi = Imsi(digits)
@@ -405,6 +420,15 @@ class Runtime:
         if reply.result == ItemResult.STALE.value:
             return Reply(job.item.id, ItemResult.REJECTED.value, label="unknown UE", error="no such UE is known")
         return reply
+
+    def _configuration_update(self, job: Work) -> Reply:
+        """MME CONFIGURATION UPDATE to every eNB of the served areas; who did not take it gets it when asked again."""
+        job.name = f"command {CONFIGURATION_UPDATE}"
+        served = tuple(Tai(self._config.plmn, tac) for tac in self._config.tacs)
+        names = enbs_of(self._store, served)
+        taken = self._outbox.announce(job, names, encoded(job, s1_management.mme_configuration_update(self._config)))
+        result = ItemResult.DONE if len(taken) == len(names) else ItemResult.RETRY
+        return Reply(job.item.id, result.value, label=f"taken by {len(taken)} of {len(names)} eNBs")
 
     def _answer(self, job: Work) -> Reply:
         try:

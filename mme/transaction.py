@@ -21,6 +21,7 @@ from mme.context import OutboxEntry, Remembered, RunningTimer, UeContext
 from mme.downlinks import encoded, protected
 from mme.enums import EmmState, ItemResult, S1apCause, TimerName
 from mme.errors import StoreContendedError
+from mme.fsm import may_follow
 from mme.messages import Paging, S1apMessage
 from mme.needs import DeleteSession, ModifySession, NeedSession, Pending, session_id_of
 from mme.outbox import Outbox, entries_of, with_retry
@@ -131,6 +132,8 @@ class Transactions:
             return self._refused_at_the_door(job, outcome)
         if outcome.ctx == ctx and not (outcome.downlinks or outcome.start):
             return _Prepared(ctx, Reply(job.item.id, outcome.result.value, label=outcome.label), store=False)
+        if not may_follow((ctx.emm, ctx.step), (outcome.ctx.emm, outcome.ctx.step)):
+            raise TypeError(f"no way from {ctx.emm.value}, {ctx.step.value} to {outcome.ctx.step.value}")
         outcome = self._claim(job, outcome)
         after, rows = _with_timers(outcome, env)
         after, downlinks = protected(job, after, outcome.downlinks)

@@ -6,18 +6,23 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from enb_app.effects import (
+    AreaUpdated,
     AttachAnswered,
+    BearersUp,
     DeliverNas,
     Detached,
+    DetachedByNetwork,
     Done,
     Effect,
     EnbEffect,
     Ended,
+    GutiTaken,
     Registered,
     Released,
     S1apReceived,
     SendNas,
     SendS1ap,
+    ServiceGranted,
     StartTimer,
     StopTimer,
     UeEffect,
@@ -135,7 +140,7 @@ class Association:
                 case Detached():
                     self._detached = True
                     effects += self._on_ended(Ended(Verdict.ATTACHED, "attached, then detached"))
-                case Registered():
+                case Registered() | ServiceGranted() | AreaUpdated() | GutiTaken() | DetachedByNetwork():
                     pass
                 case _:
                     effects.append(effect)
@@ -147,6 +152,8 @@ class Association:
             match effect:
                 case DeliverNas():
                     effects += self._from_ue(self.ue.receive(effect.octets))
+                case BearersUp():
+                    effects += self._from_ue(self.ue.bearers_established(effect.k_enb))
                 case Released():
                     effects += self._from_ue(self.ue.connection_released(effect.cause))
                     effects += self._on_released(effect)

@@ -16,6 +16,7 @@ from enb_app.association import Association, Plan
 from enb_app.drive import Capture, Drive
 from enb_app.enb import SETUP_STREAM, Cell, EnbUe, setup_answer, ue_of
 from enb_app.exchange import Answer, Exchange
+from enb_app.failures import RunBrokeError
 from enb_app.measure import MessageSample, StoreOperations, UeOutcome
 from enb_app.options import AttachOptions, Fault, Mode
 from enb_app.pcap import PcapFile
@@ -27,11 +28,9 @@ from mme import routing
 from mme.codec.envelope import Downlink, Item
 from mme.messages import S1SetupFailure, S1SetupResponse
 
+__all__ = ["RunBrokeError", "attach", "cells"]
+
 OnOutcome = Callable[[UeOutcome], None]
-
-
-class RunBrokeError(Exception):
-    """The run could not be made; the text says what to do next."""
 
 
 async def attach(options: AttachOptions, on_outcome: OnOutcome = lambda _: None) -> Result:

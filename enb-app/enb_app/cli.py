@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from enb_app import report
+from enb_app import case_command, command_line, life_command, report
 from enb_app.association import Leave
 from enb_app.attach import RunBrokeError, attach
 from enb_app.options import DEFAULT_GATEWAY, DEFAULT_SUBSCRIBERS, AttachOptions, Fault, Mode, default_secrets
@@ -55,18 +55,6 @@ def _positive_real(text: str) -> float:
     return number
 
 
-def _plmn(text: str) -> Plmn:
-    try:
-        return Plmn(text)
-    except ValueError as e:
-        raise argparse.ArgumentTypeError(str(e)) from e
-
-
-def _number(text: str) -> int:
-    """Decimal, or 0x and hex digits."""
-    return int(text, 0)
-
-
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
     top = argparse.ArgumentParser(
@@ -87,6 +75,24 @@ def parser() -> argparse.ArgumentParser:
     _add_ues(command)
     _add_network(command)
     _add_output(command)
+    case = commands.add_parser(
+        "case",
+        help="run scripted conformance cases",
+        description="Scripted cases, negative ones too, each with UEs and eNBs of its own, over synchronous calls.",
+        epilog=case_command.EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    case_command.add_arguments(case)
+    command_line.add_lab(case, enb_id=0x30000, mode=Mode.SYNC)
+    life = commands.add_parser(
+        "life",
+        help="let UEs live: attach, idle, paged, back, elsewhere, gone; then check that both sides agree",
+        description="UEs that attach, go idle, are paged, return, update their area, detach and come back.",
+        epilog=life_command.EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    life_command.add_arguments(life)
+    command_line.add_lab(life, enb_id=0x40000, mode=Mode.ASYNC)
     return top
 
 
@@ -160,9 +166,11 @@ def _add_ues(command: argparse.ArgumentParser) -> None:
 def _add_network(command: argparse.ArgumentParser) -> None:
     network = command.add_argument_group("eNB, keys and subscribers")
     network.add_argument("--enbs", type=_positive, default=1, metavar="N", help="eNBs; UEs take turns (%(default)s)")
-    network.add_argument("--plmn", type=_plmn, default=Plmn("00101"), metavar="DIGITS", help="PLMN (00101)")
-    network.add_argument("--enb-id", type=_number, default=0x19B, metavar="ID", help="macro eNB id (0x19b)")
-    network.add_argument("--tac", type=_number, default=7, metavar="TAC", help="tracking area (%(default)s)")
+    network.add_argument("--plmn", type=command_line.plmn, default=Plmn("00101"), metavar="DIGITS", help="PLMN (00101)")
+    network.add_argument("--enb-id", type=command_line.number, default=0x19B, metavar="ID", help="macro eNB id (0x19b)")
+    network.add_argument(
+        "--tac", type=command_line.number, default=7, metavar="TAC", help="tracking area (%(default)s)"
+    )
     network.add_argument(
         "--secrets",
         type=Path,
@@ -250,6 +258,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     console = report.console()
     errors = Console(stderr=True, soft_wrap=True, highlight=False)
     try:
+        if arguments.command == "case":
+            return case_command.run(arguments, console)
+        if arguments.command == "life":
+            return life_command.run(arguments, console)
         options = options_from(arguments)
         result = asyncio.run(_attach(options, console, quiet=arguments.quiet))
         _tell(result, arguments, console)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from enb_app import names
-from enb_app.effects import DeliverNas, EnbEffect, Released, S1apReceived, SendNas, SendS1ap
+from enb_app.effects import BearersUp, DeliverNas, EnbEffect, Released, S1apReceived, SendNas, SendS1ap
 from mme.codec import s1ap
 from mme.enums import S1apCause
 from mme.errors import S1apError
@@ -18,12 +18,15 @@ from mme.messages import (
     InitialContextSetupRequest,
     InitialContextSetupResponse,
     InitialUeMessage,
+    NasNonDeliveryIndication,
     S1apMessage,
     S1SetupFailure,
     S1SetupRequest,
     S1SetupResponse,
     SupportedTa,
     UeCapabilityInfoIndication,
+    UeContextModificationRequest,
+    UeContextModificationResponse,
     UeContextReleaseCommand,
     UeContextReleaseComplete,
     UeContextReleaseRequest,
@@ -109,6 +112,7 @@ class EnbUe:
         self.k_enb: bytes | None = None
         self.released = False
         self.foreign = 0
+        self.silent_to: set[type[S1apMessage]] = set()
         self._initial = True
 
     def uplink(self, message: SendNas) -> SendS1ap:
@@ -116,7 +120,14 @@ class EnbUe:
         cell = self.cell
         if self._initial or self.mme_ue_s1ap_id is None:
             self._initial = False
-            initial = InitialUeMessage(self.enb_ue_s1ap_id, message.octets, cell.tai, cell.ecgi)
+            initial = InitialUeMessage(
+                self.enb_ue_s1ap_id,
+                message.octets,
+                cell.tai,
+                cell.ecgi,
+                rrc_establishment_cause=message.establishment_cause,
+                s_tmsi=message.s_tmsi,
+            )
             return self._send(initial, message)
         ids = self.mme_ue_s1ap_id, self.enb_ue_s1ap_id
         return self._send(UplinkNasTransport(*ids, message.octets, cell.ecgi, cell.tai), message)
@@ -141,7 +152,10 @@ class EnbUe:
         return [heard, self._indicate(mme_ue_s1ap_id, S1apCause.UNKNOWN_PAIR_UE_S1AP_ID)]
 
     def receive(self, octets: bytes, message: S1apMessage) -> list[EnbEffect]:
-        """Carry out a downlink message of this connection."""
+        """Carry out a downlink message of this connection; one of a type in silent_to is only noted, with its ids."""
+        if type(message) in self.silent_to:
+            self.mme_ue_s1ap_id = _mme_ue_s1ap_id(message) or self.mme_ue_s1ap_id
+            return [S1apReceived(octets, names.of_s1ap(message))]
         return [S1apReceived(octets, names.of_s1ap(message)), *self._react(message)]
 
     def _react(self, message: S1apMessage) -> list[EnbEffect]:
@@ -153,6 +167,8 @@ class EnbUe:
                 return self._on_context_setup(message)
             case UeContextReleaseCommand():
                 return self._on_release(message)
+            case UeContextModificationRequest():
+                return self._on_modification(message)
             case ErrorIndication(cause=Cause() as cause) if cause.value in _CONNECTION_GONE:
                 self.released = True
                 return [Released(f"Error Indication, {cause.value}")]
@@ -172,9 +188,17 @@ class EnbUe:
             for e_rab in message.e_rabs
         )
         effects.append(self._send(InitialContextSetupResponse(*ids, set_up)))
+        effects.append(BearersUp(message.k_enb))
         for e_rab in message.e_rabs:
             effects.extend(_deliver(e_rab.nas_pdu))
         return effects
+
+    def _on_modification(self, message: UeContextModificationRequest) -> list[EnbEffect]:
+        """8.3.4.2."""
+        if message.k_enb is not None:
+            self.k_enb = message.k_enb
+        response = self._send(UeContextModificationResponse(message.mme_ue_s1ap_id, self.enb_ue_s1ap_id))
+        return [response] if message.k_enb is None else [response, BearersUp(message.k_enb)]
 
     def _on_release(self, message: UeContextReleaseCommand) -> list[EnbEffect]:
         """8.3.3.2."""
@@ -189,6 +213,17 @@ class EnbUe:
             return None
         return self._send(UeContextReleaseRequest(self.mme_ue_s1ap_id, self.enb_ue_s1ap_id, Cause(*cause.value)))
 
+    def not_delivered(self, nas_pdu: bytes, cause: S1apCause) -> SendS1ap | None:
+        """NAS NON DELIVERY INDICATION for a NAS PDU that did not reach the UE (8.6.2.4); None as above."""
+        if self.mme_ue_s1ap_id is None:
+            return None
+        ids = self.mme_ue_s1ap_id, self.enb_ue_s1ap_id
+        return self._send(NasNonDeliveryIndication(*ids, nas_pdu, Cause(*cause.value)))
+
+    def associated(self, message: S1apMessage) -> SendS1ap:
+        """Any message of this connection, made by somebody else."""
+        return self._send(message)
+
     def _indicate(self, mme_ue_s1ap_id: int | None, cause: S1apCause) -> SendS1ap:
         """ERROR INDICATION (10.2, 10.6)."""
         return self._send(ErrorIndication(mme_ue_s1ap_id, self.enb_ue_s1ap_id, Cause(*cause.value)))
@@ -202,7 +237,13 @@ class EnbUe:
 
 def _mme_ue_s1ap_id(message: S1apMessage) -> int | None:
     match message:
-        case DownlinkNasTransport() | InitialContextSetupRequest() | UeContextReleaseCommand() | ErrorIndication():
+        case (
+            DownlinkNasTransport()
+            | InitialContextSetupRequest()
+            | UeContextModificationRequest()
+            | UeContextReleaseCommand()
+            | ErrorIndication()
+        ):
             return message.mme_ue_s1ap_id
         case _:
             return None

@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 
 from enb_app import report
 from enb_app.effects import Verdict
-from enb_app.measure import LadderLine, UeOutcome
-from enb_app.result import Result
+from enb_app.measure import LadderLine, MessageSample, UeOutcome
+from enb_app.result import MessageFigures, Result
 
 _BLUE, _RED, _GREY, _ORANGE = "#2563eb", "#dc2626", "#94a3b8", "#f59e0b"
 _MOST_TIMELINE_ROWS = 400
@@ -24,7 +24,7 @@ _MOST_FAILURES = 50
 _BINS = 40
 _METADATA = re.compile(r"<metadata>.*?</metadata>", re.DOTALL)
 
-_STYLE = """
+STYLE = """
 :root{--ink:#0f172a;--soft:#64748b;--line:#e2e8f0;--card:#fff;--ground:#f8fafc;
 --blue:#2563eb;--red:#dc2626;--green:#16a34a}
 *{box-sizing:border-box}body{margin:0;background:var(--ground);color:var(--ink);font:15px/1.5 system-ui,sans-serif}
@@ -43,7 +43,7 @@ td{border-bottom:1px solid var(--line);padding:6px 8px;white-space:nowrap;font-v
 """
 
 
-def _figure(draw: Callable[[Axes], None], width: float = 6.4, height: float = 3.6) -> str:
+def figure(draw: Callable[[Axes], None], width: float = 6.4, height: float = 3.6) -> str:
     """An SVG of one plot.  Text stays text, ids do not depend on the run."""
     settings: Any = {  # matplotlib types its settings by hundreds of literal names
         "svg.fonttype": "none",
@@ -107,9 +107,9 @@ def _timeline(outcomes: Sequence[UeOutcome]) -> Callable[[Axes], None]:
     return draw
 
 
-def _boxes(result: Result) -> Callable[[Axes], None]:
+def boxes(messages: Sequence[MessageSample]) -> Callable[[Axes], None]:
     groups: dict[str, list[float]] = {}
-    for message in result.messages:
+    for message in messages:
         groups.setdefault(message.title + (" (replayed)" if message.copy else ""), []).append(message.ms)
 
     def draw(axes: Axes) -> None:
@@ -132,33 +132,38 @@ def _boxes(result: Result) -> Callable[[Axes], None]:
     return draw
 
 
-def _card(name: str, value: str, kind: str = "") -> str:
+def card(name: str, value: str, kind: str = "") -> str:
     return f'<div class="card"><b class="{kind}">{escape(value)}</b><span class="soft">{escape(name)}</span></div>'
 
 
-def _row(cells: Sequence[str], numbers_from: int, kind: str = "") -> str:
+def row(cells: Sequence[str], numbers_from: int, kind: str = "") -> str:
     tds = (f'<td class="{"n" if at >= numbers_from else ""}">{escape(cell)}</td>' for at, cell in enumerate(cells))
     return f'<tr class="{kind}">{"".join(tds)}</tr>'
 
 
-def _table(heads: Sequence[str], rows: Sequence[str], numbers_from: int) -> str:
+def table(heads: Sequence[str], rows: Sequence[str], numbers_from: int) -> str:
     head = "".join(
         f'<th class="{"n" if at >= numbers_from else ""}">{escape(name)}</th>' for at, name in enumerate(heads)
     )
     return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
 
 
-def _figures_table(result: Result) -> str:
+def message_table(figures_of_all: Sequence[MessageFigures], last: str = "") -> str:
+    """Times and store operations of each message; last: a row under them."""
     heads = ("message", "function", "count", "min", "mean", "p50", "p95", "p99", "max ms", "reads", "writes", "cond.")
     rows = []
-    for figures in result.per_message():
+    for figures in figures_of_all:
         times, store, count = figures.times, figures.store, figures.times.count
         each = [f"{part / count:.1f}" for part in (store.reads, store.writes, store.conditional_writes)]
-        rows.append(_row([figures.title, figures.function, str(count), *report.cells(times), *each], 2))
+        rows.append(row([figures.title, figures.function, str(count), *report.cells(times), *each], 2))
+    return table(heads, [*rows, last] if last else rows, 2)
+
+
+def _figures_table(result: Result) -> str:
     store = result.store
     total = [str(store.reads), str(store.writes), str(store.conditional_writes)]
     whole = ["whole attach", "", str(len(result.attach_ms)), *report.cells(result.times), *total]
-    return _table(heads, [*rows, _row(whole, 2, "all")], 2)
+    return message_table(result.per_message(), row(whole, 2, "all"))
 
 
 def _ladder_line(line: LadderLine, begin_ms: float) -> str:
@@ -181,27 +186,27 @@ def _ladder(outcome: UeOutcome) -> str:
     rows = [_ladder_line(line, outcome.started_ms) for line in outcome.ladder]
     title = f"UE {outcome.number}, message by message"
     told = f"trace {outcome.run}: {outcome.verdict.value}, {outcome.cause}; store: reads, writes, conditional writes"
-    return f'<section><h2>{title}</h2><p class="soft">{escape(told)}</p>{_table(heads, rows, 99)}</section>'
+    return f'<section><h2>{title}</h2><p class="soft">{escape(told)}</p>{table(heads, rows, 99)}</section>'
 
 
 def _failures(result: Result) -> str:
     failed = [outcome for outcome in result.outcomes if outcome.verdict is not Verdict.ATTACHED]
     if not failed:
         return ""
-    rows = [_row([str(o.number), o.run, o.imsi, o.verdict.value, o.cause], 99) for o in failed[:_MOST_FAILURES]]
+    rows = [row([str(o.number), o.run, o.imsi, o.verdict.value, o.cause], 99) for o in failed[:_MOST_FAILURES]]
     more = f"<p>and {len(failed) - _MOST_FAILURES} more in the JSON</p>" if len(failed) > _MOST_FAILURES else ""
-    table = _table(("UE", "trace", "IMSI", "verdict", "cause"), rows, 99)
-    return f'<section><h2 class="bad">Not attached</h2>{table}{more}</section>'
+    listed = table(("UE", "trace", "IMSI", "verdict", "cause"), rows, 99)
+    return f'<section><h2 class="bad">Not attached</h2>{listed}{more}</section>'
 
 
 def _plots(result: Result) -> str:
     plots = []
     if result.attach_ms:
-        plots.append(("Attach time: share of UEs", _figure(_cdf(result))))
-        plots.append(("Attach time: histogram", _figure(_histogram(result.attach_ms))))
-    plots.append(("Attaches over time", _figure(_timeline(result.outcomes), height=4.2)))
+        plots.append(("Attach time: share of UEs", figure(_cdf(result))))
+        plots.append(("Attach time: histogram", figure(_histogram(result.attach_ms))))
+    plots.append(("Attaches over time", figure(_timeline(result.outcomes), height=4.2)))
     if result.messages:
-        plots.append(("Each message", _figure(_boxes(result), height=4.2)))
+        plots.append(("Each message", figure(boxes(result.messages), height=4.2)))
     sections = (f"<section><h2>{escape(title)}</h2>{svg}</section>" for title, svg in plots)
     return f'<div class="grid">{"".join(sections)}</div>'
 
@@ -217,18 +222,18 @@ def page(result: Result) -> str:
     told = f"{options.ues} UEs, {options.mode.value}, {shape}{batch}{eager} · {when}"
     good = "good" if not result.failed else "bad"
     cards = [
-        _card("attached", f"{result.attached}/{len(result.outcomes)}", good),
-        _card("attaches per second", f"{result.rate_per_s:.1f}"),
-        _card("p50", "-" if times is None else f"{times.p50_ms:.0f} ms"),
-        _card("p99", "-" if times is None else f"{times.p99_ms:.0f} ms"),
-        _card("invocations", str(result.counters.calls)),
-        _card("sent again", str(result.resends)),
+        card("attached", f"{result.attached}/{len(result.outcomes)}", good),
+        card("attaches per second", f"{result.rate_per_s:.1f}"),
+        card("p50", "-" if times is None else f"{times.p50_ms:.0f} ms"),
+        card("p99", "-" if times is None else f"{times.p99_ms:.0f} ms"),
+        card("invocations", str(result.counters.calls)),
+        card("sent again", str(result.resends)),
     ]
     ladders = "".join(_ladder(outcome) for outcome in result.outcomes if outcome.ladder)
     notes = "".join(f'<p class="soft">{escape(note)}</p>' for note in report.notes(result))
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Attach report</title>'
-        f'<meta name="viewport" content="width=device-width,initial-scale=1"><style>{_STYLE}</style></head><body><main>'
+        f'<meta name="viewport" content="width=device-width,initial-scale=1"><style>{STYLE}</style></head><body><main>'
         f'<h1>Attach report</h1><p class="soft">{escape(told)}</p><div class="cards">{"".join(cards)}</div>'
         f"{_plots(result)}<section><h2>Times and store operations</h2>{_figures_table(result)}{notes}</section>"
         f"{_failures(result)}{ladders}</main></body></html>\n"

@@ -7,7 +7,7 @@ from hmac import compare_digest
 from mme.codec import nas
 from mme.crypto import kdf, nas_security
 from mme.enums import SecurityHeader
-from mme.messages import SecuredEnvelope
+from mme.messages import SecuredEnvelope, ServiceRequest
 
 _NAS_BEARER = 0
 _MAC_END = 5
@@ -39,6 +39,17 @@ class NasSecurity:
         signed = bytes((sequence_number,)) + payload
         mac = nas_security.mac(self.eia, self._k_nas_int, count, _NAS_BEARER, up, signed)
         return nas.seal(header, mac, sequence_number, payload)
+
+    def service_request(self) -> bytes:
+        """SERVICE REQUEST under the next count: five bits of it, and the MAC's last two octets (9.9.3.19, 9.9.3.28)."""
+        count, self.ul_count = self.ul_count, (self.ul_count + 1) & _COUNT_MASK
+        signed = nas.encode(ServiceRequest(self.ksi, count & 0x1F, bytes(2)))[:2]
+        mac = nas_security.mac(self.eia, self._k_nas_int, count, _NAS_BEARER, nas_security.UPLINK, signed)
+        return nas.encode(ServiceRequest(self.ksi, count & 0x1F, mac[2:]))
+
+    def k_enb(self, ul_count: int) -> bytes:
+        """K_eNB of a connection whose initial message, or SECURITY MODE COMPLETE, had that count (TS 33.401 A.3)."""
+        return kdf.k_enb(self.k_asme, ul_count)
 
     def open(self, octets: bytes, envelope: SecuredEnvelope) -> bytes | None:
         """The plain message inside; None = MAC wrong or sent before, and nothing has changed.

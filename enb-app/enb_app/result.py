@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -95,32 +96,8 @@ class Result:
         return 1 if self.failed or self.copies_taken else 0
 
     def per_message(self) -> list[MessageFigures]:
-        """In the order in which the names first occur; messages replayed on purpose are a name of their own."""
-        groups: dict[str, list[MessageSample]] = {}
-        for message in self.messages:
-            title = f"{message.title} (replayed)" if message.copy else message.title
-            groups.setdefault(title, []).append(message)
-        figures = []
-        for title, samples in groups.items():
-            times = distribution(sample.ms for sample in samples)
-            if times is None:
-                continue
-            results: dict[str, int] = {}
-            for sample in samples:
-                results[sample.result] = results.get(sample.result, 0) + 1
-            figures.append(
-                MessageFigures(
-                    title=title,
-                    s1ap=samples[0].s1ap,
-                    function=samples[0].function,
-                    times=times,
-                    mme=distribution(sample.mme_ms for sample in samples if sample.mme_ms is not None),
-                    store=sum((sample.store for sample in samples), StoreOperations()),
-                    results=results,
-                    resent=sum(sample.tries > 1 for sample in samples),
-                )
-            )
-        return figures
+        """See message_figures."""
+        return message_figures(self.messages)
 
     def as_json(self) -> dict[str, Any]:
         """Every figure, each UE's outcome, the raw samples.  No key and no whole IMSI is in it."""
@@ -131,7 +108,7 @@ class Result:
             "attached": self.attached,
             "failed": self.failed,
             "detached": self.detached,
-            **_figures(times),
+            **figures_json(times),
             "rate_per_s": round(self.rate_per_s, 2),
             "duration_s": round(self.duration_s, 3),
             "invocations": self.counters.calls,
@@ -152,27 +129,56 @@ class Result:
             "downlink_repeats": sum(outcome.repeats for outcome in self.outcomes),
             "discarded_by_ue": sum(outcome.discarded_downlinks for outcome in self.outcomes),
             "simulator_cpu_ms_per_ue": round(self.cpu_s * 1000 / count, 3),
-            "per_message": [_message_json(figures) for figures in self.per_message()],
-            "setup": [_plain(sample) for sample in self.setup],
-            "options": _plain(self.options),
+            "per_message": [message_json(figures) for figures in self.per_message()],
+            "setup": [plain(sample) for sample in self.setup],
+            "options": plain(self.options),
             "started_unix_s": round(self.started_unix_s, 3),
             "samples_ms": [round(ms, 3) for ms in self.attach_ms],
             "outcomes": [_outcome_json(outcome) for outcome in self.outcomes],
         }
 
 
-def _figures(times: Distribution | None) -> dict[str, float | None]:
+def message_figures(messages: Iterable[MessageSample]) -> list[MessageFigures]:
+    """In the order in which the names first occur; messages replayed on purpose are a name of their own."""
+    groups: dict[str, list[MessageSample]] = {}
+    for message in messages:
+        title = f"{message.title} (replayed)" if message.copy else message.title
+        groups.setdefault(title, []).append(message)
+    figures = []
+    for title, samples in groups.items():
+        times = distribution(sample.ms for sample in samples)
+        if times is None:
+            continue
+        results: dict[str, int] = {}
+        for sample in samples:
+            results[sample.result] = results.get(sample.result, 0) + 1
+        figures.append(
+            MessageFigures(
+                title=title,
+                s1ap=samples[0].s1ap,
+                function=samples[0].function,
+                times=times,
+                mme=distribution(sample.mme_ms for sample in samples if sample.mme_ms is not None),
+                store=sum((sample.store for sample in samples), StoreOperations()),
+                results=results,
+                resent=sum(sample.tries > 1 for sample in samples),
+            )
+        )
+    return figures
+
+
+def figures_json(times: Distribution | None) -> dict[str, float | None]:
     names = ("min_ms", "mean_ms", "p50_ms", "p95_ms", "p99_ms", "max_ms")
     return {name: None if times is None else round(getattr(times, name), 3) for name in names}
 
 
-def _message_json(figures: MessageFigures) -> dict[str, Any]:
+def message_json(figures: MessageFigures) -> dict[str, Any]:
     return {
         "name": figures.title,
         "s1ap": figures.s1ap,
         "function": figures.function,
         "count": figures.times.count,
-        **_figures(figures.times),
+        **figures_json(figures.times),
         "mme_p50_ms": None if figures.mme is None else round(figures.mme.p50_ms, 3),
         "store_reads": figures.store.reads,
         "store_writes": figures.store.writes,
@@ -183,13 +189,13 @@ def _message_json(figures: MessageFigures) -> dict[str, Any]:
 
 
 def _outcome_json(outcome: UeOutcome) -> dict[str, Any]:
-    whole: dict[str, Any] = _plain(outcome)
+    whole: dict[str, Any] = plain(outcome)
     if not whole["ladder"]:
         del whole["ladder"]
     return whole
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Values of ours as JSON has them; milliseconds to the microsecond."""
     if isinstance(value, Enum):
         return value.value
@@ -198,9 +204,9 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float):
         return round(value, 3)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {item.name: _plain(getattr(value, item.name)) for item in dataclasses.fields(value) if item.repr}
+        return {item.name: plain(getattr(value, item.name)) for item in dataclasses.fields(value) if item.repr}
     if isinstance(value, dict):
-        return {str(key): _plain(inner) for key, inner in value.items()}
+        return {str(key): plain(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
+        return [plain(inner) for inner in value]
     return value

@@ -7,40 +7,53 @@ not run; T3410, which goes on, bounds the wait.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import Enum
+from hmac import compare_digest
 
-from enb_app import capability, names
-from enb_app.effects import Detached, Ended, NasReceived, Registered, SendNas, StartTimer, StopTimer, UeEffect, Verdict
+from enb_app import capability, initial_nas, names
+from enb_app.effects import (
+    AreaUpdated,
+    Detached,
+    DetachedByNetwork,
+    Ended,
+    GutiTaken,
+    NasReceived,
+    Registered,
+    SendNas,
+    ServiceGranted,
+    StartTimer,
+    StopTimer,
+    UeEffect,
+    Verdict,
+)
+from enb_app.profile import (
+    T3410,
+    T3410_S,
+    T3417,
+    T3417_S,
+    T3421,
+    T3421_S,
+    T3430,
+    T3430_S,
+    Profile,
+    State,
+)
 from enb_app.protection import NasSecurity
 from enb_app.usim import Authenticated, MacFailure, NoSeparationBit, SynchFailure, Usim
 from mme.codec import nas
-from mme.enums import (
-    AttachType,
-    DetachType,
-    Direction,
-    EmmCause,
-    EsmCause,
-    IdentityType,
-    PdnType,
-    RequestType,
-    SecurityHeader,
-)
+from mme.enums import DetachType, Direction, EmmCause, EsmCause, IdentityType, SecurityHeader
 from mme.errors import NasError
-from mme.ids import Guti, Imei, MobileIdentity, Plmn
+from mme.ids import Guti, Imei, MobileIdentity, Tai
 from mme.messages import (
     ActivateDefaultEpsBearerContextAccept,
     ActivateDefaultEpsBearerContextRequest,
     AttachAccept,
     AttachComplete,
     AttachReject,
-    AttachRequest,
     AuthenticationFailure,
     AuthenticationReject,
     AuthenticationRequest,
     AuthenticationResponse,
     DetachAccept,
-    DetachRequestFromUe,
     DetachRequestToUe,
     EmmInformation,
     EmmMessage,
@@ -49,66 +62,73 @@ from mme.messages import (
     EsmInformationRequest,
     EsmInformationResponse,
     EsmStatus,
+    GutiReallocationCommand,
+    GutiReallocationComplete,
     IdentityRequest,
     IdentityResponse,
     PdnConnectivityReject,
-    PdnConnectivityRequest,
     SecuredEnvelope,
     SecurityModeCommand,
     SecurityModeComplete,
     SecurityModeReject,
+    ServiceReject,
+    TrackingAreaUpdateAccept,
+    TrackingAreaUpdateComplete,
+    TrackingAreaUpdateReject,
 )
 
-T3410 = "T3410"
-T3421 = "T3421"
-T3410_S = 15.0
-T3421_S = 15.0
-NO_KEY = 7
+__all__ = ["T3410", "T3410_S", "T3417", "T3421", "T3430", "Profile", "State", "Ue"]
+
 MOST_MAC_FAILURES = 3
 """After the third in a row the UE holds the network for false (5.4.2.7)."""
 
 _NEW_CONTEXT = frozenset({SecurityHeader.INTEGRITY_NEW, SecurityHeader.INTEGRITY_CIPHERED_NEW})
-_PLAIN_ACCEPTED = (IdentityRequest, AuthenticationRequest, AuthenticationReject, AttachReject, DetachAccept)
-"""Processed without integrity before a security context is in use (4.4.4.2); an IDENTITY REQUEST for the IMSI only."""
-
-
-class State(Enum):
-    """EMM main states of the UE (5.1.3.2)."""
-
-    DEREGISTERED = "EMM-DEREGISTERED"
-    REGISTERED_INITIATED = "EMM-REGISTERED-INITIATED"
-    REGISTERED = "EMM-REGISTERED"
-    DEREGISTERED_INITIATED = "EMM-DEREGISTERED-INITIATED"
-
-
-@dataclass(frozen=True, slots=True)
-class Profile:
-    """How this UE is built.  wrong_res: answers challenges wrongly.  esm_information: keeps the APN until asked."""
-
-    plmn: Plmn
-    ue_network_capability: bytes = capability.SRSUE_NETWORK_CAPABILITY
-    ms_network_capability: bytes | None = None
-    attach_type: int = AttachType.EPS
-    pdn_type: int = PdnType.IPV4
-    access_point_name: str | None = None
-    esm_information: bool = False
-    imeisv: str = "3534900698733001"
-    pti: int = 1
-    wrong_res: bool = False
-    t3410_s: float = T3410_S
+_PLAIN_ACCEPTED = (
+    IdentityRequest,
+    AuthenticationRequest,
+    AuthenticationReject,
+    AttachReject,
+    DetachAccept,
+    TrackingAreaUpdateReject,
+    ServiceReject,
+)
+"""Processed without integrity before secure exchange is established (4.4.4.2); IDENTITY REQUEST for the IMSI only."""
+_INITIATED = (State.REGISTERED_INITIATED, State.SERVICE_REQUEST_INITIATED, State.TRACKING_AREA_UPDATING_INITIATED)
+_NAME_LOST = (
+    EmmCause.ILLEGAL_UE,
+    EmmCause.ILLEGAL_ME,
+    EmmCause.EPS_SERVICES_NOT_ALLOWED,
+    EmmCause.EPS_SERVICES_AND_NON_EPS_SERVICES_NOT_ALLOWED,
+    EmmCause.UE_IDENTITY_CANNOT_BE_DERIVED,
+    EmmCause.PLMN_NOT_ALLOWED,
+    EmmCause.TRACKING_AREA_NOT_ALLOWED,
+)
+"""Causes with which GUTI, TAI list and key set are deleted (5.5.1.2.5, 5.5.3.2.5, 5.6.1.5)."""
+NORMAL, COMBINED, PERIODIC = 0, 1, 3
+_REATTACH_REQUIRED, _IMSI_DETACH = 1, 3
 
 
 class Ue:
     """One UE.  Everything a test wants to see is public; nothing of it is for others to change."""
 
     def __init__(self, usim: Usim, profile: Profile) -> None:
+        """secure: secure exchange of NAS messages is established on this connection (4.4.2.4).
+
+        silent_to: types of messages that the UE takes in and does not react to, for tests of what the network does.
+        k_enb_counts: NAS counts that this connection's K_eNB may be derived from: a SECURITY MODE COMMAND that was
+        resent is completed twice, and the network may have taken either.
+        """
         self.usim = usim
         self.profile = profile
         self.state = State.DEREGISTERED
         self.security: NasSecurity | None = None
+        self.secure = False
         self.guti: Guti | None = None
+        self.tai_list: tuple[Tai, ...] = ()
         self.bearer: ActivateDefaultEpsBearerContextRequest | None = None
         self.information: EmmInformation | None = None
+        self.silent_to: set[type[EmmMessage]] = set()
+        self.k_enb_counts: list[int] = []
         self.discarded = 0
         self._challenge: tuple[bytes, bytes, bytes] | None = None
         self._fresh: tuple[int, bytes] | None = None
@@ -117,48 +137,113 @@ class Ue:
     # ------------------------------------------------------------------ what the UE does by itself
 
     def attach(self) -> list[UeEffect]:
-        """Attach by IMSI, with the PDN CONNECTIVITY REQUEST inside (5.5.1.2.2)."""
-        profile = self.profile
-        request = AttachRequest(
-            attach_type=profile.attach_type,
-            nas_ksi=NO_KEY,
-            identity=self.usim.imsi,
-            ue_network_capability=profile.ue_network_capability,
-            ms_network_capability=profile.ms_network_capability,
-            esm=PdnConnectivityRequest(
-                eps_bearer_identity=0,
-                pti=profile.pti,
-                request_type=RequestType.INITIAL,
-                pdn_type=profile.pdn_type,
-                esm_information_transfer_flag=profile.esm_information,
-            ),
-        )
+        """Attach by GUTI, or by IMSI where there is none, with the PDN CONNECTIVITY REQUEST inside (5.5.1.2.2)."""
+        last = self.tai_list[0] if self.tai_list else None
+        request = initial_nas.attach_request(self.profile, self.guti or self.usim.imsi, self.security, last)
         self.state = State.REGISTERED_INITIATED
-        return [self._plain(request), StartTimer(T3410, profile.t3410_s)]
+        self.bearer = None
+        return [self._initial(request), StartTimer(T3410, self.profile.t3410_s)]
 
-    def detach(self, *, switch_off: bool) -> list[UeEffect]:
-        """Detach from EPS (5.5.2.2); with switch-off the UE waits for no answer."""
+    def detach(self, *, switch_off: bool, detach_type: int = DetachType.EPS) -> list[UeEffect]:
+        """Detach (5.5.2.2); with switch-off the UE waits for no answer."""
         identity: MobileIdentity = self.guti or self.usim.imsi
-        ksi = self.security.ksi if self.security else NO_KEY
-        send = self._answer(DetachRequestFromUe(DetachType.EPS, switch_off, ksi, identity))
+        request = initial_nas.detach_request(identity, self.security, switch_off=switch_off, detach_type=detach_type)
+        send = self._initial(request)
         if switch_off:
             self.state = State.DEREGISTERED
             return [send, Detached()]
-        self.state = State.DEREGISTERED_INITIATED
+        if detach_type != DetachType.IMSI:
+            self.state = State.DEREGISTERED_INITIATED
         return [send, StartTimer(T3421, T3421_S)]
+
+    def service_request(self, *, paged: bool = False) -> list[UeEffect]:
+        """Come back from idle for the bearers (5.6.1.2).  Raises ValueError for a UE that has no context to use."""
+        if self.security is None:
+            raise ValueError("a service request needs a security context")
+        octets = self.security.service_request()
+        self.k_enb_counts = [self.security.ul_count - 1]
+        self.state = State.SERVICE_REQUEST_INITIATED
+        why = initial_nas.MOBILE_TERMINATING if paged else initial_nas.MOBILE_ORIGINATING
+        name = initial_nas.s_tmsi(self.guti)
+        return [SendNas(octets, "Service Request", True, name, why), StartTimer(T3417, T3417_S)]
+
+    def extended_service_request(self, service_type: int = 0) -> list[UeEffect]:
+        """Ask for CS fallback (5.6.1.2.2); this network has none."""
+        guti = self._named()
+        if not self.secure:
+            self.state = State.SERVICE_REQUEST_INITIATED
+        return [
+            self._initial(initial_nas.extended_service_request(guti, self.security, service_type)),
+            StartTimer(T3417, T3417_S),
+        ]
+
+    def update_area(
+        self, update_type: int = NORMAL, *, active: bool = False, bearers: int | None = None
+    ) -> list[UeEffect]:
+        """Tracking area update, from idle or connected (5.5.3.2.2).  Raises ValueError for a UE without a GUTI."""
+        request = initial_nas.area_update_request(
+            self.profile, self._named(), self.security, update_type=update_type, active=active, bearers=bearers
+        )
+        self.state = State.TRACKING_AREA_UPDATING_INITIATED
+        return [self._initial(request), StartTimer(T3430, T3430_S)]
+
+    def forget(self) -> None:
+        """As with a new battery: GUTI, areas and keys are gone, the USIM is not."""
+        self.guti, self.tai_list, self.security, self.bearer = None, (), None, None
+        self.state, self.secure = State.DEREGISTERED, False
+
+    def bearer_status(self) -> int:
+        """EPS bearer context status: bit n stands for bearer n."""
+        return 1 << self.bearer.eps_bearer_identity if self.bearer else 0
+
+    def _named(self) -> Guti:
+        if self.guti is None:
+            raise ValueError("the UE has no GUTI")
+        return self.guti
+
+    def _initial(self, message: EmmMessage) -> SendNas:
+        """Signed and not ciphered, where secure exchange is not established on this connection."""
+        if self.security is None:
+            return self._plain(message)
+        count = self.security.ul_count
+        send = self._answer(message)
+        if not self.secure:
+            self.k_enb_counts = [count]
+        return SendNas(send.octets, send.name, send.protected, initial_nas.s_tmsi(self.guti))
 
     def expire(self, timer: str) -> list[UeEffect]:
         """A timer ran out: the UE gives up and says so."""
-        if timer == T3410 and self.state is State.REGISTERED_INITIATED:
-            return self._end(Verdict.FAILED, "T3410 expired: no Attach Accept in time", connection_lost=True)
-        if timer == T3421 and self.state is State.DEREGISTERED_INITIATED:
-            return self._end(Verdict.FAILED, "T3421 expired: no Detach Accept in time", connection_lost=True)
-        return []
+        waits = {
+            T3410: (State.REGISTERED_INITIATED, "Attach Accept"),
+            T3417: (State.SERVICE_REQUEST_INITIATED, "bearers"),
+            T3421: (State.DEREGISTERED_INITIATED, "Detach Accept"),
+            T3430: (State.TRACKING_AREA_UPDATING_INITIATED, "Tracking Area Update Accept"),
+        }
+        state, awaited = waits.get(timer, (None, ""))
+        if self.state is not state:
+            return []
+        return self._end(Verdict.FAILED, f"{timer} expired: no {awaited} in time", connection_lost=True)
+
+    def bearers_established(self, k_enb: bytes) -> list[UeEffect]:
+        """The lower layers have the bearers: a service request is granted (5.6.1.4).
+
+        k_enb: the eNB's.  Under another key than the UE's own, AS security would fail at once.
+        """
+        security = self.security
+        if security is None or not any(compare_digest(k_enb, security.k_enb(count)) for count in self.k_enb_counts):
+            text = "the eNB's K_eNB is not the UE's"
+            return self._end(Verdict.FAILED, text, connection_lost=True)
+        if self.state is not State.SERVICE_REQUEST_INITIATED:
+            return []
+        self.state = State.REGISTERED
+        self.secure = True
+        return [StopTimer(T3417), ServiceGranted()]
 
     def connection_released(self, cause: str) -> list[UeEffect]:
-        """The lower layers lost the NAS signalling connection (5.5.1.2.6 b, 5.5.2.2.4 b)."""
-        if self.state is State.REGISTERED_INITIATED:
-            return self._end(Verdict.FAILED, f"released by the network before Attach Accept ({cause})")
+        """The lower layers lost the NAS signalling connection (5.5.1.2.6 b, 5.5.2.2.4 b, 5.5.3.2.6 b, 5.6.1.6 b)."""
+        self.secure = False
+        if self.state in _INITIATED:
+            return self._end(Verdict.FAILED, f"released by the network before its answer ({cause})")
         if self.state is State.DEREGISTERED_INITIATED:
             return self._detached()
         return []
@@ -169,14 +254,17 @@ class Ue:
         """A downlink NAS message.  What fails its integrity check is discarded silently (4.4.4.2)."""
         try:
             envelope = nas.open_envelope(octets)
-            if envelope is None and self.security is not None:
+            if envelope is None and self.secure:
                 return self._discard()
             if envelope is None:
                 return self._on_plain(nas.decode(octets, Direction.DOWNLINK))
             if envelope.header in _NEW_CONTEXT:
                 return self._on_new_context(octets, envelope)
             plain = self.security.open(octets, envelope) if self.security else None
-            return self._discard() if plain is None else self._process(nas.decode(plain, Direction.DOWNLINK))
+            if plain is None:
+                return self._discard()
+            self.secure = True
+            return self._process(nas.decode(plain, Direction.DOWNLINK))
         except NasError as e:
             if e.cause is None or self.state is State.DEREGISTERED:
                 return self._discard()
@@ -193,17 +281,18 @@ class Ue:
         return []
 
     def _process(self, message: EmmMessage) -> list[UeEffect]:
-        heard: list[UeEffect] = [NasReceived(names.of_nas(message))]
-        return heard + self._react(message)
+        heard: list[UeEffect] = [NasReceived(names.of_nas(message), message)]
+        return heard if type(message) in self.silent_to else heard + self.react(message)
 
-    def _react(self, message: EmmMessage) -> list[UeEffect]:
+    def react(self, message: EmmMessage) -> list[UeEffect]:
+        """What a message leads to, its protection already checked; also later, for one that silent_to held back."""
         match message:
             case IdentityRequest():
                 return self._on_identity_request(message)
             case AuthenticationRequest():
                 return self._on_authentication_request(message)
             case AuthenticationReject():
-                return self._end(Verdict.REJECTED, "Authentication Reject", EmmCause.ILLEGAL_UE)
+                return self._refused("Authentication Reject", EmmCause.ILLEGAL_UE)
             case EsmContainer():
                 return self._on_esm(message)
             case AttachAccept():
@@ -218,7 +307,15 @@ class Ue:
             case DetachAccept():
                 return self._detached() if self.state is State.DEREGISTERED_INITIATED else []
             case DetachRequestToUe():
-                return [self._answer(DetachAccept()), *self._end(Verdict.FAILED, "detached by the network")]
+                return self._on_detach_request(message)
+            case TrackingAreaUpdateAccept():
+                return self._on_area_update_accept(message)
+            case TrackingAreaUpdateReject() | ServiceReject():
+                return self._on_refusal(message)
+            case GutiReallocationCommand():
+                self.guti = message.guti
+                self.tai_list = message.tai_list or self.tai_list
+                return [self._answer(GutiReallocationComplete()), GutiTaken()]
             case _:
                 return [self._answer(EmmStatus(EmmCause.MESSAGE_TYPE_NOT_COMPATIBLE_WITH_STATE))]
 
@@ -279,23 +376,34 @@ class Ue:
             return self._discard() if opened is None else self._secured(message)
         if self._fresh is None or self._fresh[0] != message.nas_ksi:
             return self._discard()
-        heard = NasReceived(names.of_nas(message))
+        heard = NasReceived(names.of_nas(message), message)
+        if type(message) in self.silent_to:
+            return [heard]
         eea_octet, eia_octet = self.profile.ue_network_capability[:2]
         known = capability.supports(eea_octet, message.eea) and capability.supports(eia_octet, message.eia)
         told = capability.replayed(self.profile.ue_network_capability, self.profile.ms_network_capability)
+        known = known and self.profile.knows_capability
         if not known or message.replayed_ue_security_capability != told:
             return [heard, *self._refuse_security_mode(EmmCause.SECURITY_CAPABILITIES_MISMATCH)]
         fresh = NasSecurity(self._fresh[1], message.nas_ksi, message.eea, message.eia)
         if message.eia == 0 or fresh.open(octets, envelope) is None:
             return [heard, *self._refuse_security_mode(EmmCause.SECURITY_MODE_REJECTED)]
         self.security = fresh
+        self.k_enb_counts = []
         self._fresh = None
         self._challenge = None
+        self.k_enb_counts = []
         return self._secured(message)
 
     def _secured(self, message: SecurityModeCommand) -> list[UeEffect]:
         complete = SecurityModeComplete(self.profile.imeisv if message.imeisv_requested else None)
-        return [NasReceived(names.of_nas(message)), self._answer(complete, SecurityHeader.INTEGRITY_CIPHERED_NEW)]
+        self.secure = True
+        if self.security is not None:
+            self.k_enb_counts.append(self.security.ul_count)
+        return [
+            NasReceived(names.of_nas(message), message),
+            self._answer(complete, SecurityHeader.INTEGRITY_CIPHERED_NEW),
+        ]
 
     def _refuse_security_mode(self, cause: EmmCause) -> list[UeEffect]:
         text = f"Security Mode Reject #{cause.value}"
@@ -310,6 +418,7 @@ class Ue:
             text = "Attach Accept without a default bearer"
             return self._end(Verdict.FAILED, text, connection_lost=True)
         self.guti = message.guti or self.guti
+        self.tai_list = message.tai_list
         self.bearer = request
         self.state = State.REGISTERED
         accept = ActivateDefaultEpsBearerContextAccept(request.eps_bearer_identity, request.pti)
@@ -319,7 +428,44 @@ class Ue:
         text = f"Attach Reject #{message.cause.value}"
         if isinstance(message.esm, PdnConnectivityReject):
             text += f" (ESM #{message.esm.cause.value})"
-        return self._end(Verdict.REJECTED, text, message.cause)
+        return self._refused(text, message.cause)
+
+    def _on_area_update_accept(self, message: TrackingAreaUpdateAccept) -> list[UeEffect]:
+        """5.5.3.2.4.  A new GUTI is answered by TRACKING AREA UPDATE COMPLETE, each time that it comes (T3450)."""
+        if self.state not in (State.TRACKING_AREA_UPDATING_INITIATED, State.REGISTERED):
+            return [self._answer(EmmStatus(EmmCause.MESSAGE_TYPE_NOT_COMPATIBLE_WITH_STATE))]
+        self.tai_list = message.tai_list or self.tai_list
+        self.state = State.REGISTERED
+        status = message.eps_bearer_context_status
+        if self.bearer is not None and status is not None and not status & self.bearer_status():
+            self.bearer = None
+        effects: list[UeEffect] = [StopTimer(T3430)]
+        if message.guti is not None:
+            self.guti = message.guti
+            effects.append(self._answer(TrackingAreaUpdateComplete()))
+        return [*effects, AreaUpdated(message)]
+
+    def _on_refusal(self, message: TrackingAreaUpdateReject | ServiceReject) -> list[UeEffect]:
+        """5.5.3.2.5, 5.6.1.5.  #18 and #39 leave the UE registered."""
+        text = f"{names.of_nas(message)} #{message.cause.value}"
+        if message.cause in (EmmCause.CS_DOMAIN_NOT_AVAILABLE, EmmCause.CS_DOMAIN_TEMPORARILY_NOT_AVAILABLE):
+            self.state = State.REGISTERED
+            return [StopTimer(T3417), Ended(Verdict.REJECTED, text, message.cause.value)]
+        return self._refused(text, message.cause)
+
+    def _refused(self, text: str, cause: EmmCause) -> list[UeEffect]:
+        if cause in _NAME_LOST:
+            self.guti, self.tai_list, self.security = None, (), None
+        return self._end(Verdict.REJECTED, text, cause)
+
+    def _on_detach_request(self, message: DetachRequestToUe) -> list[UeEffect]:
+        """5.5.2.3.2; an IMSI detach (type 3) concerns non-EPS services only."""
+        accept = self._answer(DetachAccept())
+        if message.detach_type == _IMSI_DETACH:
+            return [accept]
+        self.bearer = None
+        gone = DetachedByNetwork(message.detach_type == _REATTACH_REQUIRED)
+        return [accept, gone, *self._end(Verdict.FAILED, "detached by the network", message.cause)]
 
     def _on_emm_status(self, message: EmmStatus) -> list[UeEffect]:
         """Never answered.  During an attach it says that the network cannot go on with what the UE sent (7.4)."""
@@ -338,13 +484,24 @@ class Ue:
     ) -> list[UeEffect]:
         self.state = State.DEREGISTERED
         number = None if emm_cause is None else emm_cause.value
-        return [StopTimer(T3410), StopTimer(T3421), Ended(verdict, cause, number, connection_lost)]
+        stops = [StopTimer(timer) for timer in (T3410, T3417, T3421, T3430)]
+        return [*stops, Ended(verdict, cause, number, connection_lost)]
+
+    def plain(self, message: EmmMessage) -> SendNas:
+        """As above, unprotected."""
+        return self._plain(message)
 
     def _plain(self, message: EmmMessage) -> SendNas:
         return SendNas(nas.encode(message), names.of_nas(message))
 
-    def _answer(self, message: EmmMessage, header: SecurityHeader = SecurityHeader.INTEGRITY_CIPHERED) -> SendNas:
-        """Protected as soon as a security context is in use (4.4.2.3)."""
+    def protected(self, message: EmmMessage) -> SendNas:
+        """A message that somebody else makes this UE send, protected like its own."""
+        return self._answer(message)
+
+    def _answer(self, message: EmmMessage, header: SecurityHeader | None = None) -> SendNas:
+        """Signed as soon as there is a security context, ciphered once secure exchange is established (4.4.5)."""
         if self.security is None:
             return self._plain(message)
+        if header is None:
+            header = SecurityHeader.INTEGRITY_CIPHERED if self.secure else SecurityHeader.INTEGRITY
         return SendNas(self.security.protect(nas.encode(message), header), names.of_nas(message), protected=True)

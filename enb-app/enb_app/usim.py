@@ -53,12 +53,12 @@ class Usim:
 
     def __init__(self, subscriber: Subscriber, highest_sqn: bytes = _SQN_START) -> None:
         self.imsi = subscriber.imsi
-        self._subscriber = subscriber
+        self.card = subscriber
         self.highest_sqn = highest_sqn
 
     def authenticate(self, rand: bytes, autn: bytes, serving_plmn: Plmn) -> Answer:
         """Check a challenge and answer it.  rand, autn: 16 octets."""
-        card = self._subscriber
+        card = self.card
         match milenage.check_autn(card.k, card.opc, rand, autn, self.highest_sqn):
             case milenage.MacFailure():
                 return MacFailure()

@@ -34,7 +34,7 @@ from mme.messages import (
 )
 from mme.needs import ApnConfiguration, ModifySession, NeedProfile, NeedSession, Profile, Refusal, Refused, Session
 from mme.outcome import Env, Outcome, StartTimer
-from mme.procedures import guti_reallocation
+from mme.procedures import guti_reallocation, reachability
 from mme.procedures.sending import context_setup, deregister, nas, secured
 
 DEFAULT_BEARER_IDENTITY = 5
@@ -325,7 +325,13 @@ def on_attach_complete(ctx: UeContext, msg: AttachComplete, env: Env) -> Outcome
         short_name=env.config.network_short_name or None,
         universal_time_s=env.now_ms // 1000,
     )
-    done = Outcome(registered, downlinks=nas(registered, information), stop=(TimerName.T3450,), label="attach complete")
+    done = Outcome(
+        registered,
+        downlinks=nas(registered, information),
+        stop=(TimerName.T3450,),
+        start=reachability.watch(env),
+        label="attach complete",
+    )
     return done.then(connect_bearer(registered, env, label="attach complete"))
 
 

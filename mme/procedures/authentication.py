@@ -16,6 +16,7 @@ from mme.messages import (
 from mme.needs import NeedVector, Refusal, Refused, Vector
 from mme.outcome import Env, Outcome, StartTimer
 from mme.procedures import attach, identification, security_mode
+from mme.procedures.release import end_connection
 from mme.procedures.sending import deregister, nas
 
 
@@ -60,6 +61,8 @@ def on_vector(ctx: UeContext, answer: Vector | Refused, env: Env) -> Outcome:
     if isinstance(answer, Refused):
         if answer.reason is Refusal.RESYNC_FAILED:
             return _reject(ctx, env, "resynchronisation failed")
+        if ctx.attaching is None:
+            return end_connection(ctx, env, S1apCause.NAS_UNSPECIFIED, f"no vector: {answer.reason.value}")
         cause = _CAUSE_OF_REFUSAL.get(answer.reason, EmmCause.NETWORK_FAILURE)
         return attach.reject(ctx, env, cause)
     used = ctx.security.ksi if ctx.security is not None else ctx.vector_ksi
@@ -134,4 +137,4 @@ def on_t3460_expiry(ctx: UeContext, expiries: int, env: Env) -> Outcome:
     """Four times the same challenge again; on the fifth expiry abort and release.  Source: 5.4.2.7 b."""
     if expiries <= env.config.max_retransmissions:
         return _challenge(ctx, env, expiries)
-    return deregister(ctx, env, S1apCause.AUTHENTICATION_FAILURE, "T3460 expired: no Authentication Response")
+    return end_connection(ctx, env, S1apCause.AUTHENTICATION_FAILURE, "T3460 expired: no Authentication Response")

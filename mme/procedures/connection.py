@@ -29,7 +29,6 @@ from mme.procedures import (
 )
 from mme.procedures.sending import PROCEDURE_TIMERS, s1ap_cause
 
-COUNT_ALMOST_USED_UP = (1 << 24) - 0x1000
 INITIAL = (AttachRequest, DetachRequestFromUe, ServiceRequest, ExtendedServiceRequest, TrackingAreaUpdateRequest)
 
 
@@ -58,14 +57,12 @@ def on_initial_message(ctx: UeContext, connection: Connection, message: EmmMessa
             later = detach.start(arrived, env, reattach=leaving)
         case TrackingAreaUpdateRequest():
             later = tracking_area_update.on_tracking_area_update_request(arrived, message, connection.tai, env)
-        case ServiceRequest() if _worn_out(arrived):
+        case ServiceRequest() if arrived.security is not None and arrived.security.worn_out:
             later = authentication.start(arrived, env)
         case ServiceRequest():
             later = service_request.on_service_request(arrived, message, env)
         case ExtendedServiceRequest():
             later = service_request.on_extended_service_request(arrived, message, env)
-    anew_started = {start.name for start in later.start}
-    came = replace(came, start=tuple(start for start in came.start if start.name not in anew_started))
     return came.then(later)
 
 
@@ -116,8 +113,3 @@ def _moved(ctx: UeContext, connection: Connection, env: Env) -> tuple[UeContext,
         tai_list=tai_list,
     )
     return moved, commands
-
-
-def _worn_out(ctx: UeContext) -> bool:
-    security = ctx.security
-    return security is not None and max(security.ul_count, security.dl_count) >= COUNT_ALMOST_USED_UP

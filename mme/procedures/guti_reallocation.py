@@ -30,6 +30,15 @@ def as_used(ctx: UeContext, guti: Guti | None) -> UeContext:
     return replace(ctx, guti=guti, old_guti=None)
 
 
+def as_shown(ctx: UeContext, m_tmsi: int) -> UeContext:
+    """The context after a first message that named the UE by `m_tmsi`: the new GUTI in use voids the old one.
+
+    The old one in use says nothing: the UE may have the new one all the same.  Source: 5.4.1.6 a, b.
+    """
+    new = ctx.guti is not None and ctx.guti.m_tmsi == m_tmsi
+    return replace(ctx, old_guti=None) if new else ctx
+
+
 def start(ctx: UeContext, env: Env) -> Outcome:
     """GUTI REALLOCATION COMMAND and T3450; nothing for a UE that is idle or busy.  Source: 5.4.1.2."""
     if ctx.connection is None or (ctx.emm, ctx.step) != (EmmState.REGISTERED, Step.NONE):

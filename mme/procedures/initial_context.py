@@ -18,10 +18,10 @@ from mme.messages import (
     UeContextReleaseComplete,
     UeContextReleaseRequest,
 )
-from mme.needs import ModifySession, Need
 from mme.outcome import Env, Outcome
-from mme.procedures import attach, reachability
-from mme.procedures.sending import PROCEDURE_TIMERS, deregister, release
+from mme.procedures import attach
+from mme.procedures.release import end_connection
+from mme.procedures.sending import deregister
 
 
 def on_initial_context_setup_response(ctx: UeContext, msg: InitialContextSetupResponse, env: Env) -> Outcome:
@@ -46,12 +46,12 @@ def on_initial_context_setup_response(ctx: UeContext, msg: InitialContextSetupRe
 
 def on_initial_context_setup_failure(ctx: UeContext, msg: InitialContextSetupFailure, env: Env) -> Outcome:
     """The eNB could not: the attach ends; a registered UE becomes ECM-IDLE.  Source: 8.3.1.3; TS 23.401 5.3.2.1."""
-    return _end_of_connection(ctx, env, S1apCause.NAS_UNSPECIFIED, f"context setup failed: {msg.cause.value}")
+    return end_connection(ctx, env, S1apCause.NAS_UNSPECIFIED, f"context setup failed: {msg.cause.value}")
 
 
 def on_context_setup_expiry(ctx: UeContext, _expiries: int, env: Env) -> Outcome:
     """No answer of the eNB to INITIAL CONTEXT SETUP REQUEST in time: as a failure (our own guard)."""
-    return _end_of_connection(ctx, env, S1apCause.NAS_UNSPECIFIED, "no context setup response")
+    return end_connection(ctx, env, S1apCause.NAS_UNSPECIFIED, "no context setup response")
 
 
 def on_ue_capability_info(ctx: UeContext, msg: UeCapabilityInfoIndication, _env: Env) -> Outcome:
@@ -64,27 +64,8 @@ def on_release_request(ctx: UeContext, msg: UeContextReleaseRequest, env: Env) -
 
     Source: 8.3.2; TS 23.401 5.3.5.
     """
-    return _end_of_connection(
+    return end_connection(
         ctx, env, S1apCause.RELEASE_DUE_TO_EUTRAN_GENERATED_REASON, f"release asked for: {msg.cause.value}"
-    )
-
-
-def _end_of_connection(ctx: UeContext, env: Env, cause: S1apCause, label: str) -> Outcome:
-    if ctx.emm is not EmmState.REGISTERED:
-        return deregister(ctx, env, cause, label)
-    idle, command = release(ctx, cause)
-    need: tuple[Need, ...] = ()
-    if idle.bearer is not None:
-        session = idle.bearer.session.session_id
-        need = (ModifySession(f"{env.item}/release-access", ctx.key, session, None, None),)
-        idle = replace(idle, bearer=replace(idle.bearer, enb_address=None, enb_teid=None), attaching=None)
-    return Outcome(
-        idle,
-        downlinks=command,
-        stop=PROCEDURE_TIMERS,
-        start=reachability.watch(env),
-        needs=need,
-        label=label,
     )
 
 
@@ -108,7 +89,7 @@ def on_error_indication(ctx: UeContext, msg: ErrorIndication, env: Env) -> Outco
 
 def on_given_up(ctx: UeContext, env: Env) -> Outcome:
     """The eNB's side gave up on this UE (event `release-ue`): as a release request."""
-    return _end_of_connection(ctx, env, S1apCause.RADIO_CONNECTION_WITH_UE_LOST, "given up by the eNB")
+    return end_connection(ctx, env, S1apCause.RADIO_CONNECTION_WITH_UE_LOST, "given up by the eNB")
 
 
 def on_reset_of_ue(ctx: UeContext, env: Env) -> Outcome:
@@ -118,7 +99,7 @@ def on_reset_of_ue(ctx: UeContext, env: Env) -> Outcome:
 
 def _dropped(ctx: UeContext, env: Env, label: str) -> Outcome:
     """The eNB has no such UE any more: as a release, without a command."""
-    gone = _end_of_connection(ctx, env, S1apCause.NORMAL_RELEASE, label)
+    gone = end_connection(ctx, env, S1apCause.NORMAL_RELEASE, label)
     rest = tuple(c for c in ctx.connections if c != ctx.connection)
     return replace(gone, downlinks=(), ctx=replace(gone.ctx, connections=rest) if gone.ctx else None)
 
@@ -146,4 +127,4 @@ def on_modification_answer(
     """
     if isinstance(msg, UeContextModificationResponse):
         return Outcome(ctx, label="UE context modified")
-    return _end_of_connection(ctx, env, S1apCause.NAS_UNSPECIFIED, f"context modification failed: {msg.cause.value}")
+    return end_connection(ctx, env, S1apCause.NAS_UNSPECIFIED, f"context modification failed: {msg.cause.value}")

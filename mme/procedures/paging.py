@@ -48,6 +48,8 @@ def on_t3413_expiry(ctx: UeContext, expiries: int, env: Env) -> Outcome:
     """Page again as often as configured; then the UE did not answer.  Source: 5.6.2.2.1.2, 5.6.2.4 a."""
     if ctx.connection is not None and env.association_alive:
         return Outcome(ctx, label="paging answered")
+    if ctx.emm is not EmmState.REGISTERED:
+        return Outcome(ctx, result=ItemResult.STALE, label="not registered")
     if expiries <= env.config.paging_retransmissions:
         return _page(ctx, env, expiries)
     return Outcome(ctx, label="paging failed: no answer")

@@ -11,7 +11,8 @@ from mme.enums import EmmCause, IdentityType, ItemResult, S1apCause, SecurityHea
 from mme.messages import SecurityModeCommand, SecurityModeComplete, SecurityModeReject
 from mme.outcome import Env, Outcome, StartTimer
 from mme.procedures import attach, identification, service_request
-from mme.procedures.sending import deregister, nas
+from mme.procedures.release import end_connection
+from mme.procedures.sending import nas
 from mme.ue_capability import supports_eea, supports_eia, ue_security_capability
 
 
@@ -95,7 +96,7 @@ def on_security_mode_complete(ctx: UeContext, msg: SecurityModeComplete, env: En
 def on_security_mode_reject(ctx: UeContext, msg: SecurityModeReject, env: Env) -> Outcome:
     """The UE refuses (#23: the replayed capabilities are not its own, #24): abort what ran.  Source: 5.4.3.5."""
     return replace(
-        deregister(ctx, env, S1apCause.NAS_UNSPECIFIED, f"security mode reject #{msg.cause}"),
+        end_connection(ctx, env, S1apCause.NAS_UNSPECIFIED, f"security mode reject #{msg.cause}"),
         result=ItemResult.REJECTED,
     )
 
@@ -104,4 +105,4 @@ def on_t3460_expiry(ctx: UeContext, expiries: int, env: Env) -> Outcome:
     """Four times again, each under a new NAS COUNT; on the fifth expiry abort and release.  Source: 5.4.3.7 b."""
     if expiries <= env.config.max_retransmissions:
         return _command(ctx, env, expiries)
-    return deregister(ctx, env, S1apCause.NAS_UNSPECIFIED, "T3460 expired: no Security Mode Complete")
+    return end_connection(ctx, env, S1apCause.NAS_UNSPECIFIED, "T3460 expired: no Security Mode Complete")

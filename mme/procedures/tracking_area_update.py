@@ -22,8 +22,9 @@ def on_tracking_area_update_request(ctx: UeContext, msg: TrackingAreaUpdateReque
     ctx: registered, the request's MAC right.  tai: where it is.
     Out: TRACKING AREA UPDATE ACCEPT with a new GUTI (T3450) when the policy says so; with the active flag INITIAL
     CONTEXT SETUP REQUEST too; without it a UE that came from idle is released after its answer.
-    TRACKING AREA UPDATE REJECT #12: the area is not served; #40: no bearer is left on the UE's side.  Either way the
-    UE is deregistered.  Again, with the same contents, before TRACKING AREA UPDATE COMPLETE: the same answer again.
+    TRACKING AREA UPDATE REJECT #12: the area is not served; #40: no bearer is left, here or on the UE's side.
+    Either way the UE is deregistered.
+    Again, with the same contents, before TRACKING AREA UPDATE COMPLETE: the same answer again.
     Combined: updated for EPS only, #18.  A GUTI reallocation that ran is over (5.4.1.6 c).
     Source: 5.5.3.2.4, 5.5.3.2.5, 5.5.3.2.7 d, 5.5.3.3.4; TS 23.401 5.3.3.
     """
@@ -31,7 +32,7 @@ def on_tracking_area_update_request(ctx: UeContext, msg: TrackingAreaUpdateReque
         return _reject(ctx, env, EmmCause.TRACKING_AREA_NOT_ALLOWED)
     bearer = ctx.bearer
     status = msg.eps_bearer_context_status
-    if bearer is not None and status is not None and not status >> bearer.eps_bearer_identity & 1:
+    if bearer is None or (status is not None and not status >> bearer.eps_bearer_identity & 1):
         return _reject(ctx, env, EmmCause.NO_EPS_BEARER_CONTEXT_ACTIVATED)
     updating = Updating(active=msg.active, combined=msg.update_type in COMBINED, status_told=status is not None)
     here = replace(

@@ -202,7 +202,7 @@ class FakeMme:
     def _context_setup(self, ue: int) -> S1apMessage:
         network = self.networks[ue]
         bearer = ErabToBeSetup(5, 9, 8, bytes((127, 0, 0, 1)), 77, network.accept())
-        k_enb = kdf.k_enb(network.k_asme, network.ul_count - 1)
+        k_enb = kdf.k_enb(network.k_asme, 0)  # count of SECURITY MODE COMPLETE
         return InitialContextSetupRequest(ue + 1000, ue, 10**9, 10**9, (bearer,), 0xE000, 0xE000, k_enb)
 
     def _release(self, ue: int) -> S1apMessage:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import replace
 
 import pytest
 
 from mme import fsm, messages
 from mme.context import UeContext
-from mme.enums import EmmState, ItemResult, Step
+from mme.enums import EmmState, ItemResult, Step, TimerName
 from mme.fsm import ALLOWED, ALLOWED_ESM, STATES, State, Verdict, verdict
 from mme.messages import (
     AttachComplete,
@@ -33,6 +34,7 @@ from mme.messages import (
     TrackingAreaUpdateRequest,
 )
 from mme.procedures import dispatch
+from mme.procedures.connection import on_initial_message
 from tests.mme.procedures import conftest as ue
 
 COMMON = EmmState.COMMON_PROCEDURE_INITIATED
@@ -91,6 +93,9 @@ def name(value: object) -> str:
 
 def expected(state: State, message: EmmMessage) -> Verdict:
     inner = message.esm if isinstance(message, EsmContainer) else message
+    leaving = state == (EmmState.DEREGISTERED_INITIATED, Step.DETACH)
+    if leaving and isinstance(inner, AttachRequest | TrackingAreaUpdateRequest):
+        return Verdict.IGNORE  # 5.5.2.3.4 c, d; STATIONS has the detach without re-attach
     if state in (EXPECTED | EXPECTED_ESM).get(type(inner), set()):
         return Verdict.PROCESS
     return Verdict.IGNORE if type(inner) in SILENT else Verdict.STATUS
@@ -162,3 +167,54 @@ def test_no_message_in_any_state_raises_and_what_is_not_processed_changes_nothin
 def test_a_message_of_the_network_coming_from_a_ue_is_never_processed(kind: type[EmmMessage]) -> None:
     message = object.__new__(kind)
     assert {verdict(in_state(state), message) for state in STATES} == {Verdict.STATUS}
+
+
+# Contexts that a known UE can come back to: it has a GUTI and a security context.
+RETURNING = [state for state in STATES if STATIONS[state].guti is not None]
+
+
+def test_a_ue_can_come_back_in_every_state_after_attach_accept() -> None:
+    assert set(RETURNING) == {
+        (COMMON, Step.ATTACH_COMPLETE),
+        (COMMON, Step.TAU_COMPLETE),
+        (COMMON, Step.GUTI_REALLOCATION),
+        REGISTERED,
+        (EmmState.DEREGISTERED_INITIATED, Step.DETACH),
+    }
+
+
+@pytest.mark.parametrize("state", RETURNING, ids=name)
+@pytest.mark.parametrize("message", ALL, ids=name)
+@pytest.mark.parametrize("waiting", [None, True], ids=["", "to be detached"])
+def test_no_first_message_on_a_new_connection_raises_in_any_state(
+    state: State, message: EmmMessage, waiting: bool | None
+) -> None:
+    before = replace(in_state(state), detach_when_back=waiting)
+    outcome = on_initial_message(before, ue.NEW_CONNECTION, message, ue.DIGEST, ue.env())
+    assert outcome.ctx is not None
+    assert (outcome.ctx.emm, outcome.ctx.step) in EVERYWHERE
+    assert outcome.ctx.listed(ue.NEW_CONNECTION.mme_ue_s1ap_id) is not None
+    started = [start.name for start in outcome.start]
+    assert len(started) == len(set(started))
+    assert len([c for c in outcome.ctx.connections if not c.releasing]) <= 1
+
+
+@pytest.mark.parametrize("state", STATES, ids=name)
+@pytest.mark.parametrize("timer", list(TimerName), ids=lambda t: t.value)
+@pytest.mark.parametrize("expired", [0, 4, 9])
+@pytest.mark.parametrize("alive", [True, False])
+def test_no_timer_in_any_state_raises_and_none_runs_for_ever(
+    state: State, timer: TimerName, expired: int, alive: bool
+) -> None:
+    """A late row finds another state; after 9 expiries nothing but the watch starts itself anew."""
+    running = ue.running(timer, expired)[timer.value]
+    outcome = dispatch.on_timer(in_state(state), timer, running, ue.env(alive=alive))
+    assert outcome.ctx is not None
+    assert (outcome.ctx.emm, outcome.ctx.step) in EVERYWHERE
+    if expired == 9 and timer is not TimerName.MOBILE_REACHABLE:
+        assert timer not in {start.name for start in outcome.start}
+
+
+def test_the_verdict_on_every_pair_is_one_of_three() -> None:
+    judged = {verdict(in_state(state), message) for state in STATES for message in ALL}
+    assert judged == set(Verdict)

@@ -25,7 +25,7 @@ from mme.context import SecurityContext, UeContext
 from mme.crypto import kdf
 from mme.enums import Direction, EmmState, SecurityHeader, Step
 from mme.errors import NasError
-from mme.ids import Imei, Tmsi
+from mme.ids import Guti, Imei, STmsi, Tmsi
 from mme.messages import (
     AttachComplete,
     AttachRequest,
@@ -44,7 +44,7 @@ from mme.messages import (
     ServiceRequest,
     TrackingAreaUpdateRequest,
 )
-from mme.nas_transport import Discarded, Uplink, protect, receive
+from mme.nas_transport import Discarded, Uplink, claimed_m_tmsi, protect, receive
 from tests.mme.codec.outside import vectors
 from tests.mme.procedures import conftest as ue
 
@@ -450,3 +450,119 @@ def test_attach_complete_reaches_the_procedure_deciphered() -> None:
     complete = AttachComplete(ue.UPLINK_ESM[3])
     received = uplink(receive(ue.accepted(security=replace(KEYS, ul_count=1)), sealed(KEYS, complete, 1)))
     assert received.message == complete
+
+
+# --------------------------------------------------------------------------- SERVICE REQUEST (9.9.3.28, 8.2.25)
+
+
+def service_request(keys: SecurityContext, count: int, *, ksi: int | None = None) -> bytes:
+    """Security header 12, KSI and 5 bits of the count, and the last 2 octets of the MAC over the first 2."""
+    head = bytes((SecurityHeader.SERVICE_REQUEST << 4 | 7, (keys.ksi if ksi is None else ksi) << 5 | count & 0x1F))
+    return head + eia2(keys.k_nas_int, count, 0, UPLINK, head)[2:]
+
+
+def idle(ul_count: int) -> UeContext:
+    return ue.idle(security=replace(KEYS, ul_count=ul_count))
+
+
+@pytest.mark.parametrize("count", [0, 1, 0x1F, 0x20, 0xFF, 0x100, 0xABCDE, (1 << 24) - 1])
+def test_a_service_request_is_proven_by_its_short_mac_and_counted(count: int) -> None:
+    octets = service_request(KEYS, count)
+    received = uplink(receive(idle(count), octets))
+    assert isinstance(received.message, ServiceRequest)
+    assert (received.message.ksi, received.message.sequence_number) == (KEYS.ksi, count & 0x1F)
+    assert received.protected
+    assert received.ctx == idle(count + 1)
+    assert received.digest == hashlib.sha256(octets).digest()
+
+
+@pytest.mark.parametrize(("expected", "count"), [(0x1F, 0x20), (0x1E, 0x21), (0xFF, 0x100), (5, 36), (0x3FF, 0x400)])
+def test_the_rest_of_its_count_is_estimated(expected: int, count: int) -> None:
+    """Up to 31 messages may be lost before it."""
+    assert ul_count(uplink(receive(idle(expected), service_request(KEYS, count))).ctx) == count + 1
+
+
+def test_more_lost_messages_than_five_bits_count_are_not_made_good() -> None:
+    assert not uplink(receive(idle(5), service_request(KEYS, 5 + 32))).protected
+
+
+@pytest.mark.parametrize("bit", range(16, 32))
+def test_a_service_request_with_a_wrong_short_mac_proves_nothing_and_moves_no_count(bit: int) -> None:
+    octets = bytearray(service_request(KEYS, 7))
+    octets[bit // 8] ^= 1 << bit % 8
+    received = uplink(receive(idle(7), bytes(octets)))
+    assert (received.protected, received.ctx) == (False, idle(7))
+    assert isinstance(receive(secured(ul_count=7), bytes(octets)), Discarded)
+
+
+def test_a_service_request_under_another_key_set_proves_nothing() -> None:
+    octets = service_request(KEYS, 7, ksi=(KEYS.ksi + 1) % 7)
+    assert not uplink(receive(idle(7), octets)).protected
+
+
+def test_a_replayed_service_request_proves_nothing() -> None:
+    octets = service_request(KEYS, 7)
+    after = uplink(receive(idle(7), octets)).ctx
+    assert not uplink(receive(after, octets)).protected
+
+
+@given(st.integers(0, (1 << 24) - 1), st.integers(1, 64))
+def test_no_service_request_below_the_expected_count_is_ever_proven(count: int, later: int) -> None:
+    expected = min(count + later, (1 << 24) - 1)
+    if expected > count:
+        received = receive(idle(expected), service_request(KEYS, count))
+        assert not (isinstance(received, Uplink) and received.protected)
+
+
+def test_a_count_beyond_24_bits_is_not_taken() -> None:
+    """4.4.3.5: the count is used up, it must not start again under the same key."""
+    past = receive(idle(1 << 24), service_request(KEYS, 1 << 24))
+    assert not (isinstance(past, Uplink) and past.protected)
+
+
+# --------------------------------------------------------------------------- whose message is it?
+
+GUMMEI = ue.GUTI.gummei
+HERE = STmsi(GUMMEI.mme_code, 0xAABBCCDD)
+ELSEWHERE = STmsi(GUMMEI.mme_code + 1, 0xAABBCCDD)
+FOREIGN = Guti(replace(GUMMEI, mme_group_id=9), 0x11223344)
+OURS = ue.GUTI.m_tmsi
+
+
+@pytest.mark.parametrize(
+    ("message", "s_tmsi", "claimed"),
+    [
+        (ue.attach_request(identity=ue.GUTI), None, OURS),
+        (ue.attach_request(identity=ue.GUTI), HERE, OURS),
+        (ue.attach_request(identity=FOREIGN), None, None),
+        (ue.attach_request(identity=FOREIGN), HERE, None),
+        (ue.attach_request(), HERE, HERE.m_tmsi),
+        (ue.attach_request(), None, None),
+        (TrackingAreaUpdateRequest(0, False, 1, ue.GUTI), ELSEWHERE, OURS),
+        (TrackingAreaUpdateRequest(0, False, 1, FOREIGN), HERE, None),
+        (DetachRequestFromUe(1, False, 1, ue.GUTI), None, OURS),
+        (DetachRequestFromUe(1, False, 1, FOREIGN), HERE, None),
+        (DetachRequestFromUe(1, False, 1, ue.IMSI), HERE, HERE.m_tmsi),
+        (ExtendedServiceRequest(0, 1, OURS), HERE, OURS),
+        (EmmStatus(97), HERE, HERE.m_tmsi),
+        (EmmStatus(97), ELSEWHERE, None),
+    ],
+)
+def test_the_guti_in_a_protected_message_counts_before_the_s_tmsi_beside_it(
+    message: EmmMessage, s_tmsi: STmsi | None, claimed: int | None
+) -> None:
+    assert claimed_m_tmsi(sealed(KEYS, message, 0, INTEGRITY), s_tmsi, GUMMEI) == claimed
+
+
+@pytest.mark.parametrize(("s_tmsi", "claimed"), [(HERE, HERE.m_tmsi), (ELSEWHERE, None), (None, None)])
+def test_a_service_request_and_what_is_ciphered_are_claimed_by_the_s_tmsi_alone(
+    s_tmsi: STmsi | None, claimed: int | None
+) -> None:
+    assert claimed_m_tmsi(service_request(KEYS, 0), s_tmsi, GUMMEI) == claimed
+    ciphered = sealed(KEYS, ue.attach_request(identity=ue.GUTI), 0, CIPHERED)
+    assert claimed_m_tmsi(ciphered, s_tmsi, GUMMEI) == claimed
+
+
+@pytest.mark.parametrize("message", IN_ENVELOPE, ids=lambda m: type(m).__name__)
+def test_what_has_no_mac_claims_nobody(message: EmmMessage) -> None:
+    assert claimed_m_tmsi(nas.encode(message), HERE, GUMMEI) is None

@@ -65,6 +65,7 @@ class Ues(RuleBasedStateMachine):
         if before is not None and before.queue:
             before.queue.clear()
             self.lossy.add(before)
+            before.deaf = True
         profile = Profile(
             plmn=PLMN,
             wrong_res=kind == "wrong res",

@@ -1,16 +1,24 @@
-"""Detach by the UE (TS 24.301 5.5.2.2), and a context that another one has taken the place of."""
+"""Detach by the UE and by the network (TS 24.301 5.5.2), and a context that another one has taken the place of."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
-from mme.enums import DetachType, EmmState, ItemResult, SecurityHeader, Step
-from mme.messages import DetachAccept, DetachRequestFromUe
+from mme.context import UeContext
+from mme.enums import DetachType, EmmState, ItemResult, SecurityHeader, Step, TimerName
+from mme.messages import (
+    DetachAccept,
+    DetachRequestFromUe,
+    DetachRequestToUe,
+    Paging,
+    TrackingAreaUpdateRequest,
+)
 from mme.needs import DeleteSession
 from mme.outcome import Outcome
-from mme.procedures import detach
+from mme.procedures import detach, dispatch
 from tests.mme.procedures import conftest as ue
 
 DELETED = (DeleteSession(f"{ue.ITEM}/delete-session", ue.KEY, "session1"),)
@@ -107,3 +115,112 @@ def test_a_superseded_attach_that_is_not_complete_is_ended() -> None:
     outcome = detach.on_superseded(before, ue.env())
     assert [ue.released(m) for m in outcome.downlinks] == ["normal-release"]
     ue.assert_gone(outcome, before)
+
+
+# --------------------------------------------------------------------------- by the network (5.5.2.3)
+
+
+@pytest.mark.parametrize(("reattach", "detach_type"), [(True, 1), (False, 2)])
+def test_the_network_tells_a_connected_ue_to_leave(reattach: bool, detach_type: int) -> None:
+    """9.9.3.7: 1 re-attach required, 2 not required."""
+    before = ue.registered()
+    outcome = detach.start(before, ue.env(), reattach=reattach)
+    assert [ue.said(m) for m in outcome.downlinks] == [
+        (DetachRequestToUe(detach_type), SecurityHeader.INTEGRITY_CIPHERED)
+    ]
+    after = ue.context(outcome)
+    assert (after.emm, after.step) == (EmmState.DEREGISTERED_INITIATED, Step.DETACH)
+    assert ue.timers(outcome) == ({TimerName.T3422: (6.0, 0)}, set())
+    assert (outcome.needs, after.bearer, outcome.label) == ((), before.bearer, "detach request")
+
+
+@pytest.mark.parametrize("reattach", [True, False])
+@pytest.mark.parametrize(("before", "alive"), [(ue.idle(), True), (ue.registered(), False)])
+def test_an_idle_ue_is_paged_first(before: UeContext, alive: bool, reattach: bool) -> None:
+    """TS 23.401 5.3.8.3."""
+    outcome = detach.start(before, ue.env(alive=alive), reattach=reattach)
+    ue.only(outcome.downlinks, Paging)
+    assert ue.timers(outcome)[0] == {TimerName.T3413: (6.0, 0)}
+    assert ue.context(outcome) == replace(before, detach_when_back=reattach)
+
+
+def test_a_ue_that_is_paged_already_is_detached_when_it_comes() -> None:
+    before = ue.idle(timers=ue.running(TimerName.T3413))
+    outcome = detach.start(before, ue.env(), reattach=True)
+    assert (outcome.downlinks, ue.context(outcome).detach_when_back) == ((), True)
+
+
+def test_a_detach_that_is_refused_leaves_no_wish_behind() -> None:
+    """Not reachable: who asked is told so, and the UE must not find itself detached an hour later."""
+    before = ue.idle(timers=ue.running(TimerName.IMPLICIT_DETACH))
+    outcome = detach.start(before, ue.env(), reattach=False)
+    assert outcome == Outcome(before, result=ItemResult.REJECTED, label="not reachable")
+
+
+@pytest.mark.parametrize("build", [ue.fresh, ue.challenged, ue.accepted, ue.leaving])
+def test_a_ue_that_is_not_registered_cannot_be_detached(build: Callable[[], UeContext]) -> None:
+    before = build()
+    outcome = detach.start(before, ue.env(), reattach=False)
+    assert outcome == Outcome(before, result=ItemResult.REJECTED, label="not registered")
+
+
+@pytest.mark.parametrize("expired", [0, 1, 2, 3])
+@pytest.mark.parametrize(("reattach", "detach_type"), [(True, 1), (False, 2)])
+def test_expiries_one_to_four_of_t3422_send_the_same_request_again(
+    expired: int, reattach: bool, detach_type: int
+) -> None:
+    """5.5.2.3.4 a."""
+    before = ue.leaving(reattach_required=reattach)
+    running = ue.running(TimerName.T3422, expired)["T3422"]
+    outcome = dispatch.on_timer(before, TimerName.T3422, running, ue.env())
+    assert [ue.said(m)[0] for m in outcome.downlinks] == [DetachRequestToUe(detach_type)]
+    assert (outcome.ctx, ue.timers(outcome)) == (before, ({TimerName.T3422: (6.0, expired + 1)}, set()))
+
+
+def test_the_fifth_expiry_detaches_the_ue_all_the_same() -> None:
+    before = ue.leaving()
+    running = ue.running(TimerName.T3422, 4)["T3422"]
+    outcome = dispatch.on_timer(before, TimerName.T3422, running, ue.env())
+    assert [ue.released(m) for m in outcome.downlinks] == ["detach"]
+    assert outcome.needs == DELETED
+    ue.assert_gone(outcome, before, needs=1)
+
+
+def test_detach_accept_ends_it() -> None:
+    """5.5.2.3.2; TS 23.401 5.3.8.3: the session goes, then the connection."""
+    before = ue.leaving()
+    outcome = dispatch.on_nas(before, DetachAccept(), ue.DIGEST, ue.TAI, ue.env())
+    assert [ue.released(m) for m in outcome.downlinks] == ["detach"]
+    assert outcome.needs == DELETED
+    ue.assert_gone(outcome, before, needs=1)
+
+
+def test_a_detach_of_the_ue_in_between_is_accepted() -> None:
+    """5.5.2.3.4 b: collision."""
+    before = ue.leaving()
+    outcome = dispatch.on_nas(before, detach_request(), ue.DIGEST, ue.TAI, ue.env())
+    assert ue.said(outcome.downlinks[0])[0] == DetachAccept()
+    ue.assert_gone(outcome, before, needs=1)
+
+
+def test_an_attach_in_between_is_ignored_where_the_ue_need_not_attach_again() -> None:
+    """5.5.2.3.4 c: unless re-attach is required, the network shall ignore the ATTACH REQUEST."""
+    before = ue.leaving(reattach_required=False)
+    outcome = dispatch.on_nas(before, ue.attach_request(), ue.DIGEST, ue.TAI, ue.env())
+    assert (outcome.ctx, outcome.downlinks, outcome.needs) == (before, (), ())
+
+
+def test_an_attach_in_between_is_progressed_where_re_attach_is_required() -> None:
+    """5.5.2.3.4 c: the detach is aborted, the bearers go, and the attach is progressed."""
+    outcome = dispatch.on_nas(ue.leaving(reattach_required=True), ue.attach_request(), ue.DIGEST, ue.TAI, ue.env())
+    assert outcome.needs[:1] == DELETED
+    assert TimerName.T3422 in outcome.stop
+    assert ue.context(outcome).emm is EmmState.COMMON_PROCEDURE_INITIATED
+
+
+def test_an_update_in_between_is_ignored() -> None:
+    """5.5.2.3.4 d: the detach is progressed, the TRACKING AREA UPDATE REQUEST shall be ignored."""
+    before = ue.leaving()
+    request = TrackingAreaUpdateRequest(0, False, 1, ue.GUTI)
+    outcome = dispatch.on_nas(before, request, ue.DIGEST, ue.TAI, ue.env())
+    assert (outcome.ctx, outcome.downlinks) == (before, ())

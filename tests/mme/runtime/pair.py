@@ -364,6 +364,7 @@ class Talk:
     def __init__(  # noqa: PLR0917
         self, network: Network, usim: Usim, profile: Profile, plan: Plan, number: int, enb: str
     ) -> None:
+        self.deaf = False
         self.network = network
         self.enb = enb
         self.ue = Ue(usim, profile)
@@ -388,7 +389,9 @@ class Talk:
                 self.done = effect
 
     def hear(self, downlink: Downlink) -> None:
-        """One downlink reaches the eNB."""
+        """One downlink reaches the eNB; a UE that has left for another attach hears nothing there any more."""
+        if self.deaf:
+            return
         self.heard.append(downlink)
         self._take(self.association.downlink(downlink))
         security = self.ue.security

@@ -12,7 +12,7 @@ from enb_app.effects import Verdict
 from enb_app.enb import UE_RADIO_CAPABILITY
 from enb_app.ue import Profile, State
 from mme.codec import nas, s1ap
-from mme.enums import AttachType, Direction, EcmState, EmmCause, EmmState, S1apCause, Step
+from mme.enums import AttachType, Direction, EcmState, EmmCause, EmmState, S1apCause, Step, TimerName
 from mme.ids import Tai
 from mme.messages import (
     AttachAccept,
@@ -72,7 +72,7 @@ def assert_registered(network: Network, talk: Talk) -> None:
     assert ue.bearer is not None
     assert ctx.bearer is not None
     assert ctx.bearer.session.ipv4 == ue.bearer.pdn_address.ipv4
-    assert ctx.timers == {}
+    assert set(ctx.timers) == {TimerName.MOBILE_REACHABLE.value}  # TS 24.301 5.3.5; it runs for connected UEs too
     assert ctx.waiting_for is None
     assert_no_count_used_twice(talk)
 

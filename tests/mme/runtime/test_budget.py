@@ -26,7 +26,7 @@ ATTACH: Budget = {
     "Security Mode Complete": (3, 3, 4),
     "UE Capability Info Indication": (1, 0, 1),
     "Initial Context Setup Response": (1, 0, 1),
-    "Attach Complete": (2, 0, 2),
+    "Attach Complete": (2, 1, 2),
 }
 ESM_INFORMATION: Budget = ATTACH | {
     "Security Mode Complete": (2, 1, 2),

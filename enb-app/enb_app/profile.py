@@ -1,0 +1,54 @@
+"""How a UE is built, and its timers (TS 24.301 tables 10.2.1 and 10.3.1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from enb_app import capability
+from mme.enums import AttachType, PdnType, RequestType
+from mme.ids import Plmn
+
+T3410 = "T3410"
+T3417 = "T3417"
+T3421 = "T3421"
+T3430 = "T3430"
+T3410_S = 15.0
+T3417_S = 5.0
+T3421_S = 15.0
+T3430_S = 15.0
+NO_KEY = 7
+
+
+class State(Enum):
+    """EMM main states of the UE (TS 24.301 5.1.3.2)."""
+
+    DEREGISTERED = "EMM-DEREGISTERED"
+    REGISTERED_INITIATED = "EMM-REGISTERED-INITIATED"
+    REGISTERED = "EMM-REGISTERED"
+    DEREGISTERED_INITIATED = "EMM-DEREGISTERED-INITIATED"
+    SERVICE_REQUEST_INITIATED = "EMM-SERVICE-REQUEST-INITIATED"
+    TRACKING_AREA_UPDATING_INITIATED = "EMM-TRACKING-AREA-UPDATING-INITIATED"
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """How this UE is built.  wrong_res: answers challenges wrongly.  esm_information: keeps the APN until asked.
+
+    knows_capability False: it finds the capabilities that SECURITY MODE COMMAND repeats wrong.
+    """
+
+    plmn: Plmn
+    ue_network_capability: bytes = capability.SRSUE_NETWORK_CAPABILITY
+    ms_network_capability: bytes | None = None
+    attach_type: int = AttachType.EPS
+    pdn_type: int = PdnType.IPV4
+    request_type: int = RequestType.INITIAL
+    access_point_name: str | None = None
+    esm_information: bool = False
+    pco: bytes | None = None
+    imeisv: str = "3534900698733001"
+    pti: int = 1
+    wrong_res: bool = False
+    knows_capability: bool = True
+    t3410_s: float = T3410_S

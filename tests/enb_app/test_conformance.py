@@ -1,0 +1,95 @@
+"""The case command and the registry, against the fake MME over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from enb_app import cli, conformance
+from enb_app.cases import CASES, GROUPS
+from enb_app.cases.case import Needs
+from enb_app.conformance import CaseOptions, CaseResult
+from enb_app.lab import LabOptions
+from enb_app.usim import Subscriber
+from mme.errors import ConfigError
+from tests.enb_app.fake_gateway import FakeGateway, healthy
+from tests.enb_app.fake_mme import FakeMme
+
+
+def cases(
+    lab: Path, subscribers: dict[str, Subscriber], *names: str, fault: Callable[[int], str] = healthy
+) -> list[CaseResult]:
+    async def go() -> list[CaseResult]:
+        async with FakeGateway(FakeMme(subscribers), fault).running() as gateway:
+            options = LabOptions(
+                gateway=gateway.url, secrets=lab / "secrets", subscribers=lab / "subscribers.csv", seed=1
+            )
+            return await conformance.run(CaseOptions(options, names))
+
+    return asyncio.run(go())
+
+
+def test_a_case_that_passes_and_one_that_fails(lab: Path, subscribers: dict[str, Subscriber]) -> None:
+    passed, failed = cases(lab, subscribers, "attach_detach", "attach_emergency")
+    assert passed.line() == "pass attach_detach"
+    assert failed.line().startswith("fail attach_emergency: expected Attach Reject (cause #5), came ")
+    assert "Authentication Request" in failed.line()
+    assert any("Attach Request: done" in line for line in failed.story)
+
+
+def test_a_case_survives_lost_calls(lab: Path, subscribers: dict[str, Subscriber]) -> None:
+    (result,) = cases(lab, subscribers, "attach_detach", fault=lambda call: "500" if call == 3 else "ok")
+    assert result.outcome == "pass"
+
+
+def test_timer_cases_are_skipped_where_timers_are_real(lab: Path, subscribers: dict[str, Subscriber]) -> None:
+    (result,) = cases(lab, subscribers, "no_auth_response")
+    assert (result.outcome, "--timers" in result.line()) == ("skip", True)
+
+
+def test_the_table_and_the_json_tell_every_case(lab: Path, subscribers: dict[str, Subscriber]) -> None:
+    results = cases(lab, subscribers, "attach_detach", "no_auth_response")
+    text = conformance.markdown(results)
+    assert "1 passed, 0 failed, 1 skipped" in text
+    assert "| `attach_detach` | 5.5.1.2, 5.5.2.2 |" in text
+    told = json.loads(json.dumps(conformance.as_json(results)))
+    assert [entry["outcome"] for entry in told["cases"]] == ["pass", "skip"]
+
+
+def test_every_group_has_cases_and_every_case_says_what_it_expects() -> None:
+    assert {case.group for case in CASES.values()} == set(GROUPS)
+    assert len(CASES) >= 150
+    for case in CASES.values():
+        assert case.expected
+        assert "|" not in case.expected
+        assert case.clause
+        assert all(isinstance(need, Needs) for need in case.needs)
+
+
+def test_names_are_checked() -> None:
+    assert conformance.chosen(("attach_detach",), everything=False, only=None) == ("attach_detach",)
+    only = conformance.chosen((), everything=True, only="tau")
+    assert {CASES[name].group for name in only} == {"tau"}
+    with pytest.raises(ConfigError, match="there is no case attach_detac; attach_detach"):
+        conformance.chosen(("attach_detac",), everything=False, only=None)
+    with pytest.raises(ConfigError, match="--only"):
+        conformance.chosen((), everything=True, only="x")
+    with pytest.raises(ConfigError, match="--all"):
+        conformance.chosen((), everything=False, only=None)
+
+
+def test_list_needs_no_gateway(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["case", "--list"]) == 0
+    shown = capsys.readouterr().out
+    assert "no_auth_response" in shown
+    assert "Tracking area update (--only tau)" in shown
+
+
+def test_without_a_key_the_run_is_not_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status = cli.main(["case", "attach_detach", "--secrets", str(tmp_path), "--subscribers", str(tmp_path / "x.csv")])
+    assert status == 2
+    assert "--secrets" in capsys.readouterr().err

@@ -1,0 +1,34 @@
+"""docs/states.md is what mme/fsm.py says."""
+
+from __future__ import annotations
+
+from mme.enums import EmmState, Step
+from mme.fsm import EDGES, STATES, may_follow
+from tools.draw_states import PAGE, page
+
+COMMON = EmmState.COMMON_PROCEDURE_INITIATED
+
+
+def test_the_page_is_drawn_from_the_table() -> None:
+    assert PAGE.read_text() == page(), "run: python tools/draw_states.py"
+
+
+def test_every_state_is_reached_and_left() -> None:
+    assert {edge.before for edge in EDGES} == set(STATES)
+    assert {edge.after for edge in EDGES} == set(STATES)
+
+
+def test_nobody_is_registered_without_having_been_proven() -> None:
+    """TS 33.401 6.1: no way from a challenge to a session or to a GUTI but through security mode."""
+    for step in (Step.IDENTITY, Step.VECTOR):
+        assert not may_follow((COMMON, step), (COMMON, Step.SECURITY_MODE))
+    assert may_follow((COMMON, Step.SECURITY_MODE), (COMMON, Step.ATTACH_COMPLETE))
+    assert not may_follow((EmmState.REGISTERED, Step.NONE), (COMMON, Step.SECURITY_MODE))
+    assert not may_follow((EmmState.DEREGISTERED, Step.NONE), (COMMON, Step.SECURITY_MODE))
+
+
+def test_one_item_takes_one_edge_and_then_only_inline_ones() -> None:
+    assert may_follow((EmmState.DEREGISTERED, Step.NONE), (COMMON, Step.AUTHENTICATION))
+    assert may_follow((COMMON, Step.ESM_INFORMATION), (COMMON, Step.ATTACH_COMPLETE))
+    assert not may_follow((COMMON, Step.AUTHENTICATION), (EmmState.DEREGISTERED_INITIATED, Step.NONE))
+    assert not may_follow((COMMON, Step.ATTACH_COMPLETE), (COMMON, Step.SECURITY_MODE))
