@@ -19,10 +19,14 @@ $(STAMP): requirements/dev.txt pyproject.toml
 
 venv: $(STAMP) ## make the virtual environment (.venv) from pinned, hashed wheels
 
-demo: $(STAMP) ## attach 200 UEs on this machine and show what happened (PORT=8080, UES=200)
+preflight:
+	@command -v $(PYTHON) >/dev/null || { echo "no $(PYTHON) here: install Python 3.11 to 3.13, or make PYTHON=/path/to/python3.12 demo" >&2; exit 1; }
+	@$(PYTHON) laptop/preflight.py $(PORT)
+
+demo: preflight $(STAMP) ## attach 200 UEs on this machine and show what happened (PORT=8080, UES=200)
 	@$(BIN)/python -m laptop demo --port $(PORT) --ues $(UES)
 
-up: $(STAMP) ## serve the functions on this machine until Ctrl-C (PORT=8080)
+up: preflight $(STAMP) ## serve the functions on this machine until Ctrl-C (PORT=8080)
 	@$(BIN)/python -m laptop up --port $(PORT)
 
 check: $(STAMP) ## formatting, lint and types (ruff, mypy strict)
@@ -44,4 +48,4 @@ clean: ## remove what the other targets made
 	rm -rf $(VENV) build .localfaas .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 
-.PHONY: help venv demo up check test bench lock clean
+.PHONY: help venv preflight demo up check test bench lock clean

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import os
 import signal
 import sys
 import threading
@@ -27,7 +29,11 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--ues", type=int, default=200, help="UEs of the demonstration (%(default)s)")
     p.add_argument("--port", type=int, default=8080, help="the gateway's port (%(default)s); 0 = any free one")
     p.add_argument("--workers", type=int, default=4, help="queue workers of `up` (%(default)s)")
-    p.add_argument("--folder", type=Path, default=Path(".localfaas"), help="keys, subscribers and store (%(default)s)")
+    p.add_argument(
+        "--folder",
+        type=Path,
+        help="keys, subscribers, store: demo makes .localfaas/demo anew, up keeps .localfaas",
+    )
     p.add_argument("--report", type=Path, default=Path("report"), help="where the report is written (%(default)s)")
     return p
 
@@ -36,27 +42,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command -> exit status; 2 = it could not be run."""
     options = parser().parse_args(arguments)
     console = terminal()
-    site = Site(options.folder)
+    signal.signal(signal.SIGTERM, _interrupt)  # so that whatever was started is stopped on the way out
     try:
         preflight.check(options.port, Path.cwd())
         if options.command == "demo":
-            return demo.run(site, console, ues=options.ues, port=options.port, report_folder=options.report)
-        return up(site, console, options.port, options.workers)
+            folder = options.folder or Path(".localfaas/demo")
+            with preflight.alone(folder):
+                return demo.run(Site(folder), console, ues=options.ues, port=options.port, report_folder=options.report)
+        site = Site(options.folder or Path(".localfaas"), os.environ.get("STORE_URL"))
+        with preflight.alone(site.folder):
+            return up(site, console, options.port, options.workers)
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted; everything that was started is stopped\n")
+        return 130
+    except OSError as e:
+        sys.stderr.write(f"cannot use {e.filename}: {e.strerror}\n")
+        return 2
     except (NotReadyError, ProvisioningError, StartError, RunBrokeError, ConfigError) as e:
         sys.stderr.write(f"{e}\n")
         return 2
 
 
+def _interrupt(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt
+
+
 def up(site: Site, console: Console, port: int, workers: int) -> int:
     """Serve until SIGINT or SIGTERM."""
     site.provision(1000)
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-    with site.serve(port=port, workers=workers) as gateway:
+    with site.serve(port=port, workers=workers) as gateway, contextlib.suppress(KeyboardInterrupt):
         demo.say(console, f"{gateway.url} serves the functions of stack.yml; subscribers: {site.subscribers}")
         demo.say(console, "In another terminal: .venv/bin/enb-app attach --ues 20 --ladder      Stop with Ctrl-C.")
-        stop.wait()
+        threading.Event().wait()
     return 0
 
 

@@ -20,6 +20,7 @@ from laptop.site import Site
 from localfaas.process import Running
 
 MORE_UES = 10
+KILL_AMONG = 8  # attaches under way when the replica is killed
 KILLED = "mme-uplink-nas"
 
 
@@ -57,7 +58,7 @@ async def _show(site: Site, gateway: Running, console: Console, *, ues: int) -> 
         if not killed:
             killed.append(str(gateway.kill(KILLED).get("instance", "?")))
 
-    more = await attach(replace(options, ues=MORE_UES, first_ue=ues + 1, concurrency=2), kill_once)
+    more = await attach(replace(options, ues=MORE_UES, first_ue=ues + 1, concurrency=KILL_AMONG), kill_once)
     say(
         console,
         f"   {killed[0] if killed else 'no replica'} was killed; {more.attached}/{MORE_UES} attached, "
@@ -73,7 +74,7 @@ def _conclude(console: Console, site: Site, results: tuple[Result, Result, Resul
     say(console, f"\nThe report with its plots: {page}\n\nTry next:")
     say(console, "  make up                                        # the same functions, until Ctrl-C")
     say(console, "  .venv/bin/enb-app attach --ues 20 --ladder     # in another terminal, meanwhile")
-    say(console, f"  .venv/bin/edge subscribers list --store {site.store_url} | head\n")
+    say(console, f"  .venv/bin/edge subscribers list --store sqlite:///{site.folder}/edge.db | head\n")
     good = attached.failed == 0 and more.failed == 0 and refused.outcomes[0].verdict is Verdict.REJECTED
     say(console, f"attached {attached.attached}/{attached.options.ues}")
     return 0 if good else 1

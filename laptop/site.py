@@ -21,9 +21,10 @@ TICKER_STOP_S = 10
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """folder: where everything of the site lies (default .localfaas)."""
+    """folder: where everything of the site lies.  store: URL of another store than the embedded one in that folder."""
 
     folder: Path
+    store: str | None = None
 
     @property
     def secrets(self) -> Path:
@@ -35,11 +36,12 @@ class Site:
 
     @property
     def state(self) -> Path:
-        return self.folder / "state"
+        """localfaas's own state: where `localfaas list`, `invoke` and `logs` look by default."""
+        return self.folder
 
     @property
     def store_url(self) -> str:
-        return os.environ.get("STORE_URL") or f"sqlite:///{(self.folder / 'edge.db').resolve()}"
+        return self.store or f"sqlite:///{(self.folder / 'edge.db').resolve()}"
 
     def provision(self, subscribers: int) -> None:
         """Make what is missing: keys, subscribers with random keys, and their rows in the store."""

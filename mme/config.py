@@ -38,6 +38,7 @@ class MmeConfig:
     t3412_s: int = 3240
     t3413_s: float = 6.0
     paging_retransmissions: int = 2
+    mobile_reachable_margin_s: float = 240.0
     implicit_detach_s: float = 240.0
     tau_reallocates_guti: bool = True
     authenticate_known: bool = False

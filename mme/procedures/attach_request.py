@@ -30,6 +30,7 @@ from mme.procedures.sending import delete_session
 
 # "unused; interpreted as …, if received by the network" (TS 24.301 9.9.4.10, TS 24.008 10.5.6.17).
 _READ_AS = {("pdn", 4): int(PdnType.IPV6), ("request", int(RequestType.UNUSED)): int(RequestType.INITIAL)}
+NO_KEY_AVAILABLE = 7
 _PDN_TYPES = (1, 2, 3, 4)
 _REQUEST_TYPES = (RequestType.INITIAL, RequestType.HANDOVER, RequestType.UNUSED)
 
@@ -58,6 +59,7 @@ def on_attach_request(ctx: UeContext, msg: AttachRequest, digest: bytes, tai: Ta
         emm=EmmState.COMMON_PROCEDURE_INITIATED,
         ue_network_capability=msg.ue_network_capability,
         ms_network_capability=msg.ms_network_capability,
+        vector_ksi=msg.nas_ksi if msg.nas_ksi != NO_KEY_AVAILABLE else ctx.vector_ksi,
         imsi=msg.identity if isinstance(msg.identity, Imsi) else ctx.imsi if ctx.proven else None,
     )
     if not env.config.serves(tai):

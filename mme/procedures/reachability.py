@@ -7,14 +7,12 @@ from mme.enums import EcmState, EmmState, ItemResult, S1apCause, TimerName
 from mme.outcome import Env, Outcome, StartTimer
 from mme.procedures.sending import deregister
 
-LONGER_THAN_T3412_S = 240
-
 
 def watch(env: Env) -> tuple[StartTimer, ...]:
-    """The mobile reachable timer, 4 minutes longer than T3412; T3412 deactivated (0): none."""
+    """The mobile reachable timer, longer than T3412 (by 4 minutes); T3412 deactivated (0): none."""
     if not env.config.t3412_s:
         return ()
-    return (StartTimer(TimerName.MOBILE_REACHABLE, env.config.t3412_s + LONGER_THAN_T3412_S),)
+    return (StartTimer(TimerName.MOBILE_REACHABLE, env.config.t3412_s + env.config.mobile_reachable_margin_s),)
 
 
 def on_mobile_reachable_expiry(ctx: UeContext, _expiries: int, env: Env) -> Outcome:
