@@ -13,6 +13,7 @@ from mme.ids import Imei, Plmn, Tai, Tmsi
 from mme.messages import (
     AttachAccept,
     AttachReject,
+    AuthenticationRequest,
     DownlinkNasTransport,
     EsmInformationResponse,
     EsmMessage,
@@ -22,7 +23,7 @@ from mme.messages import (
 )
 from mme.needs import DeleteSession, NeedVector
 from mme.outcome import Outcome
-from mme.procedures import attach_request
+from mme.procedures import attach_request, authentication
 from tests.mme.procedures import conftest as ue
 
 
@@ -254,3 +255,13 @@ def test_an_attach_request_of_a_registered_ue_on_its_connection_is_progressed() 
     outcome = again(ue.registered(), ue.OTHER_DIGEST)
     assert outcome.result is not ItemResult.DISCARDED
     assert ue.context(outcome).emm is EmmState.COMMON_PROCEDURE_INITIATED
+
+
+@pytest.mark.parametrize(("told", "given"), [(1, 2), (6, 0), (7, 1)])
+def test_the_challenge_does_not_use_the_key_set_identifier_that_the_ue_has_in_use(told: int, given: int) -> None:
+    """5.4.2.2: an eKSI different from that of the UE's own; 7 is none, and 0 to 6 go round."""
+    _, begun = on_request(nas_ksi=told)
+    outcome = authentication.on_vector(ue.context(begun), ue.VECTOR, ue.env())
+    message, _ = ue.said(ue.only(outcome.downlinks, DownlinkNasTransport))
+    assert isinstance(message, AuthenticationRequest)
+    assert message.nas_ksi == given
