@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
+from urllib.parse import unquote, urlsplit
 
 from rich.console import Console
 from rich.progress import Progress
@@ -99,6 +100,16 @@ def new_subscriber(fields: Mapping[str, str], *, ambr_dl: str = "100M", ambr_ul:
     return NewSubscriber(subscriber, Keys(k, opc))
 
 
+def _must_exist(url: str) -> None:
+    """Opening a SQLite store makes its file; who only looks wants no new one.  Raises ConfigError."""
+    parts = urlsplit(url)
+    path = Path(unquote(parts.path[1:]))
+    if parts.scheme == "sqlite" and len(parts.path) > 1 and not path.is_file():
+        raise ConfigError(
+            "--store", f"there is no store {path}: check the name, or make one with `edge subscribers import`"
+        )
+
+
 @contextmanager
 def _opened(url: str) -> Iterator[Store]:
     store = open_store(url)
@@ -111,7 +122,12 @@ def _opened(url: str) -> Iterator[Store]:
 def _from_argument_or_file(text: str | None, path: Path | None) -> str:
     if path is None:
         return text or ""
-    return sys.stdin.readline().strip() if str(path) == "-" else path.read_text("ascii", errors="replace").strip()
+    if str(path) == "-":
+        return sys.stdin.readline().strip()
+    try:
+        return path.read_text("ascii", errors="replace").strip()
+    except OSError as e:
+        raise ConfigError(str(path), f"cannot be read ({e.strerror}): name a file with hex text") from e
 
 
 def add(args: argparse.Namespace) -> int:
@@ -238,6 +254,7 @@ def progress_after(
 def list_all(args: argparse.Namespace) -> int:
     """`edge subscribers list`: everything but keys."""
     table = RichTable("IMSI", "APN", "AMBR down", "AMBR up", "AMF", "SQN")
+    _must_exist(args.store)
     with _opened(args.store) as store:
         for key, row in store.scan(Table.SUBSCRIBER):
             subscriber = decode(Imsi(key), row.value)
@@ -283,5 +300,7 @@ def generate(args: argparse.Namespace) -> int:
     except FileExistsError:
         sys.stderr.write(f"edge: {args.out} is there already, nothing was written\n")
         return 1
+    except OSError as e:
+        raise ConfigError(str(args.out), f"cannot be written ({e.strerror}): name a file in another folder") from e
     sys.stdout.write(f"wrote {args.count} subscribers to {args.out}\n")
     return 0

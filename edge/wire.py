@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from enum import Enum
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -24,7 +25,7 @@ from mme.secrets import SIGNING_KEY, read_secret
 def sign(args: argparse.Namespace) -> int:
     """Print the headers."""
     key = signing.derive_key(read_secret(SIGNING_KEY, args.secrets), args.name)
-    body = args.body.read_bytes()
+    body = _read(args.body, "the body to sign")
     signed = Signed(args.name, str(int(time.time())), Way.UP, args.function, args.callback_url, body)
     for name, value in signing.headers(key, signed).items():
         sys.stdout.write(f"{name}: {value}\n")
@@ -34,9 +35,16 @@ def sign(args: argparse.Namespace) -> int:
     return 0
 
 
+def _read(path: Path, what: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as e:
+        raise ConfigError(str(path), f"cannot be read ({e.strerror}): name a file that holds {what}") from e
+
+
 def decode(args: argparse.Namespace) -> int:
     """Print every reply, with its downlinks by name and field."""
-    octets = sys.stdin.buffer.read() if str(args.answer) == "-" else args.answer.read_bytes()
+    octets = sys.stdin.buffer.read() if str(args.answer) == "-" else _read(args.answer, "a function's answer")
     try:
         response = envelope.decode_response(octets)
     except msgspec.MsgspecError as e:

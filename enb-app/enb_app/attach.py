@@ -16,7 +16,7 @@ from enb_app.association import Association, Plan
 from enb_app.drive import Capture, Drive
 from enb_app.enb import SETUP_STREAM, Cell, EnbUe, setup_answer, ue_of
 from enb_app.exchange import Answer, Exchange
-from enb_app.failures import RunBrokeError
+from enb_app.failures import RunBrokeError, cure
 from enb_app.measure import MessageSample, StoreOperations, UeOutcome
 from enb_app.options import AttachOptions, Fault, Mode
 from enb_app.pcap import PcapFile
@@ -146,9 +146,8 @@ class _Run:
         answer = await answered
         reply = answer.reply
         if reply is None:
-            raise RunBrokeError(
-                f"S1 Setup of {cell.enb}: {answer.why}. Is the gateway up? Try `localfaas up -f stack.yml`"
-            )
+            key_file = self.options.enb_key_file or self.options.secrets / keys.MASTER_FILE
+            raise RunBrokeError(f"S1 Setup of {cell.enb}: {answer.why}. {cure(answer.why, key_file)}")
         octets = heard.result() if heard.done() else b""
         if self.capture is not None and octets:
             self.capture.write(cell.enb, octets, SETUP_STREAM, up=False)

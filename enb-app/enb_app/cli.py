@@ -14,6 +14,7 @@ from rich.console import Console
 from enb_app import case_command, command_line, life_command, report
 from enb_app.association import Leave
 from enb_app.attach import RunBrokeError, attach
+from enb_app.command_line import positive, positive_real
 from enb_app.options import DEFAULT_GATEWAY, DEFAULT_SUBSCRIBERS, AttachOptions, Fault, Mode, default_secrets
 from enb_app.outbox import Policy
 from enb_app.result import Result
@@ -39,20 +40,6 @@ exit status:
   0  all UEs attached (and every replayed message was discarded)
   1  some were refused; the table and the JSON say why
   2  the run broke: no gateway, no such function, no key, too few subscribers; one line says what to do next"""
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("must be 1 or more")
-    return number
-
-
-def _positive_real(text: str) -> float:
-    number = float(text)
-    if not number > 0:
-        raise argparse.ArgumentTypeError("must be more than 0")
-    return number
 
 
 def parser() -> argparse.ArgumentParser:
@@ -99,17 +86,17 @@ def parser() -> argparse.ArgumentParser:
 def _add_load(command: argparse.ArgumentParser) -> None:
     load = command.add_argument_group("load")
     load.add_argument("--gateway", default=DEFAULT_GATEWAY, metavar="URL", help="OpenFaaS gateway (%(default)s)")
-    load.add_argument("--ues", type=_positive, default=200, metavar="N", help="UEs to attach (%(default)s)")
+    load.add_argument("--ues", type=positive, default=200, metavar="N", help="UEs to attach (%(default)s)")
     load.add_argument(
         "--concurrency",
-        type=_positive,
+        type=positive,
         default=50,
         metavar="C",
         help="closed loop: C workers, each running whole attaches one after the other (%(default)s)",
     )
     load.add_argument(
         "--rate",
-        type=_positive_real,
+        type=positive_real,
         metavar="R",
         help="open loop instead: R attaches begin each second, however the earlier ones fare",
     )
@@ -121,14 +108,14 @@ def _add_load(command: argparse.ArgumentParser) -> None:
     )
     load.add_argument(
         "--batch",
-        type=_positive,
+        type=positive,
         default=1,
         metavar="B",
         help="put up to B messages of different UEs that wait for the same function into one invocation (%(default)s)",
     )
     load.add_argument(
         "--calls",
-        type=_positive,
+        type=positive,
         default=Policy().calls,
         metavar="K",
         help="with --batch: invocations under way at once for a function; the rest waits, to be batched (%(default)s)",
@@ -147,7 +134,7 @@ def _add_ues(command: argparse.ArgumentParser) -> None:
     leaving.add_argument("--switch-off", action="store_true", help="detach as a UE that is switched off")
     ues.add_argument("--esm-information", action="store_true", help="keep the APN back until the MME asks for it")
     ues.add_argument("--apn", default="internet", metavar="NAME", help="APN told then (%(default)s)")
-    ues.add_argument("--t3410", type=_positive_real, default=15.0, metavar="S", help="attach timer (%(default)s s)")
+    ues.add_argument("--t3410", type=positive_real, default=15.0, metavar="S", help="attach timer (%(default)s s)")
     bad = command.add_argument_group("bad UEs").add_mutually_exclusive_group()
     bad.add_argument(
         "--wrong-key",
@@ -165,7 +152,7 @@ def _add_ues(command: argparse.ArgumentParser) -> None:
 
 def _add_network(command: argparse.ArgumentParser) -> None:
     network = command.add_argument_group("eNB, keys and subscribers")
-    network.add_argument("--enbs", type=_positive, default=1, metavar="N", help="eNBs; UEs take turns (%(default)s)")
+    network.add_argument("--enbs", type=positive, default=1, metavar="N", help="eNBs; UEs take turns (%(default)s)")
     network.add_argument("--plmn", type=command_line.plmn, default=Plmn("00101"), metavar="DIGITS", help="PLMN (00101)")
     network.add_argument("--enb-id", type=command_line.number, default=0x19B, metavar="ID", help="macro eNB id (0x19b)")
     network.add_argument(
@@ -258,6 +245,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     console = report.console()
     errors = Console(stderr=True, soft_wrap=True, highlight=False)
     try:
+        command_line.check_outputs(arguments)
         if arguments.command == "case":
             return case_command.run(arguments, console)
         if arguments.command == "life":

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import math
+import os
+import tempfile
 from pathlib import Path
 
 from enb_app.lab import LabOptions
@@ -21,7 +24,66 @@ def plmn(text: str) -> Plmn:
 
 def number(text: str) -> int:
     """Decimal, or 0x and hex digits."""
-    return int(text, 0)
+    try:
+        return int(text, 0)
+    except ValueError as e:
+        raise argparse.ArgumentTypeError("must be a whole number, as 411 or 0x19b") from e
+
+
+def positive(text: str) -> int:
+    """For argparse."""
+    try:
+        found = int(text)
+    except ValueError:
+        found = 0
+    if found < 1:
+        raise argparse.ArgumentTypeError("must be a whole number above 0")
+    return found
+
+
+def positive_real(text: str) -> float:
+    """For argparse."""
+    try:
+        found = float(text)
+    except ValueError:
+        found = 0.0
+    if not (found > 0 and math.isfinite(found)):
+        raise argparse.ArgumentTypeError("must be a number above 0")
+    return found
+
+
+def check_outputs(arguments: argparse.Namespace) -> None:
+    """Can what a run leaves be written?  Makes the report's folder.  Raises ConfigError that names the option."""
+    for name in ("json", "markdown", "pcap"):
+        path: Path | None = getattr(arguments, name, None)
+        if path is not None:
+            _check_file(f"--{name}", path)
+    folder: Path | None = getattr(arguments, "report", None)
+    if folder is not None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as e:
+            detail = f"cannot make the folder {folder} ({e.strerror}): name a folder that you may write to"
+            raise ConfigError("--report", detail) from e
+        _check_file("--report", folder / "index.html")
+
+
+def _check_file(option: str, path: Path) -> None:
+    folder = path.parent
+    if path.is_dir():
+        raise ConfigError(option, f"{path} is a folder: name a file in it")
+    if path.exists():
+        if not os.access(path, os.W_OK):
+            raise ConfigError(option, f"{path} may not be written: name another file, or change its permissions")
+        return
+    if not folder.is_dir():
+        raise ConfigError(option, f"cannot write {path}, there is no folder {folder}: make it or name another one")
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as e:
+        detail = f"cannot write {path} ({e.strerror}): name a place in a folder that you may write to"
+        raise ConfigError(option, detail) from e
 
 
 def add_lab(command: argparse.ArgumentParser, *, enb_id: int, mode: Mode) -> None:

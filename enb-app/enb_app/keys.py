@@ -42,6 +42,9 @@ def load(enb_key_file: Path | None, secrets: Path) -> KeyRing:
         return KeyRing(one=_read_hex(enb_key_file, "--enb-key-file"))
     path = secrets / MASTER_FILE
     if not path.is_file():
-        detail = f"{path} is missing: start `localfaas up` once, or point to the directory, or use --enb-key-file"
+        detail = (
+            f"{path} is missing: name the directory of the site's secrets (`make up` and `edge secrets init DIR` make "
+            "them), or use --enb-key-file"
+        )
         raise ConfigError("--secrets", detail)
     return KeyRing(master=_read_hex(path, "--secrets"))

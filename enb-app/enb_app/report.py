@@ -10,6 +10,7 @@ from pathlib import Path
 from rich import box
 from rich.console import Console
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -19,9 +20,9 @@ from enb_app.result import Result
 
 _MOST_CAUSES = 8
 _FILE_WIDTH = 132
-_WIDE = 118
-_TIMES = ("count", "min", "mean", "p50", "p95", "p99", "max")
+_ANY_WIDTH = 1000
 _TENTHS_BELOW_MS = 1000
+_NARROW_TENTHS_BELOW_MS = 100
 
 
 @contextmanager
@@ -48,24 +49,31 @@ def progress(console: Console, ues: int) -> Iterator[Callable[[UeOutcome], None]
         yield on_outcome
 
 
-def _ms(value: float | None) -> str:
+def _ms(value: float | None, tenths_below_ms: int = _TENTHS_BELOW_MS) -> str:
     if value is None:
         return ""
-    return f"{value:.1f}" if value < _TENTHS_BELOW_MS else f"{value:.0f}"
+    return f"{value:.1f}" if value < tenths_below_ms else f"{value:.0f}"
+
+
+def _table(title: str, *, narrow: bool) -> Table:
+    if narrow:
+        return Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", padding=0, pad_edge=False, show_edge=False)
+    return Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
 
 
 def ladder_table(outcome: UeOutcome, *, narrow: bool = False) -> Table:
-    """Every S1AP and NAS message of one UE, as it passed.  narrow: one name for each message, and no function."""
+    """Every S1AP and NAS message of one UE, as it passed.  narrow: one name for each message, NAS's if it has one."""
     verdict = f"{outcome.verdict.value}: {outcome.cause}" if outcome.verdict is not Verdict.ATTACHED else "attached"
-    title = f"UE {outcome.number}  {outcome.run}  {escape(verdict)}"
-    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
-    table.add_column("at ms", justify="right", style="dim")
+    table = _table(f"UE {outcome.number}  {outcome.run}  {escape(verdict)}", narrow=narrow)
+    table.add_column("at ms", justify="right", style="dim", no_wrap=True)
     table.add_column("", no_wrap=True)
-    for name in ("message",) if narrow else ("S1AP", "NAS"):
-        table.add_column(name, no_wrap=True)
-    if not narrow:
-        table.add_column("function", style="cyan", no_wrap=True)
-    table.add_column("ms", justify="right")
+    if narrow:
+        table.add_column("message", overflow="fold")
+    else:
+        table.add_column("S1AP", no_wrap=True)
+        table.add_column("NAS", no_wrap=True)
+    table.add_column("function", style="cyan", no_wrap=True)
+    table.add_column("ms", justify="right", no_wrap=True)
     table.add_column("store", justify="right", no_wrap=True)
     table.add_column("result", no_wrap=True)
     for line in outcome.ladder:
@@ -75,11 +83,14 @@ def ladder_table(outcome: UeOutcome, *, narrow: bool = False) -> Table:
 
 
 def _ladder_row(line: LadderLine, begin_ms: float, *, narrow: bool) -> tuple[str, ...]:
-    arrow = "[green]──▶[/]" if line.up else "[magenta]◀──[/]"
+    shaft = "─" if narrow else "──"
+    arrow = f"[green]{shaft}▶[/]" if line.up else f"[magenta]◀{shaft}[/]"
     result = line.result if line.result in ("", "done") else f"[yellow]{line.result}[/]"
     store = str(line.store) if line.store is not None else ""
-    names = (line.nas or line.s1ap,) if narrow else (line.s1ap, line.nas or "", line.function)
-    return f"{line.at_ms - begin_ms:.1f}", arrow, *names, _ms(line.ms), store, result
+    at_ms = line.at_ms - begin_ms
+    at = _ms(at_ms) if narrow else f"{at_ms:.1f}"
+    names = (line.nas or line.s1ap,) if narrow else (line.s1ap, line.nas or "")
+    return at, arrow, *names, line.function, _ms(line.ms), store, result
 
 
 def console() -> Console:
@@ -88,45 +99,60 @@ def console() -> Console:
     return found if found.is_terminal else Console(width=_FILE_WIDTH)
 
 
+def _fits(console: Console, table: Table) -> bool:
+    """Is there room for all of its columns?  rich would cut them short."""
+    options = console.options.update(max_width=_ANY_WIDTH)
+    return Measurement.get(console, options, table).maximum <= console.width
+
+
 def print_ladder(console: Console, outcome: UeOutcome) -> None:
-    console.print(ladder_table(outcome, narrow=console.width < _WIDE))
+    wide = ladder_table(outcome)
+    console.print(wide if _fits(console, wide) else ladder_table(outcome, narrow=True))
 
 
-def cells(times: Distribution | None) -> tuple[str, ...]:
+def cells(times: Distribution | None, tenths_below_ms: int = _TENTHS_BELOW_MS) -> tuple[str, ...]:
     """min, mean, p50, p95, p99, max as they stand in tables."""
     if times is None:
         return ("-",) * 6
-    return tuple(
-        _ms(ms) for ms in (times.min_ms, times.mean_ms, times.p50_ms, times.p95_ms, times.p99_ms, times.max_ms)
-    )
+    values = (times.min_ms, times.mean_ms, times.p50_ms, times.p95_ms, times.p99_ms, times.max_ms)
+    return tuple(_ms(ms, tenths_below_ms) for ms in values)
 
 
-def figures_table(result: Result, *, narrow: bool = False) -> Table:
-    """Times per message and in all, with the store operations of each.  narrow: without function, min and store."""
+def _title(result: Result) -> str:
     options = result.options
     shape = f"{options.rate_per_s:g}/s" if options.rate_per_s else f"{options.concurrency} at a time"
     batch = f", batches of up to {options.policy.batch}" if options.policy.batch > 1 else ""
-    title = f"{options.ues} UEs, {shape}, {options.mode.value}{batch}"
-    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
-    table.add_column("message", no_wrap=True)
+    return f"{options.ues} UEs, {shape}, {options.mode.value}{batch}"
+
+
+def figures_table(result: Result, *, narrow: bool = False) -> Table:
+    """Times per message and in all, with the store operations of each.
+
+    narrow: function and count stand below the message's name, and times from 100 ms on have no tenths.
+    """
+    table = _table(_title(result), narrow=narrow)
+    table.add_column("message", no_wrap=not narrow, overflow="fold")
     if not narrow:
         table.add_column("function", style="cyan", no_wrap=True)
-    for name in ("count", "mean", "p50", "p95", "p99", "max") if narrow else _TIMES:
+        table.add_column("count", justify="right", no_wrap=True)
+    for name in ("min", "mean", "p50", "p95", "p99", "max", "store each"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.caption = "milliseconds from request to answer"
-    if not narrow:
-        table.add_column("store each", justify="right", no_wrap=True)
-        table.caption += "; store: reads, writes, conditional writes"
+    table.caption = "milliseconds from request to answer; store: reads, writes, conditional writes"
+    tenths_below_ms = _NARROW_TENTHS_BELOW_MS if narrow else _TENTHS_BELOW_MS
     for figures in result.per_message():
         count, store = figures.times.count, figures.store
-        each = f"{store.reads / count:.1f}r {store.writes / count:.1f}w {store.conditional_writes / count:.1f}c"
-        times = cells(figures.times)
-        row = (str(count), *times[1:]) if narrow else (figures.function, str(count), *times, each)
-        table.add_row(figures.title, *row)
+        each = [f"{part / count:.1f}" for part in (store.reads, store.writes, store.conditional_writes)]
+        times = cells(figures.times, tenths_below_ms)
+        if narrow:
+            name = f"{figures.title}\n  [cyan]{figures.function}[/] x {count}"
+            table.add_row(name, *times, " ".join(each))
+        else:
+            told = " ".join(f"{part}{unit}" for part, unit in zip(each, "rwc", strict=True))
+            table.add_row(figures.title, figures.function, str(count), *times, told)
     table.add_section()
-    attaches, times = str(len(result.attach_ms)), cells(result.times)
-    row = (attaches, *times[1:]) if narrow else ("", attaches, *times, "")
-    table.add_row("whole attach", *row, style="bold")
+    attaches, times = len(result.attach_ms), cells(result.times, tenths_below_ms)
+    row = (f"whole attach x {attaches}",) if narrow else ("whole attach", "", str(attaches))
+    table.add_row(*row, *times, "", style="bold")
     return table
 
 
@@ -140,7 +166,8 @@ def causes(result: Result) -> list[tuple[str, int]]:
 
 
 def print_tables(console: Console, result: Result) -> None:
-    console.print(figures_table(result, narrow=console.width < _WIDE))
+    wide = figures_table(result)
+    console.print(wide if _fits(console, wide) else figures_table(result, narrow=True))
     for cause, count in causes(result)[:_MOST_CAUSES]:
         console.print(f"  {count} x {cause}", style="red", markup=False, highlight=False, soft_wrap=True)
     console.print("\n".join(notes(result)), markup=False, highlight=False, soft_wrap=True)

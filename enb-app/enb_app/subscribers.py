@@ -26,7 +26,7 @@ def _octets(text: str, name: str, where: str) -> bytes:
 def load(path: Path, count: int) -> list[Subscriber]:
     """The first `count` subscribers.  Raises ConfigError; keys never stand in it."""
     try:
-        with path.open(newline="", encoding="utf-8") as file:
+        with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file, skipinitialspace=True)
             if not set(_COLUMNS) <= set(reader.fieldnames or ()):
                 raise ConfigError("--subscribers", f"{path} needs the columns {','.join(_COLUMNS)}")
@@ -44,6 +44,10 @@ def load(path: Path, count: int) -> list[Subscriber]:
     except OSError as e:
         detail = f"cannot read {path} ({type(e).__name__}): a CSV with the columns {','.join(_COLUMNS)} is needed"
         raise ConfigError("--subscribers", detail) from e
+    except (csv.Error, UnicodeDecodeError):
+        # Their texts may show what is in the file, which holds keys: not chained.
+        detail = f"{path} is no CSV file in UTF-8: give one with the columns {','.join(_COLUMNS)}"
+        raise ConfigError("--subscribers", detail) from None
     if len(subscribers) < count:
         detail = f"{count} UEs need as many subscribers, {path} has {len(subscribers)}: add some or use --ues"
         raise ConfigError("--subscribers", detail)

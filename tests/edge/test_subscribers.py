@@ -289,3 +289,20 @@ def test_the_progress_bar_is_for_those_who_wait(
     assert captured.out == ""
     assert ("importing" in captured.err) is shown
     assert bool(captured.err) is shown
+
+
+def test_a_mistyped_store_is_not_made(edge: Edge, tmp_path: Path) -> None:
+    edge.url = f"sqlite:///{tmp_path}/stroe.db"
+    assert edge("list") == 1
+    assert "there is no store" in edge.err
+    assert "stroe.db" in edge.err
+    assert edge.err.count("\n") == 1
+    assert not (tmp_path / "stroe.db").exists()
+
+
+def test_files_that_are_not_there(edge: Edge, tmp_path: Path) -> None:
+    arguments = ["--imsi", IMSI, "--k-file", str(tmp_path / "none"), "--opc", OPC]
+    assert edge("add", *arguments) == 1
+    assert "none: cannot be read (No such file or directory)" in edge.err
+    assert edge("generate", "--count", "1", "--start-imsi", IMSI, "--out", str(tmp_path / "no" / "x.csv")) == 1
+    assert "x.csv: cannot be written (No such file or directory)" in edge.err

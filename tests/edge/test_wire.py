@@ -155,3 +155,10 @@ def test_an_answer_that_is_none_is_said_in_one_line(
 def test_a_gateway_that_is_down_is_said_in_one_line(secrets: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["ue", "page", "001010000000001", "--gateway", "http://127.0.0.1:9", "--secrets", str(secrets)]) == 1
     assert "is the gateway up?" in capsys.readouterr().err
+
+
+def test_an_answer_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "none"
+    assert main(["decode", str(path)]) == 1
+    why = "cannot be read (No such file or directory): name a file that holds a function's answer"
+    assert capsys.readouterr().err == f"edge: {path}: {why}\n"

@@ -13,6 +13,7 @@ import pytest
 from enb_app import load
 from enb_app.association import Leave
 from enb_app.attach import RunBrokeError, attach
+from enb_app.failures import cure
 from enb_app.measure import UeOutcome
 from enb_app.options import AttachOptions, Fault, Mode
 from enb_app.outbox import Policy
@@ -193,8 +194,21 @@ def test_no_gateway_breaks_the_run(bench: Lab) -> None:
 
 def test_a_refused_setup_breaks_the_run(bench: Lab) -> None:
     (bench.directory / "secrets" / "edge-signing-key").write_text("00" * 32)
-    with pytest.raises(RunBrokeError, match="401"):
+    with pytest.raises(RunBrokeError, match="401") as refused:
         bench.run()
+    assert f"The key in {bench.directory / 'secrets' / 'edge-signing-key'} does not fit" in str(refused.value)
+    assert "secrets of the running site" in str(refused.value)
+    assert "gateway up" not in str(refused.value)
+
+
+def test_the_cure_fits_what_went_wrong() -> None:
+    key = Path("here/key")
+    assert "clocks" in cure("mme-enb answered 401 (the timestamp is not within 300 s of now)", key)
+    assert "--callback-host" in cure("mme-enb answered 401 (the callback URL is not among those allowed)", key)
+    unfit = "mme-enb answered 401 (the signature does not fit the key, function, callback URL and body)"
+    assert "here/key" in cure(unfit, key)
+    assert "stack.yml" in cure("mme-enb answered 404", key)
+    assert "Is the gateway up" in cure("mme-enb answered 503, 8 times sent", key)
 
 
 def test_keys_and_whole_imsis_are_in_no_figure(bench: Lab) -> None:

@@ -95,6 +95,90 @@ def test_bad_options_are_usage_errors(words: list[str]) -> None:
     assert stop.value.code == 2
 
 
+@pytest.mark.parametrize("content", [b"imsi,k,opc\n\xff\xfe\x00\n", b"\x89PNG\r\n\x1a\n\x00"])
+def test_a_subscriber_list_that_is_no_text(lab: Path, content: bytes, capsys: pytest.CaptureFixture[str]) -> None:
+    (lab / "subscribers.csv").write_bytes(content)
+    assert run(*of_lab(lab), "--ues", 1) == 2
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert "subscribers.csv is no CSV file in UTF-8" in told
+
+
+def test_a_subscriber_list_with_a_byte_order_mark(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = lab / "subscribers.csv"
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert run(*of_lab(lab), "--ues", 1) == 2
+    assert "cannot be reached" in capsys.readouterr().err
+
+
+@pytest.fixture
+def no_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def never(*_: object, **__: object) -> object:
+        raise AssertionError
+
+    monkeypatch.setattr(cli, "_attach", never)
+
+
+@pytest.mark.usefixtures("no_run")
+@pytest.mark.parametrize(
+    ("option", "place", "told"),
+    [
+        ("--pcap", "nowhere/x.pcap", "nowhere: make it or name another"),
+        ("--json", "nowhere/x.json", "nowhere: make it or name another"),
+        ("--json", "secrets", "is a folder: name a file in it"),
+        ("--report", "subscribers.csv", "name a folder that you may write to"),
+        ("--report", "subscribers.csv/below", "name a folder that you may write to"),
+        ("--pcap", "/proc/x.pcap", "name a place in a folder that you may write to"),
+    ],
+)
+def test_where_nothing_can_be_written_is_said_before_the_run(
+    lab: Path, option: str, place: str, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(*of_lab(lab), option, lab / place) == 2
+    err = capsys.readouterr().err
+    assert err.startswith(f"enb-app: {option}: ")
+    assert told in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", [["case", "--all", "--markdown"], ["life", "--json"]])
+def test_other_commands_look_where_they_write_too(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([*command, "no/such/x"]) == 2
+    assert capsys.readouterr().err.startswith(f"enb-app: {command[-1]}: cannot write no/such/x")
+
+
+def test_looking_leaves_no_file_behind(lab: Path) -> None:
+    assert run(*of_lab(lab), "--ues", 1, "--json", lab / "a.json", "--report", lab / "r") == 2
+    assert not (lab / "a.json").exists()
+    assert list((lab / "r").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--ues", "abc"], "--ues: must be a whole number above 0"),
+        (["--ues", "0"], "--ues: must be a whole number above 0"),
+        (["--rate", "x"], "--rate: must be a number above 0"),
+        (["--rate", "nan"], "--rate: must be a number above 0"),
+        (["--tac", "x"], "--tac: must be a whole number"),
+    ],
+)
+def test_numbers_that_are_none(words: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["attach", *words])
+    assert stop.value.code == 2
+    assert told in capsys.readouterr().err
+
+
+def test_a_missing_key_names_what_makes_one(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (lab / "secrets" / "edge-signing-key").unlink()
+    assert run(*of_lab(lab)) == 2
+    told = capsys.readouterr().err
+    assert "`make up`" in told
+    assert "`edge secrets init DIR`" in told
+    assert "localfaas" not in told
+
+
 def test_a_whole_run_with_everything_it_can_write(
     lab: Path, subscribers: dict[str, Subscriber], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
