@@ -190,6 +190,11 @@ class UeContext:
         return EcmState.CONNECTED if self.connection else EcmState.IDLE
 
     @property
+    def on_the_radio(self) -> bool:
+        """Whether the eNB has its end of the bearer."""
+        return self.bearer is not None and self.bearer.enb_teid is not None
+
+    @property
     def stays_registered(self) -> bool:
         """Whether the UE is registered, whatever runs beside: all but an attach, a detach and what is not proven."""
         under_way = (EmmState.REGISTERED, EmmState.COMMON_PROCEDURE_INITIATED)

@@ -118,12 +118,11 @@ def verdict(ctx: UeContext, message: EmmMessage) -> Verdict:
         allowed = ALLOWED_ESM.get(type(message.esm), frozenset())
     else:
         allowed = ALLOWED.get(type(message), frozenset())
-    if ctx.step is Step.DETACH and isinstance(message, IGNORED_WHILE_LEAVING) and not ctx.reattach_required:
+    reattaches = isinstance(message, AttachRequest) and ctx.reattach_required
+    if ctx.step is Step.DETACH and isinstance(message, IGNORED_WHILE_LEAVING) and not reattaches:
         return Verdict.IGNORE
     if state in allowed:
         return Verdict.PROCESS
-    if ctx.step is Step.DETACH and isinstance(message, IGNORED_WHILE_LEAVING):
-        return Verdict.IGNORE
     late = isinstance(message.esm if isinstance(message, EsmContainer) else message, LATE_ANSWERS)
     return Verdict.IGNORE if late else Verdict.STATUS
 

@@ -53,12 +53,8 @@ class Outbox:
         """Push a message that no context stands behind to these eNBs, once; out: those that took it."""
         taken = []
         for name in names:
-            enb = load_enb(self._store, name)
-            if enb is None or not enb.epoch:
-                continue  # it will hear of it in its next S1 Setup
-            downlink = Downlink(f"{job.item.id}/{name}", name, 0, pdu)
-            entry = OutboxEntry(downlink.id, name, enb.connection_epoch, envelope.encode(downlink))
-            if self._to_enb(job, name, [entry]):
+            entry = entry_for_enb(self._store, name, f"{job.item.id}/{name}", pdu)
+            if entry is not None and self._to_enb(job, name, [entry]):
                 taken.append(name)
         return tuple(taken)
 
@@ -98,6 +94,14 @@ def entries_of(ctx: UeContext, downlinks: list[Downlink]) -> tuple[OutboxEntry, 
         OutboxEntry(d.id, d.enb, epochs.get((d.enb, d.ue if d.ue is not None else -1), ""), envelope.encode(d))
         for d in downlinks
     )
+
+
+def entry_for_enb(store: Store, name: str, downlink_id: str, pdu: bytes) -> OutboxEntry | None:
+    """A message to an eNB as a whole, for its association of now; None: it has none, and begins anew with S1 Setup."""
+    enb = load_enb(store, name)
+    if enb is None or not enb.epoch:
+        return None
+    return OutboxEntry(downlink_id, name, enb.connection_epoch, envelope.encode(Downlink(downlink_id, name, 0, pdu)))
 
 
 def with_retry(ctx: UeContext, env: Env) -> tuple[UeContext, TimerRow]:

@@ -75,7 +75,7 @@ def set_up_enb(store: Store, name: str, enb: EnbContext, job: Work) -> None:
         return None if old == value else (value, None)
 
     change_row(store, Table.ENB, name, put, job)
-    for tai in {Tai(plmn, ta.tac) for ta in enb.supported_tas for plmn in ta.plmns}:
+    for tai in _areas(enb):
         _list_in_tracking_area(store, tai, name, job)
 
 
@@ -91,7 +91,8 @@ def change_enb(
         if changed is None:
             return None
         areas.clear()
-        areas.update(Tai(plmn, ta.tac) for ta in changed.supported_tas for plmn in ta.plmns)
+        if enb is not None and changed.supported_tas != enb.supported_tas:
+            areas.update(_areas(changed))
         return pack(changed), None
 
     change_row(store, Table.ENB, name, run, job)
@@ -102,6 +103,10 @@ def change_enb(
 def lose_association(store: Store, name: str, epoch: str, job: Work) -> None:
     """The association of that epoch is lost: no UE has a live connection on it any more."""
     change_enb(store, name, epoch, lambda enb: replace(enb, epoch=""), job)
+
+
+def _areas(enb: EnbContext) -> set[Tai]:
+    return {Tai(plmn, ta.tac) for ta in enb.supported_tas for plmn in ta.plmns}
 
 
 def _list_in_tracking_area(store: Store, tai: Tai, name: str, job: Work) -> None:

@@ -15,7 +15,7 @@ import msgspec
 
 from mme import metrics
 from mme.codec import envelope
-from mme.codec.envelope import Downlink, Reply
+from mme.codec.envelope import Reply
 from mme.config import MmeConfig
 from mme.context import OutboxEntry, Remembered, RunningTimer, UeContext
 from mme.downlinks import encoded, protected
@@ -24,11 +24,11 @@ from mme.errors import StoreContendedError
 from mme.fsm import may_follow
 from mme.messages import Paging, S1apMessage
 from mme.needs import DeleteSession, ModifySession, NeedSession, Pending, session_id_of
-from mme.outbox import Outbox, entries_of, with_retry
+from mme.outbox import Outbox, entries_of, entry_for_enb, with_retry
 from mme.outcome import Env, Outcome, StartTimer
 from mme.procedures import detach, dispatch
 from mme.procedures.sending import release
-from mme.rows import claim_imsi, enbs_of, load_enb, pack, ue_context
+from mme.rows import claim_imsi, enbs_of, pack, ue_context
 from mme.store.base import Conflict, Row, Saved, Store, Table, TimerRow, WriteResult, save_resolved
 from mme.work import CONFLICT_TRIES, TIMER_SHARDS, Ports, Run, StaleError, Work
 
@@ -163,12 +163,8 @@ class Transactions:
                 continue
             pdu = encoded(job, message)
             for name in enbs_of(self._store, message.tai_list):
-                enb = load_enb(self._store, name)
-                if enb is None or not enb.epoch:
-                    continue
-                downlink = Downlink(f"{job.item.id}/p-{name}", name, 0, pdu)
-                entries.append(OutboxEntry(downlink.id, name, enb.connection_epoch, envelope.encode(downlink)))
-        return tuple(entries)
+                entries.append(entry_for_enb(self._store, name, f"{job.item.id}/p-{name}", pdu))
+        return tuple(entry for entry in entries if entry is not None)
 
     def _refused_at_the_door(self, job: Work, outcome: Outcome) -> _Prepared:
         """NAS that no context can come from: the eNB is told to release the UE, and nothing is stored."""

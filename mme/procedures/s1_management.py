@@ -14,17 +14,15 @@ from mme.messages import (
     Reset,
     ResetAcknowledge,
     S1apMessage,
-    ServedGummei,
 )
 from mme.outcome import Env
-from mme.procedures.s1_setup import fault_of_tracking_areas
+from mme.procedures.s1_setup import fault_of_tracking_areas, served_gummeis
 from mme.procedures.sending import s1ap_cause
 
 
 def mme_configuration_update(config: MmeConfig) -> MmeConfigurationUpdate:
     """What S1 SETUP RESPONSE would say now, for the eNBs that are set up already.  Source: 8.7.5.1."""
-    gummeis = (ServedGummei((config.plmn,), (config.mme_group_id,), (config.mme_code,)),)
-    return MmeConfigurationUpdate(config.mme_name, gummeis, config.relative_mme_capacity)
+    return MmeConfigurationUpdate(config.mme_name, served_gummeis(config), config.relative_mme_capacity)
 
 
 def on_reset(enb: EnbContext, msg: Reset) -> tuple[EnbContext, S1apMessage]:

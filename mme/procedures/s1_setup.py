@@ -18,6 +18,11 @@ def fault_of_tracking_areas(supported_tas: tuple[SupportedTa, ...], config: MmeC
     return None if any(ta.tac in config.tacs for ta in with_our_plmn) else S1apCause.MISC_UNSPECIFIED
 
 
+def served_gummeis(config: MmeConfig) -> tuple[ServedGummei, ...]:
+    """What an eNB is told of the GUMMEIs served here (9.2.3.10)."""
+    return (ServedGummei((config.plmn,), (config.mme_group_id,), (config.mme_code,)),)
+
+
 def on_s1_setup_request(
     msg: S1SetupRequest, epoch: str, downlink_url: str | None, env: Env
 ) -> tuple[EnbContext | None, S1apMessage]:
@@ -39,5 +44,4 @@ def on_s1_setup_request(
         default_paging_drx=msg.default_paging_drx,
         downlink_url=downlink_url,
     )
-    gummeis = (ServedGummei((config.plmn,), (config.mme_group_id,), (config.mme_code,)),)
-    return enb, S1SetupResponse(gummeis, config.relative_mme_capacity, config.mme_name)
+    return enb, S1SetupResponse(served_gummeis(config), config.relative_mme_capacity, config.mme_name)

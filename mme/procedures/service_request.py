@@ -35,8 +35,7 @@ def on_service_request(ctx: UeContext, _msg: ServiceRequest, env: Env) -> Outcom
 def resume(ctx: UeContext, env: Env) -> Outcome:
     """A registered UE was authenticated anew: it is registered as before, and gets the bearers that it came for."""
     again = replace(ctx, emm=EmmState.REGISTERED, step=Step.NONE)
-    on_the_radio = again.bearer is not None and again.bearer.enb_teid is not None
-    if on_the_radio:
+    if again.on_the_radio:
         return initial_context.rekey(again)
     return on_service_request(again, ServiceRequest(0, 0, b""), env)
 
@@ -46,7 +45,7 @@ def on_extended_service_request(ctx: UeContext, _msg: ExtendedServiceRequest, _e
 
     A UE that came from idle for it goes back there.  Source: 5.6.1.5.
     """
-    if ctx.bearer is not None and ctx.bearer.enb_teid is not None:
+    if ctx.on_the_radio:
         message = ServiceReject(EmmCause.CS_DOMAIN_NOT_AVAILABLE)
         return Outcome(ctx, downlinks=nas(ctx, message), result=ItemResult.REJECTED, label="service reject #18")
     return _reject(ctx, EmmCause.CS_DOMAIN_NOT_AVAILABLE)

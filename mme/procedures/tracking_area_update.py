@@ -13,7 +13,6 @@ from mme.procedures import guti_reallocation, reachability
 from mme.procedures.sending import context_setup, deregister, nas, release
 
 COMBINED = (1, 2)
-_NO_BEARER = "the UE has no bearer left"
 
 
 def on_tracking_area_update_request(ctx: UeContext, msg: TrackingAreaUpdateRequest, tai: Tai, env: Env) -> Outcome:
@@ -74,8 +73,7 @@ def _accept(ctx: UeContext, env: Env, expiries: int | None) -> Outcome:
 def _bearers(ctx: UeContext, env: Env) -> Outcome:
     """With the active flag, and no bearer on the radio yet: establish them."""
     label = "tracking area update accept"
-    on_the_radio = ctx.bearer is not None and ctx.bearer.enb_teid is not None
-    setup = None if on_the_radio or ctx.updating is None or not ctx.updating.active else context_setup(ctx)
+    setup = None if ctx.on_the_radio or ctx.updating is None or not ctx.updating.active else context_setup(ctx)
     if setup is None:
         return Outcome(ctx, label=label)
     guard = StartTimer(TimerName.CONTEXT_SETUP, env.config.context_setup_s)
@@ -86,8 +84,7 @@ def _finish(ctx: UeContext, env: Env) -> Outcome:
     """The update is over: registered; a UE that came from idle without the active flag goes back there."""
     updating = ctx.updating
     done = replace(ctx, step=Step.NONE, emm=EmmState.REGISTERED, updating=None)
-    on_the_radio = ctx.bearer is not None and ctx.bearer.enb_teid is not None
-    if on_the_radio or updating is None or updating.active:
+    if ctx.on_the_radio or updating is None or updating.active:
         return Outcome(done, label="tracking area updated")
     idle, command = release(done, S1apCause.NORMAL_RELEASE)
     return Outcome(idle, downlinks=command, start=reachability.watch(env), label="tracking area updated")
