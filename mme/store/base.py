@@ -21,6 +21,8 @@ class Table(Enum):
     SESSION = "session"
     ADDRESS = "address"
     TRACKING_AREA = "tracking_area"
+    LEASE = "lease"
+    LOAD = "load"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,9 @@ class Store(Protocol):
 
     def due_timers(self, shard: int, second: int) -> list[TimerRow]:
         """All timers of that shard due in that second (Unix seconds), in no order."""
+
+    def now_ms(self) -> int:
+        """The store's clock, Unix milliseconds: what leases are measured by.  Raises StoreUnavailableError."""
 
     def scan(self, table: Table) -> list[tuple[str, Row]]:
         """Every row, for command lines and tests; never on the path of a message."""

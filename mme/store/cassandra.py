@@ -6,6 +6,7 @@ One table per access path, `key text PRIMARY KEY, version int, writer text, valu
   the commit, so that the LOCAL_QUORUM reads below see it;
 - `load`: LOCAL_QUORUM, enough because a stale read only costs a Conflict; `load(serial=True)`: LOCAL_SERIAL, which
   first completes what a lost conditional write left open - the only read that may judge an Unknown;
+- the clock: ONE, each node answers for itself;
 - timers: LOCAL_QUORUM both ways, so that a timer whose write returned is read when its second is.
 
 Nothing that Cassandra may have begun is repeated by the driver: conditional writes are marked as not idempotent, and
@@ -153,6 +154,12 @@ class CassandraStore:
         query = "SELECT due_ms, name, timer_token, owner FROM timer WHERE shard = ? AND second = ?"
         rows = self._read(query, (shard, second), ConsistencyLevel.LOCAL_QUORUM)
         return [TimerRow(shard, row["due_ms"], row["name"], row["timer_token"], row["owner"]) for row in rows]
+
+    def now_ms(self) -> int:
+        """See Store.now_ms: the clock of the node that coordinates this query, from a table that every node has."""
+        query = "SELECT toUnixTimestamp(now()) AS now_ms FROM system.local WHERE key = 'local'"
+        [row] = self._read(query, (), ConsistencyLevel.ONE)
+        return int(row["now_ms"])
 
     def scan(self, table: Table) -> list[tuple[str, Row]]:
         """See Store.scan; pages through every partition."""

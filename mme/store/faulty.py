@@ -19,6 +19,7 @@ class Operation(Enum):
     SAVE = "save"
     INSERT_TIMER = "insert_timer"
     DUE_TIMERS = "due_timers"
+    NOW_MS = "now_ms"
     SCAN = "scan"
 
 
@@ -141,6 +142,11 @@ class FaultyStore:
         """See Store.due_timers."""
         self._before(Operation.DUE_TIMERS, None)
         return self._store.due_timers(shard, second)
+
+    def now_ms(self) -> int:
+        """See Store.now_ms."""
+        self._before(Operation.NOW_MS, None)
+        return self._store.now_ms()
 
     def scan(self, table: Table) -> list[tuple[str, Row]]:
         """See Store.scan."""

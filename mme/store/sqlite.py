@@ -182,6 +182,10 @@ class SqliteStore:
             rows = self._execute(connection, _TIMER_DUE, (shard, second, self._now_ms())).fetchall()
         return [TimerRow(*row) for row in rows]
 
+    def now_ms(self) -> int:
+        """See Store.now_ms: the clock of the machine that holds the file."""
+        return self._now_ms()
+
     def scan(self, table: Table) -> list[tuple[str, Row]]:
         """See Store.scan; in the order of the keys."""
         with self._connection() as connection:

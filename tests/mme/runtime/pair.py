@@ -130,6 +130,9 @@ class Between:
     def due_timers(self, shard: int, second: int) -> list[TimerRow]:
         return self._store.due_timers(shard, second)
 
+    def now_ms(self) -> int:
+        return self._store.now_ms()
+
     def scan(self, table: Table) -> list[tuple[str, Row]]:
         return self._store.scan(table)
 

@@ -148,3 +148,14 @@ def test_a_timer_vanishes_after_its_time_to_live(store: Store) -> None:
     while store.due_timers(shard, 1_800_000_000):
         assert time.monotonic() < deadline, "the timer did not expire"
         time.sleep(0.05)
+
+
+def test_the_store_has_a_clock(store: Store) -> None:
+    """Milliseconds since 1970, and going on; on one machine the store's clock is this one."""
+    before = time.time() * 1000
+    first = store.now_ms()
+    assert abs(first - before) < 60_000
+    deadline = time.monotonic() + 10
+    while (second := store.now_ms()) == first:
+        assert time.monotonic() < deadline, "the store's clock stands still"
+    assert first < second <= time.time() * 1000 + 1000

@@ -99,6 +99,7 @@ def test_unavailable_tries_nothing(faulty: FaultyStore, key: str) -> None:
         lambda: faulty.insert_timer(timer, ttl_s=60),
         lambda: faulty.due_timers(0, 0),
         lambda: faulty.scan(UE),
+        faulty.now_ms,
     ):
         with pytest.raises(StoreUnavailableError):
             call()
