@@ -11,9 +11,9 @@ from pathlib import Path
 
 from edge import subscribers, ue
 from edge.secrets import create_secrets
-from mme.crypto.signing import derive_key
 from mme.errors import ConfigError, StoreError
-from mme.secrets import DEFAULT_DIRECTORY, DIRECTORY_VARIABLE, SIGNING_KEY, read_secret
+from trust.secrets import DEFAULT_DIRECTORY, DIRECTORY_VARIABLE, SIGNING_KEY, read_secret
+from trust.signing import derive_key
 
 _ENB_NAME = re.compile(r"\d{5,6}-[0-9a-f]{5,7}\Z")
 _ON_ARGV = "hex; visible in process lists and shell history: prefer the -file form, or import CSV"

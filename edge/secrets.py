@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from mme.errors import ConfigError
-from mme.secrets import NAMES, SECRET_OCTETS
+from trust.secrets import NAMES, SECRET_OCTETS
 
 
 def create_secrets(directory: Path) -> list[Path]:

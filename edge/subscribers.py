@@ -26,9 +26,9 @@ from mme.hss.embedded import provision
 from mme.hss.subscribers import KeyCipher, Keys, Subscriber, decode
 from mme.ids import Imsi
 from mme.needs import ApnConfiguration, Profile
-from mme.secrets import SUBSCRIBER_KEY, read_secret
 from mme.store.base import Store, Table
 from mme.store.opening import open_store
+from trust.secrets import SUBSCRIBER_KEY, read_secret
 
 PROGRESS_AFTER_S: Final = 2.0
 _COLUMNS: Final = frozenset(("imsi", "k", "opc", "op", "amf", "apn", "sqn"))

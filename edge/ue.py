@@ -13,11 +13,11 @@ import requests
 
 from mme.codec import envelope
 from mme.codec.envelope import Item, Request
-from mme.crypto import signing
-from mme.crypto.signing import Signed, Way
 from mme.errors import ConfigError
 from mme.routing import DOWNLINK
-from mme.secrets import SIGNING_KEY, read_secret
+from trust import signing
+from trust.secrets import SIGNING_KEY, read_secret
+from trust.signing import Signed, Way
 
 ACTIONS = {
     "page": "call an idle UE back",

@@ -14,12 +14,12 @@ from typing import Any
 import msgspec
 
 from mme.codec import envelope, nas, s1ap
-from mme.crypto import signing
-from mme.crypto.signing import Signed, Way
 from mme.enums import Direction
 from mme.errors import ConfigError, PeerError
 from mme.ids import Plmn
-from mme.secrets import SIGNING_KEY, read_secret
+from trust import signing
+from trust.secrets import SIGNING_KEY, read_secret
+from trust.signing import Signed, Way
 
 
 def sign(args: argparse.Namespace) -> int:

@@ -1,92 +1,15 @@
-"""Who may call, and for whom: signatures, their age, the URLs that answers may go to, and what each party may say."""
+"""What each party may say: an eNB for itself, the ticker timers, ports answers, operators commands."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from mme.codec.envelope import Item
-from mme.crypto import signing
-from mme.crypto.signing import KEY_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER, Signed, Way
-from mme.errors import ConfigError, EnvelopeError
+from trust.access import TICKER
 
-MAX_BODY_OCTETS = 256_000
-CALLBACK_HEADER = "X-Callback-Url"
-TICKER = "ticker"
 _ID_PARTS = 3
-_TIMESTAMP = re.compile(r"[0-9]{1,12}\Z")
 _ENB_NAME = re.compile(r"[0-9]{5,6}-[0-9a-f]{5,7}\Z")
 _ID_OCTETS = 160
-
-
-@dataclass(frozen=True, slots=True)
-class AllowedOrigin:
-    """Scheme and host, and the port where one is given, that callbacks and pushes may go to."""
-
-    scheme: str
-    host: str
-    port: int | None
-
-    @classmethod
-    def parse(cls, text: str) -> AllowedOrigin:
-        """Raises ConfigError."""
-        wrong = ConfigError("callback_allow", "entries look like https://enb.example:8443 or http://127.0.0.1")
-        try:
-            parts = urlsplit(text.strip())
-            scheme, host, port = parts.scheme, parts.hostname, parts.port
-        except ValueError:
-            raise wrong from None
-        if scheme not in ("http", "https") or not host:
-            raise wrong
-        return cls(scheme, host, port)
-
-    def matches(self, url: str) -> bool:
-        try:
-            parts = urlsplit(url)
-            port = parts.port
-        except ValueError:
-            return False
-        if "@" in parts.netloc:
-            return False
-        return (parts.scheme, parts.hostname) == (self.scheme, self.host) and self.port in (None, port)
-
-
-class Access:
-    """Judges requests.  master: the signing master key; window_s: longer than the oldest message a queue may hold."""
-
-    def __init__(self, master: bytes, allowed: str, window_s: int) -> None:
-        self._master = master
-        self._allowed = tuple(AllowedOrigin.parse(entry) for entry in allowed.split(",") if entry.strip())
-        self._window_s = window_s
-
-    def authenticate(self, function: str, headers: Mapping[str, str], body: bytes, now_s: float) -> str:
-        """The caller's name.  Raises EnvelopeError 401 (with one sentence) or 413."""
-        if len(body) > MAX_BODY_OCTETS:
-            raise EnvelopeError(413, f"the body has more than {MAX_BODY_OCTETS} octets")
-        name, timestamp, signature = (
-            headers.get(header, "") for header in (KEY_HEADER, TIMESTAMP_HEADER, SIGNATURE_HEADER)
-        )
-        if not (name and timestamp and signature):
-            raise EnvelopeError(401, f"the request is not signed: {KEY_HEADER}, {TIMESTAMP_HEADER}, {SIGNATURE_HEADER}")
-        callback = headers.get(CALLBACK_HEADER, "")
-        signed = Signed(name, timestamp, Way.UP, function, callback, body)
-        if not signing.verify(signing.derive_key(self._master, name), signed, signature):
-            raise EnvelopeError(401, "the signature does not fit the key, function, callback URL and body")
-        if not _TIMESTAMP.match(timestamp) or abs(now_s - int(timestamp)) > self._window_s:
-            raise EnvelopeError(401, f"the timestamp is not within {self._window_s} s of now")
-        if callback and not self.may_reach(callback):
-            raise EnvelopeError(401, "the callback URL is not among those allowed")
-        return name
-
-    def may_reach(self, url: str) -> bool:
-        """Whether answers and pushes may go to that URL."""
-        return any(origin.matches(url) for origin in self._allowed)
-
-    def key(self, name: str) -> bytes:
-        """Signing key of the party with that name."""
-        return signing.derive_key(self._master, name)
 
 
 def fault_of(item: Item, caller: str) -> str | None:

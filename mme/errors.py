@@ -4,17 +4,18 @@ MmeError
 ├── PeerError            bad bytes or a bad sequence from an eNB or a UE; answered on the wire
 │   ├── S1apError        cause: the S1AP cause of the ERROR INDICATION
 │   └── NasError         cause: the EMM (or ESM) cause of a status message; discard: True = silently (TS 24.301 7)
-├── EnvelopeError        the HTTP request is refused whole; status: 400, 401 or 413
-├── StoreError
-│   ├── StoreUnavailableError nothing was tried: 503
-│   └── StoreContendedError   conflicts beyond the bound: result `retry`
-└── ConfigError          at start: exit 1 with the key's name
+└── StoreError
+    ├── StoreUnavailableError nothing was tried: 503
+    └── StoreContendedError   conflicts beyond the bound: result `retry`
+EnvelopeError (the HTTP request is refused whole) and ConfigError (at start: exit 1) are trust.errors'.
 Anything else is a fault of ours: 500, stack trace, alert.
 """
 
 from __future__ import annotations
 
 from mme.enums import EmmCause, S1apCause
+from trust.errors import ConfigError as ConfigError  # noqa: PLC0414
+from trust.errors import EnvelopeError as EnvelopeError  # noqa: PLC0414
 
 
 class MmeError(Exception):
@@ -68,15 +69,6 @@ class NasError(PeerError):
         self.message_type = message_type
 
 
-class EnvelopeError(MmeError):
-    """The request is refused whole, before any item is looked at.  status: 400, 401, 405 or 413."""
-
-    def __init__(self, status: int, detail: str) -> None:
-        super().__init__(detail)
-        self.status = status
-        self.detail = detail
-
-
 class StoreError(MmeError):
     """The store could not do what was asked."""
 
@@ -87,11 +79,3 @@ class StoreUnavailableError(StoreError):
 
 class StoreContendedError(StoreError):
     """More conflicts than the bound allows."""
-
-
-class ConfigError(MmeError):
-    """A setting is missing or wrong.  key: its name."""
-
-    def __init__(self, key: str, detail: str) -> None:
-        super().__init__(f"{key}: {detail}")
-        self.key = key

@@ -20,11 +20,9 @@ from typing import Protocol
 import msgspec
 
 from mme import config, logs, metrics
-from mme.access import Access, fault_of
+from mme.access import fault_of
 from mme.codec import envelope
 from mme.codec.envelope import Cost, Item, Refusal, Reply, Response
-from mme.crypto import signing
-from mme.crypto.signing import Signed, Way
 from mme.enums import ItemResult
 from mme.errors import ConfigError, EnvelopeError
 from mme.hss.embedded import EmbeddedHss
@@ -32,12 +30,15 @@ from mme.needs import Port
 from mme.push import HttpPusher
 from mme.remote_port import RemotePort
 from mme.runtime import Runtime
-from mme.secrets import M_TMSI_KEY, SIGNING_KEY, SUBSCRIBER_KEY, read_secret
 from mme.sgw.embedded import EmbeddedGateway
 from mme.store.base import Store
 from mme.store.counting import CountingStore
 from mme.store.opening import open_store
 from mme.work import Ports
+from trust import signing
+from trust.access import Access
+from trust.secrets import M_TMSI_KEY, SIGNING_KEY, SUBSCRIBER_KEY, read_secret
+from trust.signing import Signed, Way
 
 Answer = tuple[bytes, int, dict[str, str]]
 JSON = {"Content-Type": "application/json"}

@@ -9,8 +9,8 @@ import requests
 
 from mme.codec import envelope
 from mme.codec.envelope import Downlink, Reply, Response
-from mme.crypto import signing
-from mme.crypto.signing import Signed, Way
+from trust import signing
+from trust.signing import Signed, Way
 
 TIMEOUT_S = 1.0
 FUNCTION_HEADER = "X-Edge-Function"

@@ -19,9 +19,9 @@ from requests.adapters import HTTPAdapter
 from urllib3.exceptions import NewConnectionError
 
 from mme.codec.needs import decode_answer, encode_need
-from mme.crypto.signing import Signed, Way, derive_key, headers
 from mme.errors import ConfigError
 from mme.needs import Answer, Need, Pending, Refusal, Refused
+from trust.signing import Signed, Way, derive_key, headers
 
 MARGIN_MS: Final = 40
 """Beyond the port's own wait: the network's share, so that 50 ms stay below 100 ms."""

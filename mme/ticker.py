@@ -20,20 +20,20 @@ from dataclasses import dataclass, field
 import requests
 
 from mme import logs
-from mme.access import TICKER
 from mme.codec import envelope
 from mme.codec.envelope import Item, Request, Timer
-from mme.crypto import signing
-from mme.crypto.signing import Signed, Way
 from mme.enums import ItemResult, TimerName
 from mme.errors import ConfigError, StoreError
 from mme.needs import session_id_of
 from mme.routing import TIMER
 from mme.rows import ue_context
-from mme.secrets import SIGNING_KEY, read_secret
 from mme.store.base import Store, Table, TimerRow
 from mme.store.opening import open_store
 from mme.work import TIMER_SHARDS
+from trust import signing
+from trust.access import TICKER
+from trust.secrets import SIGNING_KEY, read_secret
+from trust.signing import Signed, Way
 
 LATE_S = 5
 FIRST_LOOK_S = 240

@@ -16,11 +16,11 @@ from aiohttp import web
 from mme.errors import ConfigError
 from mme.hss.embedded import EmbeddedHss
 from mme.needs import Refusal
-from mme.secrets import SIGNING_KEY, SUBSCRIBER_KEY, read_secret_file
 from mme.sgw.embedded import EmbeddedGateway
 from mme.store.opening import open_store
 from spgw_hss_stub.behaviour import Behaviour
 from spgw_hss_stub.server import Stub, application
+from trust.secrets import SIGNING_KEY, SUBSCRIBER_KEY, read_secret_file
 
 
 def _between(low: float, high: float, kind: Callable[[str], float]) -> Callable[[str], float]:

@@ -21,16 +21,6 @@ import msgspec
 from aiohttp import web
 
 from mme.codec.needs import decode_need, encode_answer
-from mme.crypto.signing import (
-    KEY_HEADER,
-    SIGNATURE_HEADER,
-    TIMESTAMP_HEADER,
-    Signed,
-    Way,
-    derive_key,
-    headers,
-    verify,
-)
 from mme.errors import ConfigError, StoreError
 from mme.needs import (
     Answer,
@@ -48,6 +38,16 @@ from mme.needs import (
 from mme.remote_port import KEY_NAME
 from mme.routing import ANSWER
 from spgw_hss_stub.behaviour import Behaviour
+from trust.signing import (
+    KEY_HEADER,
+    SIGNATURE_HEADER,
+    TIMESTAMP_HEADER,
+    Signed,
+    Way,
+    derive_key,
+    headers,
+    verify,
+)
 
 TRIES: Final = 6
 """Of one late answer."""

@@ -16,9 +16,9 @@ from enb_app.keys import KeyRing
 from enb_app.outbox import Call, Entry, Outbox, Policy
 from mme.codec import envelope
 from mme.codec.envelope import Cost, Downlink, Item, Reply
-from mme.crypto import signing
-from mme.crypto.signing import Signed, Way
 from mme.enums import ItemResult
+from trust import signing
+from trust.signing import Signed, Way
 
 CALL_ID = "X-Call-Id"
 CALLBACK_URL = "X-Callback-Url"

@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mme.crypto import signing
 from mme.errors import ConfigError
+from trust import signing
 
 MASTER_FILE = "edge-signing-key"
 _HEX = re.compile(r"[0-9a-fA-F]+\Z")

@@ -13,11 +13,11 @@ from aiohttp import web
 
 from laptop.site import Site
 from mme.hss.embedded import EmbeddedHss
-from mme.secrets import SIGNING_KEY, SUBSCRIBER_KEY, read_secret
 from mme.sgw.embedded import EmbeddedGateway
 from mme.store.opening import open_store
 from spgw_hss_stub.behaviour import Behaviour
 from spgw_hss_stub.server import Stub, application
+from trust.secrets import SIGNING_KEY, SUBSCRIBER_KEY, read_secret
 
 _BOUND_S = 20.0
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from edge.cli import main
-from mme.crypto.signing import derive_key
 from mme.errors import ConfigError
-from mme.secrets import NAMES, read_secret
+from trust.secrets import NAMES, read_secret
+from trust.signing import derive_key
 
 
 def test_init_makes_each_secret_for_its_owner_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,9 +17,9 @@ from mme.hss.embedded import EmbeddedHss
 from mme.hss.subscribers import KeyCipher, decode
 from mme.ids import Imsi, Plmn
 from mme.needs import NeedVector, Vector
-from mme.secrets import read_secret
 from mme.store.base import Table
 from mme.store.sqlite import SqliteStore
+from trust.secrets import read_secret
 
 IMSI = "001010123456780"
 K = "465b5ce8b199b49faa5f0a2ee238a6bc"

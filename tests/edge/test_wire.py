@@ -14,10 +14,11 @@ from typing import Any
 import pytest
 
 from edge.cli import main
-from mme.access import Access, fault_of
+from mme.access import fault_of
 from mme.codec import envelope
 from mme.codec.envelope import Reply, Response
 from mme.errors import EnvelopeError
+from trust.access import Access
 
 ENB = "00101-0019b"
 EXAMPLE = Path(__file__).resolve().parents[2] / "docs/examples/s1-setup.json"

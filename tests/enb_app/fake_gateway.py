@@ -14,9 +14,9 @@ from aiohttp import ClientSession, web
 from enb_app.outbox import run_of
 from mme.codec import envelope
 from mme.codec.envelope import Response
-from mme.crypto import signing
-from mme.crypto.signing import Signed, Way
 from tests.enb_app.fake_mme import FakeMme
+from trust import signing
+from trust.signing import Signed, Way
 
 MASTER = bytes(range(32))
 

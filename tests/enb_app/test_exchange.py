@@ -13,9 +13,9 @@ from enb_app.keys import KeyRing
 from enb_app.outbox import Call, Policy
 from mme.codec import envelope
 from mme.codec.envelope import Cost, Downlink, Item, Reply, Response
-from mme.crypto import signing
-from mme.crypto.signing import Signed, Way
 from tests.enb_app.fake_clock import FakeClock
+from trust import signing
+from trust.signing import Signed, Way
 
 ENB = "00101-0019b"
 FN = "mme-uplink-nas"

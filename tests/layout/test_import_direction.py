@@ -88,6 +88,24 @@ def _uses(path: Path, *libraries: str) -> bool:
     return any(m.split(".")[0].startswith(libraries) for m in imports_of(path))
 
 
+def test_trust_knows_no_function_and_reload_and_mme_not_each_other() -> None:
+    ours = ("trust", "mme", "placement", "reload", "localfaas", "edge", "enb_app", "laptop", "spgw_hss_stub")
+    for folder, known in (("trust", {"trust"}), ("mme", {"mme", "trust"}), ("reload", {"reload", "trust"})):
+        assert files(folder)
+        for path in files(folder):
+            imported = {module.split(".")[0] for module in within(imports_of(path), *ours)}
+            assert imported <= known, path
+
+
+def test_what_runs_in_other_images_needs_only_the_standard_library() -> None:
+    assert files("reload/agent")
+    for path in files("reload/agent"):
+        assert not within(imports_of(path), "trust", "kubernetes", "ruamel", "requests", "msgspec"), path
+        assert {m for m in imports_of(path) if m.split(".")[0] == "reload"} <= {
+            m for m in imports_of(path) if m == "reload.agent" or m.startswith("reload.agent.")
+        }, path
+
+
 @pytest.mark.parametrize("path", files("enb-app"), ids=lambda p: p.stem)
 def test_the_simulator_does_not_share_the_mmes_decisions(path: Path) -> None:
     allowed = ("mme.ids", "mme.enums", "mme.errors", "mme.messages", "mme.routing", "mme.codec", "mme.crypto")

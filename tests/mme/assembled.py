@@ -12,14 +12,14 @@ import msgspec
 from enb_app.enb import Cell
 from mme.codec import envelope
 from mme.codec.envelope import Item, Request, Response
-from mme.crypto import signing
-from mme.crypto.signing import KEY_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER, Signed, Way
 from mme.function import Function, build
 from mme.hss.subscribers import KeyCipher, Keys, Subscriber, encode
 from mme.ids import GlobalEnbId, Imsi, Plmn
 from mme.store.base import Table
 from mme.store.sqlite import SqliteStore
 from tests.mme.runtime.pair import OPC, PROFILE, K
+from trust import signing
+from trust.signing import KEY_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER, Signed, Way
 
 MASTER = bytes(range(1, 33))
 SUBSCRIBER_KEY = bytes(range(33, 65))

@@ -8,11 +8,12 @@ import hmac
 import msgspec
 import pytest
 
-from mme.access import MAX_BODY_OCTETS, Access, fault_of
+from mme.access import fault_of
 from mme.codec.envelope import Item, Timer
-from mme.crypto.signing import Way
 from mme.errors import ConfigError, EnvelopeError
 from tests.mme.assembled import ENB, EPOCH, MASTER, OTHER_ENB, headers, initial_item
+from trust.access import MAX_BODY_OCTETS, Access
+from trust.signing import Way
 
 NOW_S = 1_700_000_000.0
 FUNCTION = "mme-uplink-nas"

@@ -19,7 +19,6 @@ from enb_app.usim import Subscriber as Sim
 from enb_app.usim import Usim
 from mme.codec import envelope, s1ap
 from mme.codec.envelope import Item, Timer
-from mme.crypto.signing import Way
 from mme.errors import ConfigError
 from mme.function import build
 from mme.ids import Imsi, Plmn
@@ -44,6 +43,7 @@ from tests.mme.assembled import (
     write_secrets,
 )
 from tests.mme.runtime.pair import OPC, K
+from trust.signing import Way
 
 INITIAL_UE = "mme-initial-ue"
 UPLINK = "mme-uplink-nas"

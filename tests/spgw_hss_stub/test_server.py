@@ -13,7 +13,6 @@ import pytest
 import requests
 
 from mme.codec.needs import decode_answer, encode_need
-from mme.crypto.signing import Signed, Way, derive_key, headers, verify
 from mme.errors import StoreUnavailableError
 from mme.ids import Imsi, Plmn
 from mme.needs import (
@@ -35,6 +34,7 @@ from mme.remote_port import RemotePort
 from spgw_hss_stub.behaviour import Behaviour, in_share
 from spgw_hss_stub.server import FIRST_PAUSE_S, TRIES, is_allowed
 from tests.spgw_hss_stub.conftest import CIPHER_KEY, IMSIS, KEYS, Sink, StubUrl
+from trust.signing import Signed, Way, derive_key, headers, verify
 
 IMSI = IMSIS[0]
 PLMN = Plmn("00101")

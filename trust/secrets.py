@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Final
 
-from mme.errors import ConfigError
+from trust.errors import ConfigError
 
 DIRECTORY_VARIABLE: Final = "EDGE_SECRETS_DIR"
 DEFAULT_DIRECTORY: Final = "/var/openfaas/secrets"

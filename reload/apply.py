@@ -1,0 +1,219 @@
+"""Write a ConfigMap, nudge the pods that mount it, wait until each has taken it.
+
+The one way from new configuration to running daemons.  config-reload uses all three steps; placement, whose Helm has
+written the ConfigMap already, uses the last two:
+
+    targets = apply.targets_of_release(cluster, "open5gs", "amf-a")       # after helm upgrade
+    for target in targets: apply.nudge(cluster, target)
+    progress = apply.wait(cluster, targets, until_s=time.monotonic() + 3.0)
+    progress.applied, progress.of, progress.settled, progress.pods
+
+Nothing here lasts beyond the times it is given: what is not settled then is looked at again by a later, short `look`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+
+from reload.cluster import INSTANCE_LABEL, NUDGE_ANNOTATION, UNDER_RELOAD_LABEL, Cluster, Config, Pod
+from reload.errors import ReloadError, StaleVersionError
+
+WRITE_TRIES = 5
+MAX_OCTETS = 900_000  # etcd takes 1 MiB for the object with everything around the files
+LOOK_TIMEOUT_S = 1.0
+LOOK_INTERVAL_S = 0.1
+_WORKERS = 8
+
+Files = Mapping[str, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A ConfigMap, the digest that its pods should report, and where to look for them.
+
+    selector: labels that narrow the pods ("" = all of the namespace); only those that mount the ConfigMap count.
+    """
+
+    namespace: str
+    config: str
+    digest: str
+    selector: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """before, after: the files.  changed: False when they were the same, and nothing was written."""
+
+    target: Target
+    before: Config
+    after: Config
+    changed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PodReport:
+    """How far one pod is.
+
+    state: applied | rejected (the candidate is bad: it runs on its last good configuration) | failed (the candidate is
+    good, but the daemon did not take it) | waiting (not yet) | silent (its agent does not answer) | unmanaged (no agent
+    in it).
+    detail: the agent's one sentence for rejected and failed.  digest: what it runs with, "" = unknown.
+    restarts: of all its containers.
+    """
+
+    name: str
+    uid: str
+    config: str
+    state: str
+    digest: str = ""
+    detail: str = ""
+    phase: str = ""
+    ready: bool = False
+    restarts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """pods: one report per pod and target, ordered by name."""
+
+    pods: tuple[PodReport, ...]
+
+    @property
+    def applied(self) -> int:
+        """Pods that run with the wanted digest."""
+        return sum(report.state == "applied" for report in self.pods)
+
+    @property
+    def of(self) -> int:
+        """Pods that should."""
+        return len(self.pods)
+
+    @property
+    def settled(self) -> bool:
+        """Whether waiting longer would change nothing."""
+        return all(report.state in ("applied", "rejected", "failed", "unmanaged") for report in self.pods)
+
+    def as_json(self) -> list[dict[str, object]]:
+        """The reports as an answer's `pods`."""
+        return [asdict(report) for report in self.pods]
+
+
+def write(
+    cluster: Cluster, namespace: str, name: str, change: Callable[[Files], Files], *, selector: str = ""
+) -> Written:
+    """Read the ConfigMap, hand its files to `change`, and write what comes back under its resourceVersion.
+
+    A conflict reads again and calls `change` again, WRITE_TRIES times in all; `change` may raise ReloadError.
+    Raises ReloadError: configmap_missing, conflict, too_large, values_invalid (immutable), and the cluster's own.
+    """
+    for _ in range(WRITE_TRIES):
+        before = cluster.config(namespace, name)
+        if before is None:
+            raise ReloadError(
+                "configmap_missing",
+                f"namespace {namespace} has no ConfigMap {name}",
+                f"kubectl -n {namespace} get configmaps shows those there are",
+            )
+        files = dict(change(before.files))
+        if files == dict(before.files):
+            return Written(Target(namespace, name, before.digest, selector), before, before, changed=False)
+        if before.immutable:
+            raise ReloadError("values_invalid", f"ConfigMap {name} is immutable", "deploy it without `immutable: true`")
+        if sum(len(key) + len(value) for key, value in files.items()) > MAX_OCTETS:
+            raise ReloadError("too_large", f"the files together have more than {MAX_OCTETS} octets")
+        try:
+            after = cluster.replace_config(replace(before, files=files))
+        except StaleVersionError:
+            continue
+        return Written(Target(namespace, name, after.digest, selector), before, after, changed=True)
+    raise ReloadError(
+        "conflict",
+        f"ConfigMap {name} was changed by somebody else {WRITE_TRIES} times while this change was being written",
+        "call again when the other writer is done",
+    )
+
+
+def targets_of_release(cluster: Cluster, namespace: str, release: str) -> list[Target]:
+    """What the pods of a Helm release should run with now: its ConfigMaps that are under reload, as they are.
+
+    Empty for a release without any.  Found by the labels app.kubernetes.io/instance=<release> and reload.edge/config.
+    """
+    found = cluster.configs(namespace, f"{INSTANCE_LABEL}={release},{UNDER_RELOAD_LABEL}")
+    selector = f"{INSTANCE_LABEL}={release}"
+    return [Target(namespace, config.name, config.digest, selector) for config in found]
+
+
+def pods_of(cluster: Cluster, target: Target) -> list[Pod]:
+    """The pods that mount the target's ConfigMap and are not on their way out, ordered by name."""
+    return sorted(
+        (
+            pod
+            for pod in cluster.pods(target.namespace, target.selector)
+            if target.config in pod.configs and not pod.terminating and pod.phase not in ("Succeeded", "Failed")
+        ),
+        key=lambda pod: pod.name,
+    )
+
+
+def nudge(cluster: Cluster, target: Target) -> int:
+    """Annotate each pod with the wanted digest, so that its kubelet syncs the volume now and not within a minute.
+
+    Out: how many pods were annotated (one may be gone meanwhile).  Harmless to repeat; a repeat nudges again.
+    """
+    pods = pods_of(cluster, target)
+    # With the time in it, because a patch that changes nothing would reach no kubelet.
+    note = {NUDGE_ANNOTATION: f"{target.digest} {target.config} {time.time_ns() // 1_000_000}"}
+    if not pods:
+        return 0
+    with ThreadPoolExecutor(min(_WORKERS, len(pods))) as pool:
+        return sum(pool.map(lambda pod: cluster.annotate_pod(pod.namespace, pod.name, note), pods))
+
+
+def look(cluster: Cluster, targets: Sequence[Target], *, timeout_s: float = LOOK_TIMEOUT_S) -> Progress:
+    """Ask every pod's agent once what it runs with; lasts about timeout_s per eight silent pods, and one API read."""
+    asked = [(target, pod) for target in targets for pod in pods_of(cluster, target)]
+    if not asked:
+        return Progress(())
+    with ThreadPoolExecutor(min(_WORKERS, len(asked))) as pool:
+        reports = list(pool.map(lambda pair: _report(cluster, pair[0], pair[1], timeout_s), asked))
+    return Progress(tuple(sorted(reports, key=lambda report: (report.name, report.config))))
+
+
+def wait(
+    cluster: Cluster,
+    targets: Sequence[Target],
+    *,
+    until_s: float,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Progress:
+    """`look` until it is settled or `until_s` (of `clock`) is reached; always looks once.
+
+    Out: the last look.  Not settled: nudge and look again later, by another short call.
+    """
+    while True:
+        left_s = until_s - clock()
+        progress = look(cluster, targets, timeout_s=max(0.05, min(LOOK_TIMEOUT_S, left_s)))
+        if progress.settled or clock() + LOOK_INTERVAL_S >= until_s:
+            return progress
+        sleep(LOOK_INTERVAL_S)
+
+
+def _report(cluster: Cluster, target: Target, pod: Pod, timeout_s: float) -> PodReport:
+    report = PodReport(pod.name, pod.uid, target.config, "unmanaged", "", "", pod.phase, pod.ready, pod.restarts)
+    if pod.status_port is None:
+        return report
+    status = cluster.pod_status(pod, timeout_s)
+    if status is None:
+        return replace(report, state="silent", detail="its reload agent does not answer")
+    digest = str(status.get("digest") or "")
+    report = replace(report, digest=digest)
+    if digest == target.digest:
+        return replace(report, state="applied")
+    verdict = status.get("verdict")
+    if status.get("candidate") == target.digest and verdict in ("rejected", "failed"):
+        return replace(report, state=str(verdict), detail=str(status.get("reason") or "")[:500])
+    return replace(report, state="waiting")

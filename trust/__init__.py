@@ -1,0 +1,4 @@
+"""Who may speak with the functions: signatures, their age, callback URLs, secrets.
+
+Shared by every function family (mme, placement, reload), and knows none of them.
+"""
