@@ -35,9 +35,11 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         "--timers",
         type=float,
         metavar="FACTOR",
-        help="the MME runs with timers of FACTOR times the specification's; without it timer cases are skipped",
+        help="the MME runs with timers of at most FACTOR times the specification's; without it timer cases are skipped",
     )
-    command.add_argument("--long", action="store_true", help="also the cases that wait for more than four minutes")
+    command.add_argument(
+        "--long", action="store_true", help="without --timers: also the cases that wait for more than four minutes"
+    )
     command.add_argument("--concurrency", type=int, default=4, metavar="C", help="cases side by side (%(default)s)")
     command.add_argument("--json", type=Path, metavar="FILE", help="results as JSON")
     command.add_argument("--markdown", type=Path, metavar="FILE", help="results as the table of docs/cases.md")

@@ -109,7 +109,8 @@ async def _one(options: CaseOptions, case: Case, stage: Stage) -> CaseResult:
     if lacking is not None:
         return CaseResult(case, "skip", f"needs {lacking.value}", 0.0)
     begin = loop.time()
-    longest = LONGEST_PATIENT_S if Needs.PATIENCE in case.needs else LONGEST_S
+    patient = Needs.PATIENCE in case.needs and options.timers is None
+    longest = LONGEST_PATIENT_S if patient else LONGEST_S
     outcome, detail = "pass", ""
     try:
         async with asyncio.timeout(longest):
@@ -131,7 +132,7 @@ def _lacking(options: CaseOptions, case: Case) -> Needs | None:
     for need in case.needs:
         if need is Needs.SHORT_TIMERS and options.timers is None:
             return need
-        if need is Needs.PATIENCE and not options.long:
+        if need is Needs.PATIENCE and options.timers is None and not options.long:
             return need
     return None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -37,7 +38,8 @@ from mme.messages import EmmMessage, S1apMessage
 if TYPE_CHECKING:
     from enb_app.station import Station
 
-PATIENCE_S = 5.0
+PATIENCE_S = 12.0
+"""How long a script waits for what must come; only a case that fails waits so long."""
 _GAP = "gap"
 Kind = TypeVar("Kind")
 
@@ -186,6 +188,15 @@ class Device:
     async def expect(self, kind: type[Kind], within: float = PATIENCE_S, **fields: Any) -> Kind:
         """Wait for a downlink message or an event of the UE, once what was to be sent is sent."""
         return await self.journal.expect(kind, within, **fields)
+
+    async def until(self, held: Callable[[], bool], expected: str, within: float = PATIENCE_S) -> None:
+        """Wait until something holds of it.  Raises UnexpectedError."""
+        try:
+            async with asyncio.timeout(within):
+                while not held():
+                    await self.journal.changed()
+        except TimeoutError:
+            raise UnexpectedError(expected, self.journal.unread() or f"nothing within {within:g} s") from None
 
     async def settled(self, within: float = PATIENCE_S) -> None:
         """Wait until nothing is on its way.  Raises UnexpectedError."""

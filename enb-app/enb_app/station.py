@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from enb_app import names
-from enb_app.device import Connection, Device
+from enb_app.device import PATIENCE_S, Connection, Device
 from enb_app.effects import SendS1ap
 from enb_app.enb import SETUP_STREAM, Cell, EnbUe
 from enb_app.exchange import Answer, Clock, Exchange
@@ -31,6 +31,8 @@ from mme.messages import (
 
 Kind = TypeVar("Kind")
 LOST = "lost"
+REMEMBERED = 4096
+"""Ids of downlinks for the eNB as a whole: a repeat comes within seconds."""
 OnPaging = Callable[["Station", Paging], None]
 OnSample = Callable[[MessageSample], None]
 
@@ -49,7 +51,10 @@ class Network:
 
 
 class Station:
-    """epoch: of the association, a new one for each `set_up`; "" before the first."""
+    """epoch: of the association, a new one for each `set_up`; "" before the first.
+
+    repeats: downlinks for the eNB as a whole that came once more, and were dropped (a push may come twice).
+    """
 
     def __init__(self, cell: Cell, network: Network) -> None:
         self.cell = cell
@@ -58,9 +63,11 @@ class Station:
         self.epoch = ""
         self.connections: dict[int, Connection] = {}
         self._network = network
+        self.repeats = 0
         self._setups = 0
         self._numbers = 0
         self._items = 0
+        self._seen: dict[str, None] = {}
 
     # ------------------------------------------------------------------ the association
 
@@ -105,7 +112,7 @@ class Station:
         """A message of the eNB as a whole, and the MME's judgement; what came with it is in the journal."""
         return await self.post(s1ap.encode(message), names.of_s1ap(message))
 
-    async def expect(self, kind: type[Kind], within: float = 5.0, **fields: Any) -> Kind:
+    async def expect(self, kind: type[Kind], within: float = PATIENCE_S, **fields: Any) -> Kind:
         return await self.journal.expect(kind, within, **fields)
 
     def supported_tas(self) -> tuple[SupportedTa, ...]:
@@ -213,6 +220,12 @@ class Station:
         if addressed is not None and isinstance(message, ErrorIndication):
             addressed.on_downlink(downlink)
             return
+        if downlink.id in self._seen:
+            self.repeats += 1
+            return
+        self._seen[downlink.id] = None
+        if len(self._seen) > REMEMBERED:
+            del self._seen[next(iter(self._seen))]
         self.journal.write(message)
         if isinstance(message, Paging):
             self._network.on_paging(self, message)

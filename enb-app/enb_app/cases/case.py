@@ -27,15 +27,15 @@ GROUPS = {
     "service": "Service request, paging, idle",
     "timers": "Timers",
 }
-TICK_S = 3.0
-"""How much later than its time a timer may be noticed: the ticker's interval, and work on the way."""
+LATE_S = 20.0
+"""How much later than its time a timer may be noticed on a busy machine; only a case that fails waits so long."""
 
 
 class Needs(Enum):
     """What the MME must have been started with."""
 
     SHORT_TIMERS = "shortened timers: start the MME with them, and tell --timers FACTOR"
-    PATIENCE = "more than four minutes: T3412 plus 4 minutes cannot be shortened; --long"
+    PATIENCE = "more than four minutes, or an MME with shortened timers; --long, or --timers FACTOR"
 
 
 class SkipError(Exception):
@@ -97,7 +97,7 @@ class Stage:
 
     def within(self, specified_s: float, expiries: int = 1) -> float:
         """By when a timer's n-th expiry must have shown."""
-        return expiries * (self.timer_s(specified_s) + TICK_S)
+        return expiries * (self.timer_s(specified_s) + LATE_S)
 
     def release(self) -> list[Station]:
         """The end of the case: stations for the next one."""

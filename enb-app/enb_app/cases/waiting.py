@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from enb_app.cases.attach import heard, set_up
 from enb_app.cases.case import Needs, Stage, case, check
@@ -10,7 +11,8 @@ from enb_app.cases.s1 import status_taken
 from enb_app.device import Device
 from enb_app.effects import GutiTaken, Registered, Released
 from enb_app.journal import UnexpectedError
-from enb_app.procedures import attach, detach, done, page, release, resulted, service_request
+from enb_app.procedures import attach, detach, done, page, release, service_request
+from mme.codec.envelope import Reply
 from mme.enums import EmmCause, EsmCause, ItemResult
 from mme.messages import (
     AttachAccept,
@@ -30,7 +32,6 @@ from mme.messages import (
 )
 
 SHORT = Needs.SHORT_TIMERS
-_MOBILE_REACHABLE_S = 242.0
 
 
 async def _unanswered(stage: Stage, ue: Device, kind: type, specified_s: float, times: int = 5) -> None:
@@ -180,32 +181,53 @@ async def attach_nw_initiated_detach_fail(stage: Stage) -> None:
     check(reject.cause in (9, 10), "cause #9 or #10", f"#{int(reject.cause)}")
 
 
+async def _paged_anew(stage: Stage, ue: Device) -> bool:
+    """Have the UE paged; False: the MME was paging it still."""
+    reply = await stage.command("page", ue)
+    done(reply, "page")
+    return reply.label == "paging"
+
+
+async def _until(stage: Stage, ue: Device, specified_s: float, came: Callable[[Reply], bool]) -> Reply:
+    """Ask for paging again and again until the answer is as it should be.  Raises UnexpectedError after that timer."""
+    reply = await stage.command("page", ue)
+    try:
+        async with asyncio.timeout(stage.within(specified_s)):
+            while not came(reply):
+                await asyncio.sleep(stage.timer_s(5.0))
+                reply = await stage.command("page", ue)
+    except TimeoutError:
+        raise UnexpectedError("paging to be refused", f"{reply.result} ({reply.label})") from None
+    return reply
+
+
 @case("timers", "5.6.2.2.1.2, 5.6.2.4 a", "T3413: paging 3 times, then given up; the UE may still come back", SHORT)
 async def paging_timer_expiry(stage: Stage) -> None:
     ue = await stage.idle()
     ue.journal.skip()
-    done(await stage.command("page", ue), "page")
+    check(await _paged_anew(stage, ue), "paging", "it is paged already")
     for _ in range(3):
         await ue.expect(Paging, stage.within(6))
-    try:
-        await ue.expect(Paging, stage.within(6))
-    except UnexpectedError:
-        await service_request(ue)
-        return
-    raise UnexpectedError("3 times Paging", "4 times")
+    # Given up: it can be paged anew, and until then it was not paged once more.
+    await _until(stage, ue, 6, lambda reply: reply.label == "paging")
+    await ue.expect(Paging)
+    check(heard(ue, Paging) == 4, "3 times Paging, and once anew", heard(ue, Paging))
+    await service_request(ue, paged=True)
 
 
 @case("timers", "5.6.2.2.1.2", "T3413: an answer to the second paging ends it", SHORT)
 async def paging_answered_late(stage: Stage) -> None:
     ue = await stage.idle()
     ue.journal.skip()
-    done(await stage.command("page", ue), "page")
+    check(await _paged_anew(stage, ue), "paging", "it is paged already")
     await ue.expect(Paging)
     await ue.expect(Paging, stage.within(6))
     await service_request(ue, paged=True)
-    ue.journal.skip()
-    await asyncio.wait_for(status_taken(ue), 5)
-    check(heard(ue, Paging) == 2, "2 times Paging", heard(ue, Paging))
+    await status_taken(ue)
+    await release(ue)
+    check(await _paged_anew(stage, ue), "T3413 stopped by the answer", "the UE is paged still")
+    await ue.expect(Paging)
+    await service_request(ue, paged=True)
 
 
 @case("timers", "TS 36.413 8.3.1", "no answer to Initial Context Setup Request in an attach: released", SHORT)
@@ -275,8 +297,9 @@ async def attach_complete_after_ics_timer_expiry(stage: Stage) -> None:
 @case("timers", "5.3.5", "mobile reachable timer: not paged any more; comes back by service request", Needs.PATIENCE)
 async def attach_mobile_reachability_timer_expiry(stage: Stage) -> None:
     ue = await stage.idle()
-    await asyncio.sleep(_MOBILE_REACHABLE_S + 8)
-    resulted(await stage.command("page", ue), ItemResult.REJECTED, "paging an unreachable UE")
+    check(await _paged_anew(stage, ue), "paging", "it is paged already")
+    reply = await _until(stage, ue, _mobile_reachable_s(ue, stage), _refused)
+    check(reply.label == "not reachable", "a UE that is not reachable", reply.label)
     await service_request(ue)
     await release(ue)
     await page(stage.lab, ue)
@@ -285,7 +308,19 @@ async def attach_mobile_reachability_timer_expiry(stage: Stage) -> None:
 @case("timers", "5.3.5, 5.5.2.1", "implicit detach timer: Service Reject #10 afterwards", Needs.PATIENCE)
 async def attach_implicit_detach_timer_expiry(stage: Stage) -> None:
     ue = await stage.idle()
-    await asyncio.sleep(_MOBILE_REACHABLE_S + stage.within(240))
+    await _until(stage, ue, _mobile_reachable_s(ue, stage), _refused)
+    reply = await _until(stage, ue, 240.0, lambda reply: _refused(reply) and reply.label != "not reachable")
+    check(reply.label in ("not registered", "unknown UE"), "a UE that is detached", reply.label)
     ue.perform(ue.ue.service_request())
     reject = await ue.expect(ServiceReject)
     check(reject.cause in (9, 10), "cause #9 or #10", f"#{int(reject.cause)}")
+
+
+def _refused(reply: Reply) -> bool:
+    return reply.result == ItemResult.REJECTED.value
+
+
+def _mobile_reachable_s(ue: Device, stage: Stage) -> float:
+    """In the specification's time: T3412 as the UE was told it, and 4 minutes."""
+    accept = next(entry for entry in ue.journal.entries if isinstance(entry, AttachAccept))
+    return accept.t3412_s / stage.timer_s(1.0) + 240.0
