@@ -53,6 +53,7 @@ class MmeConfig:
     max_retransmissions: int = 4
     t3489_retransmissions: int = 2
     ack_wait_s: int = 60
+    clock_bound_ms: int = 200
     s1_setup_time_to_wait_s: int = 10
     m_tmsi_key: bytes = field(default=bytes(32), repr=False)
 
@@ -151,6 +152,8 @@ def _check_timers(config: MmeConfig) -> None:
         raise ConfigError("t3412_s", "must be 0 to 31 times 2 s, 60 s or 360 s (TS 24.008 10.5.7.3)")
     if config.s1_setup_time_to_wait_s not in (1, 2, 5, 10, 20, 60):
         raise ConfigError("s1_setup_time_to_wait_s", "must be 1, 2, 5, 10, 20 or 60 (TS 36.413 9.2.1.61)")
+    if config.clock_bound_ms < 0:
+        raise ConfigError("clock_bound_ms", "must be 0 or more")
     for name, value in ((f.name, getattr(config, f.name)) for f in fields(config)):
         if isinstance(value, float) and not (math.isfinite(value) and value > 0):
             raise ConfigError(name, "must be a number of seconds above 0")

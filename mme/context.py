@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from mme.enums import EcmState, EmmState, Step
 from mme.ids import Ecgi, Guti, Imsi, Tai
-from mme.needs import Profile, Session, Vector
+from mme.needs import Profile, Session, Vector, session_id_of
 
 SCHEMA = 1
 CONNECTION_BITS = 4
@@ -200,6 +200,16 @@ class UeContext:
         under_way = (EmmState.REGISTERED, EmmState.COMMON_PROCEDURE_INITIATED)
         attaching = self.attaching is not None and self.emm is not EmmState.REGISTERED
         return self.proven and not attaching and self.emm in under_way
+
+    def running(self, name: str, token: str, due_ms: int) -> RunningTimer | None:
+        """The timer of that name, if it is the one that was started so; None = a fired row of it is stale."""
+        timer = self.timers.get(name)
+        return timer if timer is not None and (timer.token, timer.due_ms) == (token, due_ms) else None
+
+    def uses_session(self, need_id: str) -> bool:
+        """Whether the session that this need asked for is this context's, or is waited for."""
+        has = self.bearer is not None and self.bearer.session.session_id == session_id_of(need_id)
+        return has or self.waiting_for == need_id
 
     def free_connection_number(self) -> int:
         """Number for a new connection: the next of 16 that is not listed."""

@@ -4,9 +4,10 @@ MmeError
 ├── PeerError            bad bytes or a bad sequence from an eNB or a UE; answered on the wire
 │   ├── S1apError        cause: the S1AP cause of the ERROR INDICATION
 │   └── NasError         cause: the EMM (or ESM) cause of a status message; discard: True = silently (TS 24.301 7)
-└── StoreError
-    ├── StoreUnavailableError nothing was tried: 503
-    └── StoreContendedError   conflicts beyond the bound: result `retry`
+├── StoreError
+│   ├── StoreUnavailableError nothing was tried: 503
+│   └── StoreContendedError   conflicts beyond the bound: result `retry`
+└── ClockOffError        this machine's clock is off from the store's: no lease
 EnvelopeError (the HTTP request is refused whole) and ConfigError (at start: exit 1) are trust.errors'.
 Anything else is a fault of ours: 500, stack trace, alert.
 """
@@ -79,3 +80,16 @@ class StoreUnavailableError(StoreError):
 
 class StoreContendedError(StoreError):
     """More conflicts than the bound allows."""
+
+
+class ClockOffError(MmeError):
+    """This machine's clock and the store's differ by more than the bound.  offset_ms: how far this one is ahead."""
+
+    def __init__(self, offset_ms: int, bound_ms: int) -> None:
+        way = "ahead of" if offset_ms > 0 else "behind"
+        super().__init__(
+            f"this machine's clock is {abs(offset_ms)} ms {way} the store's, more than the {bound_ms} ms of "
+            "clock_bound_ms: synchronise the clocks of this machine and of the store's (NTP, chrony); "
+            "no timer is fired from here until then"
+        )
+        self.offset_ms = offset_ms

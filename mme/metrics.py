@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
 MESSAGES = Counter("mme_messages", "Items worked off, by message and result.", ["message", "result"])
 PROCEDURES = Counter("mme_procedure", "Steps of procedures, by outcome label's first words.", ["step", "result"])
 DISCARDED = Counter("mme_nas_discarded", "Uplink NAS messages dropped in silence (TS 24.301 4.4.4.3).", ["reason"])
 CONDITIONAL_WRITES = Counter("mme_cas", "Conditional writes of UE contexts, by result.", ["result"])
 PUSHES = Counter("mme_pushes", "Downlinks pushed to an eNB's downlink URL, by result.", ["result"])
+TIMERS = Counter("mme_timers", "Timers that the ticker has dealt with, by what became of each try.", ["result"])
+LEASES = Gauge("mme_leases", "Leases that this ticker holds.")
 REFUSED_REQUESTS = Counter("mme_requests_refused", "Requests refused whole, by HTTP status.", ["status"])
 ITEM_SECONDS = Histogram(
     "mme_item_seconds",

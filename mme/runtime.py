@@ -73,7 +73,6 @@ from mme.transaction import Transactions
 from mme.work import Ports, Run, StaleError, Work, cost_of
 
 KEY_TRIES = 4
-CLOCK_BOUND_MS = 200
 NEEDS_ASSOCIATION = (TimerName.T3413, TimerName.MOBILE_REACHABLE, TimerName.IMPLICIT_DETACH)
 CONFIGURATION_UPDATE = "configuration-update"
 COMMANDS: dict[str, Run] = {
@@ -365,7 +364,7 @@ class Runtime:
         job.name = timer.name
         if timer.name not in TimerName._value2member_map_:
             return Reply(job.item.id, ItemResult.REJECTED.value, error="no such timer")
-        if timer.due_ms > job.now_ms + CLOCK_BOUND_MS:
+        if timer.due_ms > job.now_ms + self._config.clock_bound_ms:
             return Reply(job.item.id, ItemResult.RETRY.value, label="not due yet")
         name = TimerName(timer.name)
         if name is TimerName.UNUSED_SESSION:
@@ -374,8 +373,8 @@ class Runtime:
             return Reply(job.item.id, result.value, label="session given back" if unused else "session in use")
 
         def run(ctx: UeContext, env: Env) -> Outcome:
-            running = ctx.timers.get(name.value)
-            if running is None or running.token != timer.token or running.due_ms != timer.due_ms:
+            running = ctx.running(name.value, timer.token, timer.due_ms)
+            if running is None:
                 raise StaleError(None)
             stopped = replace(ctx, timers={n: t for n, t in ctx.timers.items() if n != name.value})
             if name is TimerName.OUTBOX:

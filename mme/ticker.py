@@ -1,30 +1,35 @@
 """Fires due timers: reads (shard, second) partitions, calls `mme-timer` in batches, judges each timer by its own reply.
 
+Any number of tickers divide the shards by leases (mme.lease): each shard is one's at a time, and another's as soon
+as its lease has run out.  What a paused one still sends then is answered `stale`, for each timer has a token.
+
 Rows are never deleted; a fired row whose token its context does not hold any more is answered `stale`.  Closed seconds
-are read again for LATE_S, because a row may be written after its second was first read; a ticker that starts looks back
-FIRST_LOOK_S, longer than rows live beyond their time.
+are read again for LATE_S, because a row may be written after its second was first read; a ticker that takes
+over a shard reads on from its lease's mark, at most FIRST_LOOK_S back, longer than rows live beyond their time.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import requests
+from prometheus_client import start_http_server
 
-from mme import logs
+from mme import config, logs, metrics
 from mme.codec import envelope
 from mme.codec.envelope import Item, Request, Timer
 from mme.enums import ItemResult, TimerName
-from mme.errors import ConfigError, StoreError
-from mme.needs import session_id_of
+from mme.errors import ClockOffError, ConfigError, StoreError
+from mme.lease_holder import LENGTH_S, LeaseHolder
 from mme.routing import TIMER
 from mme.rows import ue_context
 from mme.store.base import Store, Table, TimerRow
@@ -40,11 +45,19 @@ FIRST_LOOK_S = 240
 BATCH = 50
 TRIES = 8
 TICK_S = 0.25
-_TIMEOUT_S = 10.0
+SHARD_LEASES = {f"timer-{number}": number for number in range(TIMER_SHARDS)}
+_SAY_AGAIN_S = 30.0
 _TRACE_OCTETS = 100
 
 Fire = Callable[[list[Item]], dict[str, str]]
 """Items to `mme-timer`; out: result by item id, without those that got no answer."""
+Shards = Callable[[], Mapping[int, int]]
+"""This ticker's shards of now: number to the first second to be read.  May raise ClockOffError and StoreError."""
+
+
+def all_shards() -> Mapping[int, int]:
+    """Where there is one ticker only."""
+    return dict.fromkeys(range(TIMER_SHARDS), 0)
 
 
 @dataclass(slots=True)
@@ -55,74 +68,114 @@ class _Pending:
 
 
 @dataclass(slots=True)
+class _Shard:
+    """What is known of a shard since it is ours.  first_s: from where it is read.  since_s: it is read up to there."""
+
+    first_s: int
+    since_s: int | None = None
+    known: dict[str, int] = field(default_factory=dict)
+    pending: dict[str, _Pending] = field(default_factory=dict)
+
+    def learn(self, row: TimerRow) -> None:
+        item = item_id(row)
+        if item not in self.known:
+            self.known[item] = row.due_ms
+            self.pending[item] = _Pending(row, next_ms=row.due_ms)
+
+    def mark(self) -> int:
+        """The first second that another ticker has to read: nothing before it waits, nor may be written any more."""
+        if self.since_s is None:
+            return self.first_s
+        return min([self.since_s - LATE_S, *(pending.row.due_ms // 1000 for pending in self.pending.values())])
+
+
+@dataclass(slots=True)
 class Ticker:
-    """store: where the rows are.  fire: carries items to the function.  clock: Unix seconds."""
+    """store: where the rows are.  fire: carries items to the function.  clock: Unix seconds.  shards: this ticker's."""
 
     store: Store
     fire: Fire
     clock: Callable[[], float] = time.time
+    shards: Shards = all_shards
     dead: int = 0
-    _known: dict[str, int] = field(default_factory=dict)
-    _pending: dict[str, _Pending] = field(default_factory=dict)
-    _since_s: int | None = None
+    _shards: dict[int, _Shard] = field(default_factory=dict)
 
     def tick(self) -> int:
-        """Read what has become due, fire it, and return how many timers were done with."""
+        """Read what has become due, fire it, and return how many timers were done with.
+
+        Raises ClockOffError and StoreError; what is not done yet is done by a later tick.
+        """
         now_ms = int(self.clock() * 1000)
         now_s = now_ms // 1000
-        first = now_s - FIRST_LOOK_S if self._since_s is None else min(self._since_s, now_s) - LATE_S
-        for second in range(first, now_s + 1):
-            for shard in range(TIMER_SHARDS):
-                for row in self.store.due_timers(shard, second):
-                    self._learn(row)
-        self._since_s = now_s
-        self._known = {item: due for item, due in self._known.items() if due // 1000 >= now_s - FIRST_LOOK_S - LATE_S}
+        self._divide(now_s)
+        for number, shard in self._shards.items():
+            first = shard.first_s if shard.since_s is None else min(shard.since_s, now_s) - LATE_S
+            for second in range(first, now_s + 1):
+                for row in self.store.due_timers(number, second):
+                    shard.learn(row)
+            shard.since_s = now_s
+            oldest = now_s - FIRST_LOOK_S - LATE_S
+            shard.known = {item: due for item, due in shard.known.items() if due // 1000 >= oldest}
         return self._fire_due(now_ms)
 
-    def _learn(self, row: TimerRow) -> None:
-        item = item_id(row)
-        if item not in self._known:
-            self._known[item] = row.due_ms
-            self._pending[item] = _Pending(row, next_ms=row.due_ms)
+    def marks(self) -> dict[int, int]:
+        """The first second of each shard that a ticker which takes it over has to read."""
+        return {number: shard.mark() for number, shard in self._shards.items()}
+
+    def _divide(self, now_s: int) -> None:
+        """Begin with the shards that have come, and forget those that have gone: they are another ticker's."""
+        ours = self.shards()
+        for number in self._shards.keys() - ours.keys():
+            del self._shards[number]
+        for number in ours.keys() - self._shards.keys():
+            self._shards[number] = _Shard(max(ours[number], now_s - FIRST_LOOK_S))
 
     def _is_stale(self, row: TimerRow) -> bool:
         """Whether the row's context shows, in one read, that nothing waits for it any more."""
         found = self.store.load(Table.UE_CONTEXT, row.owner)
         if row.name == TimerName.UNUSED_SESSION.value:
-            bearer = ue_context(found).bearer if found is not None else None
-            return bearer is not None and bearer.session.session_id == session_id_of(row.token)
-        if found is None:
-            return True
-        running = ue_context(found).timers.get(row.name)
-        return running is None or (running.token, running.due_ms) != (row.token, row.due_ms)
+            return found is not None and ue_context(found).uses_session(row.token)
+        return found is None or ue_context(found).running(row.name, row.token, row.due_ms) is None
 
     def _fire_due(self, now_ms: int) -> int:
         due = []
         done = 0
-        for item, pending in list(self._pending.items()):
-            if pending.next_ms > now_ms:
-                continue
-            if self._is_stale(pending.row):
-                del self._pending[item]
-                done += 1
-            else:
-                due.append((item, pending))
+        for number, shard in self._shards.items():
+            for item, pending in list(shard.pending.items()):
+                if pending.next_ms > now_ms:
+                    continue
+                if self._is_stale(pending.row):
+                    del shard.pending[item]
+                    done += 1
+                else:
+                    due.append((number, item, pending))
+        metrics.TIMERS.labels("stale row").inc(done)
         for start in range(0, len(due), BATCH):
-            batch = due[start : start + BATCH]
-            results = self.fire([_item(item, pending.row) for item, pending in batch])
-            for item, pending in batch:
-                done += self._judge(item, pending, results.get(item), now_ms)
+            # The batch before may have taken seconds: the lease is asked for again.
+            ours = self.shards()
+            batch = [
+                (self._shards[number], item, pending)
+                for number, item, pending in due[start : start + BATCH]
+                if number in ours
+            ]
+            if not batch:
+                continue
+            results = self.fire([_item(item, pending.row) for _, item, pending in batch])
+            for shard, item, pending in batch:
+                done += self._judge(shard, item, pending, results.get(item), now_ms)
         return done
 
-    def _judge(self, item: str, pending: _Pending, result: str | None, now_ms: int) -> int:
+    def _judge(self, shard: _Shard, item: str, pending: _Pending, result: str | None, now_ms: int) -> int:
+        metrics.TIMERS.labels(result or "no answer").inc()
         if result is not None and result != ItemResult.RETRY.value:
-            del self._pending[item]
+            del shard.pending[item]
             return 1
         pending.tries += 1
         pending.next_ms = now_ms + 250 * 2**pending.tries
         if pending.tries >= TRIES:
-            del self._pending[item]
+            del shard.pending[item]
             self.dead += 1
+            metrics.TIMERS.labels("dead").inc()
             logs.log("error", "timer is dead", item=item, trace=logs.trace_of(pending.row.token))
         return 0
 
@@ -140,7 +193,8 @@ def _item(item: str, row: TimerRow) -> Item:
 class HttpFire:
     """Carries timers to the gateway's synchronous route, signed as the ticker."""
 
-    def __init__(self, gateway: str, master: bytes) -> None:
+    def __init__(self, gateway: str, master: bytes, timeout_s: float = LENGTH_S / 2) -> None:
+        self._timeout_s = timeout_s
         self._url = f"{gateway.rstrip('/')}/function/{TIMER}"
         self._key = signing.derive_key(master, TICKER)
         self._session = requests.Session()
@@ -151,7 +205,7 @@ class HttpFire:
         signed = Signed(TICKER, str(int(time.time())), Way.UP, TIMER, "", body)
         headers = signing.headers(self._key, signed) | {"Content-Type": "application/json"}
         try:
-            answer = self._session.post(self._url, data=body, headers=headers, timeout=_TIMEOUT_S)
+            answer = self._session.post(self._url, data=body, headers=headers, timeout=self._timeout_s)
             answer.raise_for_status()
             return {reply.id: reply.result for reply in envelope.decode_response(answer.content).replies}
         except (requests.RequestException, ValueError) as e:
@@ -159,28 +213,80 @@ class HttpFire:
             return {}
 
 
+def leased(holder: LeaseHolder) -> Shards:
+    """The shards that a process holds, by leases "timer-<shard>"."""
+
+    def shards() -> Mapping[int, int]:
+        holder.keep()
+        return {SHARD_LEASES[name]: holder.mark(name) for name in holder.held() if name in SHARD_LEASES}
+
+    return shards
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    p = argparse.ArgumentParser(prog="python -m mme.ticker", description=__doc__)
+    p.add_argument("--gateway", default=os.environ.get("OPENFAAS_URL", "http://127.0.0.1:8080"), help="(%(default)s)")
+    p.add_argument("--store", default=os.environ.get("STORE_URL"), help="store URL, default: env STORE_URL")
+    p.add_argument(
+        "--lease-s",
+        type=float,
+        default=LENGTH_S,
+        metavar="S",
+        help="length of a lease, at least 1: so long after a ticker's death others take over its timers (%(default)s)",
+    )
+    p.add_argument(
+        "--metrics-port", type=int, default=0, metavar="PORT", help="serve Prometheus metrics there (0: not at all)"
+    )
+    return p
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a ticker until SIGTERM or SIGINT."""
-    parser = argparse.ArgumentParser(prog="python -m mme.ticker", description=__doc__)
-    parser.add_argument("--gateway", default=os.environ.get("OPENFAAS_URL", "http://127.0.0.1:8080"))
-    parser.add_argument("--store", default=os.environ.get("STORE_URL"), help="store URL, default: env STORE_URL")
-    options = parser.parse_args(arguments)
+    """Run a ticker until SIGTERM or SIGINT; any number of them may run, and divide the timers among them."""
+    options = parser().parse_args(arguments)
     try:
         if not options.store:
             raise ConfigError("STORE_URL", "must name the functions' store, or give --store")
-        ticker = Ticker(open_store(options.store), HttpFire(options.gateway, read_secret(SIGNING_KEY)))
+        if options.lease_s < 1:
+            raise ConfigError("--lease-s", "must be 1 or more")
+        settings = config.load()
+        store = open_store(options.store)
+        fire = HttpFire(options.gateway, read_secret(SIGNING_KEY), options.lease_s / 2)
     except ConfigError as e:
         sys.stderr.write(f"{e}\n")
         return 1
+    if options.metrics_port:
+        start_http_server(options.metrics_port)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    holder = LeaseHolder(store, tuple(SHARD_LEASES), length_s=options.lease_s, bound_ms=settings.clock_bound_ms)
+    ticker = Ticker(store, fire, shards=leased(holder))
+    holder.marks = lambda: {f"timer-{number}": mark for number, mark in ticker.marks().items()}
+    run(ticker, holder, stop)
+    return 0
+
+
+def run(ticker: Ticker, holder: LeaseHolder, stop: threading.Event) -> None:
+    """Tick until `stop`, then give the leases back."""
+    had: frozenset[str] = frozenset()
+    said_s = 0.0
     while not stop.wait(TICK_S):
         try:
             ticker.tick()
         except StoreError as e:
             logs.log("warning", "the store did not answer", why=str(e))
-    return 0
+        except ClockOffError as e:
+            if time.monotonic() - said_s >= _SAY_AGAIN_S:
+                said_s = time.monotonic()
+                logs.log("error", "clock is off, lease refused", why=str(e), member=holder.me)
+        has = holder.held()
+        metrics.LEASES.set(len(has))
+        if has != had:
+            had = has
+            logs.log("info", "leases", member=holder.me, held=sorted(has))
+    with contextlib.suppress(StoreError):
+        holder.leave()
 
 
 if __name__ == "__main__":

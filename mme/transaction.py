@@ -208,13 +208,10 @@ class Transactions:
 
     def give_back_unused(self, job: Work, owner: int, need_id: str) -> bool:
         """Whether the session that `need_id` asked for was nobody's, and has been given back."""
-        session_id = session_id_of(need_id)
         row = self._store.load(Table.UE_CONTEXT, str(owner))
-        if row is not None:
-            ctx = ue_context(row)
-            if ctx.waiting_for == need_id or (ctx.bearer is not None and ctx.bearer.session.session_id == session_id):
-                return False
-        self._ports.ask(DeleteSession(f"{job.item.id}/delete-session", owner, session_id))
+        if row is not None and ue_context(row).uses_session(need_id):
+            return False
+        self._ports.ask(DeleteSession(f"{job.item.id}/delete-session", owner, session_id_of(need_id)))
         return True
 
     def _claim(self, job: Work, outcome: Outcome) -> Outcome:

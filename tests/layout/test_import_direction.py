@@ -21,6 +21,7 @@ VALUES = {
     "mme.config",
     "mme.fsm",
     "mme.m_tmsi",
+    "mme.lease",
     "mme.ue_capability",
     "mme.routing",
 }

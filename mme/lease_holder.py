@@ -1,0 +1,130 @@
+"""A process's part in a group of leases: keeps them in the store, and knows by its own stop watch when they have ended.
+
+A lease that was written at a time counts here from before that time, so that it ends here no later than for others;
+a process that was stopped longer than that finds nothing held when it goes on.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import msgspec
+
+from mme import lease, logs
+from mme.errors import ClockOffError, StoreContendedError
+from mme.lease import Leases, clock_offset_ms
+from mme.rows import pack
+from mme.store.base import Conflict, Saved, Store, Table, save_resolved
+
+LENGTH_S = 10.0
+CLOCK_BOUND_MS = 200
+_RENEWALS = 4
+"""In the length of a lease."""
+_TRIES = 8
+
+_leases = msgspec.msgpack.Decoder(Leases).decode
+
+
+def member_name() -> str:
+    """A name that no other process has: host, process id, and eight random digits."""
+    return f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(4)}"
+
+
+@dataclass(slots=True)
+class LeaseHolder:
+    """store: where the group's row is.  names: what the group divides.  marks: how far this process has got, by name.
+
+    length_s: of a lease; whatever is done under one without asking again must be shorter.
+    bound_ms: how far this clock may be off from the store's.  clock: Unix seconds.  stop_watch: seconds that only grow.
+    """
+
+    store: Store
+    names: tuple[str, ...]
+    marks: Callable[[], dict[str, int]] = dict
+    group: str = "ticker"
+    me: str = field(default_factory=member_name)
+    length_s: float = LENGTH_S
+    bound_ms: int = CLOCK_BOUND_MS
+    clock: Callable[[], float] = time.time
+    stop_watch: Callable[[], float] = time.monotonic
+    _seen: Leases = field(default_factory=Leases)
+    _mine: frozenset[str] = frozenset()
+    _ends_s: float = 0.0
+    _next_s: float | None = None
+
+    def held(self) -> frozenset[str]:
+        """Names that are this process's at this moment."""
+        return self._mine if self.stop_watch() < self._ends_s else frozenset()
+
+    def fence(self, name: str) -> int:
+        """Of a lease that is held."""
+        return self._seen.held[name].fence
+
+    def mark(self, name: str) -> int:
+        """How far a lease's holders had got when this process took it, or what it has told since; 0: never told."""
+        return self._seen.held[name].mark
+
+    def keep(self) -> None:
+        """Prolong what is held and take this process's share, when it is time to.
+
+        Raises ClockOffError: this clock is off, everything is given back.  Raises StoreError: the leases could not be
+        prolonged, and last as long as they last.
+        """
+        now_s = self.stop_watch()
+        if self._next_s is not None and now_s < self._next_s:
+            return
+        self._next_s = now_s + self.length_s / _RENEWALS
+        try:
+            now_ms = self._store_time()
+        except ClockOffError:
+            self.leave()
+            raise
+        length_ms = int(self.length_s * 1000)
+        written = self._write(lambda old: lease.renewed(old, self.me, self.names, self.marks(), now_ms, length_ms))
+        self._mine = frozenset(name for name in self.names if written.holds(self.me, name, now_ms))
+        self._ends_s = now_s + self.length_s
+
+    def leave(self) -> None:
+        """Give everything back, for others to take at once.  Raises StoreError: they wait until it has run out."""
+        was_member = self._next_s is not None and self.me in self._seen.members
+        self._mine = frozenset()
+        if was_member:
+            self._write(lambda old: lease.without(old, self.me, self.marks()))
+
+    def _store_time(self) -> int:
+        """The store's time in Unix ms.  Raises ClockOffError."""
+        before_ms = int(self.clock() * 1000)
+        store_ms = self.store.now_ms()
+        offset_ms = clock_offset_ms(before_ms, store_ms, int(self.clock() * 1000))
+        if abs(offset_ms) > self.bound_ms:
+            raise ClockOffError(offset_ms, self.bound_ms)
+        return store_ms
+
+    def _write(self, change: Callable[[Leases], Leases]) -> Leases:
+        """Change the group's row; again after each Conflict.  Raises StoreError."""
+        row = self.store.load(Table.LEASE, self.group)
+        for _ in range(_TRIES):
+            changed = change(_leases(row.value) if row is not None else Leases())
+            result = save_resolved(
+                self.store,
+                Table.LEASE,
+                self.group,
+                pack(changed),
+                expect=row.version if row is not None else None,
+                writer=f"{self.me}#{secrets.token_hex(6)}",
+            )
+            if isinstance(result, Saved):
+                self._seen = changed
+                return changed
+            if not isinstance(result, Conflict):
+                # It may have been written: what it gave back may be another's by now.
+                self._mine = frozenset(name for name in self._mine if changed.held[name].holder == self.me)
+                break
+            row = result.row
+        logs.log("warning", "leases could not be written", group=self.group)
+        raise StoreContendedError(f"the leases of {self.group} are contended")

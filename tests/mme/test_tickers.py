@@ -1,0 +1,212 @@
+"""Several tickers on one store: timers change hands, and none is missed or fired from two sides while leases hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from mme.codec.envelope import Item
+from mme.context import RunningTimer, UeContext
+from mme.errors import ClockOffError
+from mme.lease_holder import LeaseHolder
+from mme.store.base import Store, Table, TimerRow
+from mme.store.sqlite import SqliteStore
+from mme.ticker import BATCH, FIRST_LOOK_S, SHARD_LEASES, Ticker, leased
+from tests.mme.runtime.pair import Clock
+
+
+@dataclass
+class Machine:
+    """A ticker as its process makes it.  alive: it ticks; off_s: of its clock."""
+
+    store: Store
+    clock: Clock
+    off_s: float = 0.0
+    alive: bool = True
+    taken: list[Item] = field(default_factory=list)
+    reads: list[tuple[int, int]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.holder = LeaseHolder(
+            self.store, tuple(SHARD_LEASES), length_s=8, clock=self.now_s, stop_watch=lambda: self.clock.now_s
+        )
+        self.ticker = Ticker(self, self.fire, clock=self.now_s, shards=leased(self.holder))  # type: ignore[arg-type]
+        self.holder.marks = lambda: {f"timer-{number}": mark for number, mark in self.ticker.marks().items()}
+
+    def now_s(self) -> float:
+        return self.clock.now_s + self.off_s
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.store, name)
+
+    def due_timers(self, shard: int, second: int) -> list[TimerRow]:
+        self.reads.append((shard, second))
+        return self.store.due_timers(shard, second)
+
+    def fire(self, items: list[Item]) -> dict[str, str]:
+        self.taken += items
+        return {item.id: "done" for item in items}
+
+
+@dataclass
+class Site:
+    store: Store
+    clock: Clock
+    machines: list[Machine] = field(default_factory=list)
+
+    def start(self, off_s: float = 0.0) -> Machine:
+        self.machines.append(Machine(self.store, self.clock, off_s))
+        return self.machines[-1]
+
+    def timers(self, count: int, in_s: float, name: str = "T3460") -> None:
+        """So many UEs, each with a timer that its context waits for."""
+        for owner in range(count):
+            due_ms = int((self.clock.now_s + in_s) * 1000)
+            row = TimerRow(owner % 16, due_ms, name, f"e/ue{owner}/{due_ms}", str(owner))
+            self.store.insert_timer(row, ttl_s=600)
+            old = self.store.load(Table.UE_CONTEXT, row.owner)
+            ctx = UeContext(owner) if old is None else msgspec.msgpack.decode(old.value, type=UeContext)
+            ctx = replace(ctx, timers=ctx.timers | {name: RunningTimer(row.token, due_ms)})
+            version = None if old is None else old.version
+            self.store.save(Table.UE_CONTEXT, row.owner, msgspec.msgpack.encode(ctx), expect=version, writer="test")
+
+    def go(self, seconds: float) -> None:
+        end = self.clock.now_s + seconds
+        while self.clock.now_s < end:
+            self.clock.now_s += 0.25
+            for machine in self.machines:
+                if machine.alive:
+                    machine.ticker.tick()
+
+    def owners(self) -> list[int]:
+        return [item.timer.owner for machine in self.machines for item in machine.taken if item.timer is not None]
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    clock = Clock()
+    store = SqliteStore(tmp_path / "edge.db", clock=clock)
+    yield Site(store, clock)
+    store.close()
+
+
+def test_two_divide_the_timers_and_fire_each_once(site: Site) -> None:
+    a, b = site.start(), site.start()
+    site.go(5)
+    site.timers(32, in_s=1)
+    site.go(3)
+    assert sorted(site.owners()) == list(range(32))
+    assert len(a.taken) == len(b.taken) == 16
+
+
+def test_the_timers_of_a_killed_one_are_fired_by_the_other_once_its_lease_has_run_out(site: Site) -> None:
+    a, b = site.start(), site.start()
+    site.go(5)
+    a.alive = False
+    site.timers(32, in_s=0.5)
+    site.go(3)
+    assert len(site.owners()) == 16
+    site.go(6)
+    assert sorted(site.owners()) == list(range(32))
+    assert len(b.taken) == 32
+
+
+def test_a_paused_one_gets_its_share_back_and_fires_nothing_of_what_it_had_read(site: Site) -> None:
+    a, b = site.start(), site.start()
+    site.go(5)
+    site.timers(32, in_s=2)
+    site.go(1)
+    a.alive = False
+    site.go(12)
+    assert sorted(site.owners()) == list(range(32))
+    a.alive = True
+    site.go(6)
+    assert sorted(site.owners()) == list(range(32))
+    site.timers(32, in_s=1)
+    site.go(3)
+    assert len(a.taken) == 16
+    assert len(b.taken) == 48
+
+
+def test_who_takes_over_reads_from_where_the_other_had_got(site: Site) -> None:
+    """And not the whole of the longest look back, 240 seconds of each shard."""
+    a = site.start()
+    site.go(5)
+    site.timers(16, in_s=30)
+    site.go(3)
+    a.alive = False
+    site.go(40)
+    killed_s = int(site.clock.now_s) - 40
+    b = site.start()
+    site.go(0.25)
+    assert sorted(site.owners()) == list(range(16))
+    assert min(second for _, second in b.reads) >= killed_s - 12
+    assert min(second for _, second in b.reads) > site.clock.now_s - FIRST_LOOK_S
+
+
+def test_a_timer_that_is_tried_again_is_handed_on(site: Site) -> None:
+    """The mark stays at what still waits, however long ago it was due."""
+    a = site.start()
+    a.ticker.fire = lambda _items: {}
+    site.go(3)
+    site.timers(1, in_s=0.5)
+    site.go(20)
+    a.alive = False
+    b = site.start()
+    site.go(9)
+    assert [item.timer.owner for item in b.taken if item.timer is not None] == [0]
+
+
+def test_a_lease_that_ends_between_two_batches_stops_the_second(site: Site) -> None:
+    """The function is slow: who holds the shards meanwhile fires the rest."""
+    a = site.start()
+    site.go(3)
+    fire = a.fire
+
+    def slow(items: list[Item]) -> dict[str, str]:
+        site.clock.now_s += 9
+        b.ticker.tick()
+        return fire(items)
+
+    b = site.start()
+    a.ticker.fire = slow
+    b.ticker.tick()
+    site.machines = [a]
+    site.timers(2 * BATCH, in_s=0.1)
+    site.go(0.25)
+    assert len(a.taken) == BATCH
+    site.machines = [a, b]
+    a.alive = False
+    site.go(12)
+    assert set(site.owners()) == set(range(2 * BATCH))
+
+
+def test_one_whose_clock_is_off_fires_nothing(site: Site) -> None:
+    wrong = site.start(off_s=0.3)
+    site.timers(16, in_s=0.5)
+    site.clock.now_s += 2
+    with pytest.raises(ClockOffError, match="300 ms ahead"):
+        wrong.ticker.tick()
+    assert wrong.taken == []
+    site.machines = []
+    site.start()
+    site.go(0.5)
+    assert sorted(site.owners()) == list(range(16))
+
+
+def test_none_is_fired_earlier_than_due_minus_the_bound(site: Site) -> None:
+    """By the store's clock; a ticker that is 200 ms ahead is just within the bound."""
+    site.start(off_s=0.2)
+    due_ms = int(site.clock.now_s * 1000) + 2000
+    site.timers(16, in_s=2)
+    fired_ms: list[int] = []
+    machine = site.machines[0]
+    fire = machine.fire
+    machine.ticker.fire = lambda items: (fired_ms.append(int(site.clock.now_s * 1000)), fire(items))[1]
+    site.go(4)
+    assert len(machine.taken) == 16
+    assert min(fired_ms) >= due_ms - 200
