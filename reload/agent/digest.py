@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Mapping  # noqa: UP035  Python 3.9 in the images
+from typing import Mapping
 
 
 def digest_of(files: Mapping[str, bytes]) -> str:

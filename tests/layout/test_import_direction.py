@@ -101,6 +101,7 @@ def test_trust_knows_no_function_and_reload_and_mme_not_each_other() -> None:
 def test_what_runs_in_other_images_needs_only_the_standard_library() -> None:
     assert files("reload/agent")
     for path in files("reload/agent"):
+        ast.parse(path.read_text(), feature_version=(3, 9))  # the oldest Python of an image that it is to fit
         assert not within(imports_of(path), "trust", "kubernetes", "ruamel", "requests", "msgspec"), path
         assert {m for m in imports_of(path) if m.split(".")[0] == "reload"} <= {
             m for m in imports_of(path) if m == "reload.agent" or m.startswith("reload.agent.")

@@ -1,0 +1,89 @@
+"""A small daemon: takes `greeting` from its configuration, on start and on SIGHUP or POST /reload; serves it by HTTP.
+
+argv: DIRECTORY LOG [trap-term|watch].  app.conf: `greeting=…`; `die=start` exits 3 at once, `die=hup` exits 4 when it
+is read on SIGHUP, `refuse=yes` answers 500 to POST /reload.  GET / answers the greeting.  The log gets one line per
+event; its first line is `port N`.
+"""
+
+import os
+import signal
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+directory, log = Path(sys.argv[1]), Path(sys.argv[2])
+how = sys.argv[3] if len(sys.argv) > 3 else ""
+values: dict[str, str] = {}
+
+
+def say(text: str) -> None:
+    with log.open("a") as stream:
+        stream.write(text + "\n")
+
+
+def load() -> None:
+    text = (directory / "app.conf").read_text()
+    values.clear()
+    values.update(line.split("=", 1) for line in text.splitlines() if "=" in line)
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self._answer(200, values.get("greeting", ""))
+
+    def do_POST(self) -> None:
+        load()
+        say(f"post {values.get('greeting')}")
+        self._answer(500 if values.get("refuse") else 200, "")
+
+    def _answer(self, code: int, text: str) -> None:
+        self.send_response(code)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text.encode())
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        pass
+
+
+def on_hup(_number: int, _frame: object) -> None:
+    load()
+    say(f"hup {values.get('greeting')}")
+    if values.get("die") == "hup":
+        os._exit(4)
+
+
+def on_term(_number: int, _frame: object) -> None:
+    say("term")
+    if how != "trap-term":
+        os._exit(int(values.get("code", "0")))
+
+
+def watch() -> None:
+    """A daemon that reloads by itself."""
+    before = (directory / "..data").readlink()
+    while True:
+        time.sleep(0.02)
+        now = (directory / "..data").readlink()
+        if now != before:
+            before = now
+            load()
+            say(f"watched {values.get('greeting')}")
+
+
+load()
+if values.get("die") == "start":
+    say("died")
+    sys.exit(3)
+signal.signal(signal.SIGHUP, on_hup)
+signal.signal(signal.SIGUSR1, lambda *_: say("usr1"))
+signal.signal(signal.SIGTERM, on_term)
+server = ThreadingHTTPServer(("127.0.0.1", int(values.get("port", "0"))), Handler)
+if how == "watch":
+    threading.Thread(target=watch, daemon=True).start()
+say(f"port {server.server_address[1]} pid {os.getpid()} greeting {values.get('greeting')}")
+threading.Thread(target=server.serve_forever, daemon=True).start()
+while True:
+    signal.pause()
