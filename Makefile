@@ -6,12 +6,17 @@ SHELL := /bin/bash
 PYTHON ?= python3
 PORT ?= 8080
 UES ?= 200
+NODES ?= 1
+NETWORK ?= 127.0.0
+CQL_PORT ?= 9042
+STORAGE_PORT ?= 7000
+JMX_PORT ?= 7199
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 help: ## list the targets
-	@awk -F':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(STAMP): requirements/dev.txt pyproject.toml
 	@PYTHON=$(PYTHON) bash tools/make_environment.sh $(VENV)
@@ -37,6 +42,15 @@ check: $(STAMP) ## formatting, lint and types (ruff, mypy strict)
 test: $(STAMP) ## the whole test suite
 	$(BIN)/pytest -n 2 --dist loadfile
 
+test-cassandra: $(STAMP) ## the tests on a real Cassandra: CASSANDRA_HOSTS names one, else a node is started
+	@$(BIN)/python -m cassandra_lab check || { [ "$${CI:-}" != true ]; exit; }; $(BIN)/pytest --cassandra -m cassandra tests/mme/store tests/cassandra
+
+cassandra-up: $(STAMP) ## start real Cassandra nodes on loopback addresses (NODES=1|3, CQL_PORT, STORAGE_PORT, JMX_PORT, NETWORK)
+	@$(BIN)/python -m cassandra_lab up --nodes $(NODES) --cql-port $(CQL_PORT) --storage-port $(STORAGE_PORT) --jmx-port $(JMX_PORT) --network $(NETWORK)
+
+cassandra-down: $(STAMP) ## stop them; CLEAN=1 removes their data, too
+	@$(BIN)/python -m cassandra_lab down $(if $(CLEAN),--clean)
+
 bench: $(STAMP) ## measure, and write bench/results with the raw figures
 	$(BIN)/python -m bench
 
@@ -48,4 +62,4 @@ clean: ## remove what the other targets made
 	rm -rf $(VENV) build .localfaas .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 
-.PHONY: help venv preflight demo up check test bench lock clean
+.PHONY: help venv preflight demo up check test test-cassandra cassandra-up cassandra-down bench lock clean

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,14 +15,11 @@ from mme.store.sqlite import SqliteStore
 
 
 @pytest.fixture(scope="session")
-def cassandra_url() -> str:
-    """URL of a keyspace for this test run on the cluster at CASSANDRA_HOSTS ("h1,h2" or "h1:9042")."""
-    hosts = os.environ.get("CASSANDRA_HOSTS")
-    if not hosts:
-        pytest.skip("CASSANDRA_HOSTS is not set")
+def cassandra_url(cassandra_hosts: str) -> str:
+    """URL of a keyspace for this test run."""
     from mme.store.cassandra import CassandraStore, create_schema  # noqa: PLC0415  the driver is heavy
 
-    url = f"cassandra://{hosts}/edge_contract?rf=1"
+    url = f"cassandra://{cassandra_hosts}/edge_contract?rf=1"
     store = open_store(url)
     assert isinstance(store, CassandraStore)
     create_schema(store)
