@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mme.context import Remembered
 from mme.ids import GlobalEnbId
 from mme.messages import SupportedTa
 
@@ -13,6 +14,7 @@ class EnbContext:
     """epoch: the eNB's own name of its association.  resets: RESETs of the whole interface within it.
 
     A UE whose connection has another `connection_epoch` is ECM-IDLE.  downlink_url: where pushes go.
+    recent, last_reply: the eNB's own items (not its UEs') that were worked off, and what the last of them was answered.
     """
 
     global_enb_id: GlobalEnbId
@@ -22,6 +24,8 @@ class EnbContext:
     default_paging_drx: str = "v128"
     downlink_url: str | None = None
     resets: int = 0
+    recent: tuple[Remembered, ...] = ()
+    last_reply: bytes = b""
     schema: int = 1
 
     @property

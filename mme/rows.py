@@ -62,19 +62,28 @@ def load_enb(store: Store, name: str) -> EnbContext | None:
     return _enb_context(row.value) if row is not None else None
 
 
-def set_up_enb(store: Store, name: str, enb: EnbContext, job: Work) -> None:
-    """Write the eNB's row, and list it in its tracking areas; nothing where it is as it should be.
+def set_up_enb(
+    store: Store, name: str, enb: EnbContext, remember: Callable[[EnbContext], EnbContext | None], job: Work
+) -> None:
+    """Write the eNB's row; the same association keeps its count of resets.
 
-    The same association keeps its count of resets.
+    remember: adds the item to what the row remembers; None = leave everything as it is.
     """
 
     def put(old: bytes | None) -> tuple[bytes, int | None] | None:
         known = _enb_context(old) if old is not None else None
-        same = known is not None and known.epoch == enb.epoch
-        value = pack(replace(enb, resets=known.resets) if same and known is not None else enb)
-        return None if old == value else (value, None)
+        new = enb
+        if known is not None:
+            resets = known.resets if known.epoch == enb.epoch else 0
+            new = replace(enb, resets=resets, recent=known.recent, last_reply=known.last_reply)
+        changed = remember(new)
+        return None if changed is None else (pack(changed), None)
 
     change_row(store, Table.ENB, name, put, job)
+
+
+def list_enb(store: Store, name: str, enb: EnbContext, job: Work) -> None:
+    """List an eNB in the rows of its tracking areas; nothing where it is as it should be."""
     for tai in _areas(enb):
         _list_in_tracking_area(store, tai, name, job)
 

@@ -111,7 +111,7 @@ class Runtime:
         self._may_reach = may_reach
         self._clock = clock
         self._outbox = Outbox(store, pusher, key_of_party, may_reach, config.duplicates_s)
-        self._interface = S1Interface(store, may_reach)
+        self._interface = S1Interface(store, may_reach, config.duplicates_s)
         self._transactions = Transactions(config, store, ports, self._outbox, random_octets=random_octets, pause=pause)
 
     # ----------------------------------------------------------------- one item

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
+from mme.codec import envelope
 from mme.codec.envelope import Reply
 from mme.enb_context import EnbContext
 from mme.enums import ItemResult, S1apCause
+from mme.memory import remembering, repeated
 from mme.messages import EnbConfigurationUpdate, ErrorIndication, Reset, S1apMessage, S1SetupRequest
 from mme.outcome import Env
 from mme.procedures import s1_management, s1_setup
 from mme.procedures.sending import s1ap_cause
 from mme.replies import plain_reply
-from mme.rows import change_enb, load_enb, set_up_enb
+from mme.rows import change_enb, list_enb, load_enb, set_up_enb
 from mme.store.base import Store
 from mme.work import Work
 
 
 class S1Interface:
-    """may_reach: the allow-list of downlink URLs."""
+    """may_reach: the allow-list of downlink URLs.  duplicates_s: how long an eNB's own items are remembered."""
 
-    def __init__(self, store: Store, may_reach: Callable[[str], bool]) -> None:
+    def __init__(self, store: Store, may_reach: Callable[[str], bool], duplicates_s: int) -> None:
         self._store = store
         self._may_reach = may_reach
+        self._duplicates_s = duplicates_s
 
     def set_up(self, job: Work, message: S1SetupRequest, env: Env) -> Reply:
         """S1 SETUP REQUEST; only the eNB whose key signed it may name itself so."""
@@ -36,11 +40,23 @@ class S1Interface:
                 item.id, ItemResult.REJECTED.value, label="downlink_url", error="the downlink URL is not allowed"
             )
         enb, answer = s1_setup.on_s1_setup_request(message, item.epoch, item.downlink_url, env)
-        result = ItemResult.REJECTED
-        if enb is not None:
-            set_up_enb(self._store, item.enb, enb, job)
-            result = ItemResult.DONE
-        return plain_reply(job, result, [answer], label=type(answer).__name__)
+        result = ItemResult.REJECTED if enb is None else ItemResult.DONE
+        reply = plain_reply(job, result, [answer], label=type(answer).__name__)
+        if enb is None:
+            return reply
+        told = reply
+
+        def remember(enb: EnbContext) -> EnbContext | None:
+            nonlocal told
+            known = repeated(enb.recent, enb.last_reply, job)
+            told = known or reply
+            return self._remembering(enb, job, reply) if known is None else None
+
+        set_up_enb(self._store, item.enb, enb, remember, job)
+        if told.result != ItemResult.DUPLICATE.value:
+            # Also for an immediate duplicate: the first may have been killed before it came to this.
+            list_enb(self._store, item.enb, enb, job)
+        return told
 
     def update(self, job: Work, message: EnbConfigurationUpdate, env: Env) -> Reply:
         """ENB CONFIGURATION UPDATE."""
@@ -51,17 +67,23 @@ class S1Interface:
         return self._change(job, lambda enb: s1_management.on_reset(enb, message))
 
     def _change(self, job: Work, change: Callable[[EnbContext], tuple[EnbContext, S1apMessage]]) -> Reply:
-        answers: list[S1apMessage] = []
+        told: Reply | None = None
 
         def run(enb: EnbContext) -> EnbContext | None:
+            nonlocal told
+            told = repeated(enb.recent, enb.last_reply, job)
+            if told is not None:
+                return None
             changed, answer = change(enb)
-            answers[:] = [answer]
-            return None if changed == enb else changed
+            told = plain_reply(job, ItemResult.DONE, [answer], label=type(answer).__name__)
+            return None if changed == enb else self._remembering(changed, job, told)
 
         change_enb(self._store, job.item.enb, job.item.epoch, run, job)
-        if not answers:
-            return no_setup(job)
-        return plain_reply(job, ItemResult.DONE, answers, label=type(answers[0]).__name__)
+        return no_setup(job) if told is None else told
+
+    def _remembering(self, enb: EnbContext, job: Work, reply: Reply) -> EnbContext:
+        recent = remembering(enb.recent, job, self._duplicates_s)
+        return replace(enb, recent=recent, last_reply=envelope.encode(reply))
 
     def load(self, job: Work) -> EnbContext | None:
         """The eNB that calls, None = it has no S1 Setup in this epoch.  The job learns its connections' epoch."""

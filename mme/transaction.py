@@ -17,11 +17,12 @@ from mme import metrics
 from mme.codec import envelope
 from mme.codec.envelope import Reply
 from mme.config import MmeConfig
-from mme.context import OutboxEntry, Remembered, RunningTimer, UeContext
+from mme.context import OutboxEntry, RunningTimer, UeContext
 from mme.downlinks import encoded, protected
 from mme.enums import EmmState, ItemResult, S1apCause, TimerName
 from mme.errors import StoreContendedError
 from mme.fsm import may_follow
+from mme.memory import late_duplicate, remembering, repeated
 from mme.messages import Paging, S1apMessage
 from mme.needs import DeleteSession, ModifySession, NeedSession, Pending, session_id_of
 from mme.outbox import Outbox, entries_of, entry_for_enb, with_retry
@@ -32,10 +33,7 @@ from mme.rows import claim_imsi, enbs_of, pack, ue_context
 from mme.store.base import Conflict, Row, Saved, Store, Table, TimerRow, WriteResult, save_resolved
 from mme.work import CONFLICT_TRIES, TIMER_SHARDS, Ports, Run, StaleError, Work
 
-REMEMBERED_AT_LEAST = 8
 _CONFLICT_PAUSE_S = 0.004
-
-_decode_reply = msgspec.json.Decoder(Reply).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,22 +100,8 @@ class Transactions:
 
     def _repeated(self, job: Work, ctx: UeContext, *, created: bool) -> Reply | None:
         """The reply to an item that was worked off before; None = it is new."""
-        item = job.item
-        known = next((r for r in ctx.recent if r.id == item.id), None)
-        if known is None:
-            if created:
-                return Reply(item.id, ItemResult.DUPLICATE.value, label="late duplicate")
-            return None
-        if known.digest != job.digest:
-            return Reply(
-                item.id,
-                ItemResult.REJECTED.value,
-                label="id reused",
-                error="this id was used for another message",
-            )
-        if ctx.recent[-1].id == item.id and ctx.last_reply:
-            return _decode_reply(ctx.last_reply)
-        return Reply(item.id, ItemResult.DUPLICATE.value, label="late duplicate")
+        known = repeated(ctx.recent, ctx.last_reply, job)
+        return late_duplicate(job) if known is None and created else known
 
     def _prepare(self, job: Work, ctx: UeContext, run: Run, *, push: bool) -> _Prepared:
         """All that comes before the write: procedure, needs, timers, protection, encoding."""
@@ -148,7 +132,7 @@ class Transactions:
         after = replace(
             after,
             outbox=outbox,
-            recent=self._remembered(after, job),
+            recent=remembering(after.recent, job, self._config.duplicates_s),
             last_reply=envelope.encode(reply),
         )
         for row in rows:
@@ -220,12 +204,6 @@ class Transactions:
             return outcome
         superseded = claim_imsi(self._store, outcome.claim, outcome.ctx.key, job)
         return replace(outcome, ctx=replace(outcome.ctx, supersedes=superseded))
-
-    def _remembered(self, ctx: UeContext, job: Work) -> tuple[Remembered, ...]:
-        """Ids of three times ack_wait, and at least the last 8."""
-        oldest = job.now_ms - self._config.duplicates_s * 1000
-        kept = [r for n, r in enumerate(ctx.recent) if r.at_ms >= oldest or n > len(ctx.recent) - REMEMBERED_AT_LEAST]
-        return (*kept, Remembered(job.item.id, job.digest, job.now_ms))
 
     def _save(self, job: Work, key: int, row: Row | None, prepared: _Prepared) -> WriteResult:
         return save_resolved(
