@@ -10,6 +10,7 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from enum import Enum
 
 from mme.errors import ConfigError
 from mme.ids import Gummei, Plmn, Tai
@@ -19,9 +20,26 @@ IMPLEMENTED_EEA = (0, 2)
 IMPLEMENTED_EIA = (2,)
 
 
+class EmergencyAttach(Enum):
+    """Who may attach for emergency bearer services: the network behaviours of TS 23.401 4.3.12.1.
+
+    OFF: nobody beyond valid UEs, which attach as ever.  AUTHENTICATED: who is authenticated.  IMSI_REQUIRED: who has
+    an IMSI, authenticated where it can be.  ALL: also UEs with an IMEI alone.
+    """
+
+    OFF = "off"
+    AUTHENTICATED = "authenticated"
+    IMSI_REQUIRED = "imsi-required"
+    ALL = "all"
+
+
 @dataclass(frozen=True, slots=True)
 class MmeConfig:
-    """Settings of the network side; seconds end in _s, milliseconds in _ms."""
+    """Settings of the network side; seconds end in _s, milliseconds in _ms.
+
+    emergency_attach: a value of EmergencyAttach.  The other emergency settings are what such a UE gets, whatever its
+    subscription says.
+    """
 
     plmn: Plmn = field(default=Plmn("00101"))
     mme_group_id: int = 1
@@ -35,6 +53,11 @@ class MmeConfig:
     eia_order: tuple[int, ...] = (2,)
     request_imeisv: bool = False
     blocked_imeis: str = ""
+    emergency_attach: str = "off"
+    emergency_access_point_name: str = "sos"
+    emergency_qci: int = 5
+    emergency_priority_level: int = 1
+    emergency_ambr_bps: int = 1_000_000
     t3412_s: int = 3240
     t3413_s: float = 6.0
     paging_retransmissions: int = 2
@@ -65,6 +88,10 @@ class MmeConfig:
     def checks_equipment(self) -> bool:
         """Whether a UE has to tell its IMEISV before it is served."""
         return bool(self.blocked_imeis.strip())
+
+    @property
+    def emergency_policy(self) -> EmergencyAttach:
+        return EmergencyAttach(self.emergency_attach)
 
     @property
     def gummei(self) -> Gummei:
@@ -132,6 +159,7 @@ def load(environment: Mapping[str, str] | None = None, *, m_tmsi_key: bytes = by
     if any(not 0 <= tac <= 0xFFFF for tac in config.tacs) or not config.tacs:
         raise ConfigError("tacs", "must be one or more numbers from 0 to 65535")
     _check_security(config)
+    _check_emergency(config)
     _check_timers(config)
     return config
 
@@ -144,6 +172,21 @@ def _check_security(config: MmeConfig) -> None:
     ):
         if not order or any(algorithm not in known for algorithm in order):
             raise ConfigError(name, f"must be one or more of {', '.join(str(algorithm) for algorithm in known)}")
+
+
+def _check_emergency(config: MmeConfig) -> None:
+    policies = [policy.value for policy in EmergencyAttach]
+    if config.emergency_attach not in policies:
+        raise ConfigError("emergency_attach", f"must be one of {', '.join(policies)}")
+    if not config.emergency_access_point_name:
+        raise ConfigError("emergency_access_point_name", "must not be empty")
+    for name, low, high in (
+        ("emergency_qci", 1, 9),
+        ("emergency_priority_level", 1, 15),
+        ("emergency_ambr_bps", 1, 10_000_000_000),
+    ):
+        if not low <= getattr(config, name) <= high:
+            raise ConfigError(name, f"must be {low} to {high}")
 
 
 def _check_timers(config: MmeConfig) -> None:

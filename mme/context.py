@@ -31,8 +31,8 @@ class SecurityContext:
 
     @property
     def worn_out(self) -> bool:
-        """A NAS COUNT is almost used up: a new key set is due (TS 33.401 6.5)."""
-        return max(self.ul_count, self.dl_count) >= COUNT_ALMOST_USED_UP
+        """A NAS COUNT is almost used up: a new key set is due (TS 33.401 6.5).  Null algorithms have no keys."""
+        return self.eia != 0 and max(self.ul_count, self.dl_count) >= COUNT_ALMOST_USED_UP
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +133,7 @@ class UeContext:
 
     security: the current EPS security context; security_new: the one that SECURITY MODE COMMAND takes into use.
     proven: the identity was proven once, by SECURITY MODE COMPLETE.
+    emergency: attached, or attaching, for emergency bearer services only; its imsi may be one that nobody has proven.
     secured: secure exchange is established on this NAS signalling connection (TS 24.301 4.4.2.3).
     k_enb_count: uplink NAS COUNT that K_eNB is derived with (TS 33.401 A.3).
     old_guti: valid too, until the UE has taken the new one.  tai_list: where it is registered, and paged.
@@ -164,6 +165,7 @@ class UeContext:
     security_new: SecurityContext | None = None
     secured: bool = False
     proven: bool = False
+    emergency: bool = False
     k_enb_count: int = 0
     attaching: Attaching | None = None
     updating: Updating | None = None
@@ -195,11 +197,21 @@ class UeContext:
         return self.bearer is not None and self.bearer.enb_teid is not None
 
     @property
+    def unauthenticated(self) -> bool:
+        """Served without proof, under null algorithms: for emergency bearer services only (TS 33.401 15.2.2)."""
+        return self.security is not None and self.security.eia == 0
+
+    @property
+    def admitted(self) -> bool:
+        """Whether secure exchange was once established: the UE has proven who it is, or need not."""
+        return self.proven or self.unauthenticated
+
+    @property
     def stays_registered(self) -> bool:
-        """Whether the UE is registered, whatever runs beside: all but an attach, a detach and what is not proven."""
+        """Whether the UE is registered, whatever runs beside: all but an attach, a detach and what is not admitted."""
         under_way = (EmmState.REGISTERED, EmmState.COMMON_PROCEDURE_INITIATED)
         attaching = self.attaching is not None and self.emm is not EmmState.REGISTERED
-        return self.proven and not attaching and self.emm in under_way
+        return self.admitted and not attaching and self.emm in under_way
 
     def running(self, name: str, token: str, due_ms: int) -> RunningTimer | None:
         """The timer of that name, if it is the one that was started so; None = a fired row of it is stale."""

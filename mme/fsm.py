@@ -129,12 +129,16 @@ def verdict(ctx: UeContext, message: EmmMessage) -> Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """One way from a state to another.  inline: taken within the same item, when a port's answer comes in line."""
+    """One way from a state to another.
+
+    inline: taken within the same item, when a port's answer comes in line.  emergency: for emergency bearer services.
+    """
 
     before: State
     after: State
     event: str
     inline: bool = False
+    emergency: bool = False
 
 
 _NONE: State = (EmmState.DEREGISTERED, Step.NONE)
@@ -152,13 +156,18 @@ EDGES: tuple[Edge, ...] = (
     Edge(_c(Step.IDENTITY), _c(Step.VECTOR), "Identity Response, IMSI"),
     Edge(_c(Step.IDENTITY), _c(Step.ESM_INFORMATION), "Identity Response, IMEISV"),
     Edge(_c(Step.IDENTITY), _c(Step.PROFILE), "Identity Response, IMEISV"),
+    Edge(_NONE, _c(Step.SECURITY_MODE), "Emergency Attach Request, IMEI", emergency=True),
+    Edge(_c(Step.IDENTITY), _c(Step.SECURITY_MODE), "Identity Response without IMSI, emergency", emergency=True),
     Edge(_c(Step.VECTOR), _c(Step.AUTHENTICATION), "vector", inline=True),
-    Edge(_c(Step.AUTHENTICATION), _c(Step.SECURITY_MODE), "RES is XRES"),
+    Edge(_c(Step.VECTOR), _c(Step.SECURITY_MODE), "no vector, emergency", inline=True, emergency=True),
+    Edge(_c(Step.AUTHENTICATION), _c(Step.SECURITY_MODE), "RES is XRES; not, emergency"),
     Edge(_c(Step.AUTHENTICATION), _c(Step.IDENTITY), "MAC failure, or RES wrong under a GUTI"),
     Edge(_c(Step.AUTHENTICATION), _c(Step.VECTOR), "synch failure"),
     Edge(_c(Step.SECURITY_MODE), _c(Step.IDENTITY), "Security Mode Complete without IMEISV"),
     Edge(_c(Step.SECURITY_MODE), _c(Step.ESM_INFORMATION), "Security Mode Complete, ESM information held back"),
     Edge(_c(Step.SECURITY_MODE), _c(Step.PROFILE), "Security Mode Complete"),
+    Edge(_c(Step.SECURITY_MODE), _c(Step.SESSION), "Security Mode Complete, emergency", emergency=True),
+    Edge(_c(Step.IDENTITY), _c(Step.SESSION), "Identity Response, IMEISV, emergency", emergency=True),
     Edge(_c(Step.SECURITY_MODE), _HERE, "Security Mode Complete of a registered UE"),
     Edge(_c(Step.ESM_INFORMATION), _c(Step.PROFILE), "ESM Information Response"),
     Edge(_c(Step.PROFILE), _c(Step.SESSION), "subscription data", inline=True),
@@ -167,6 +176,7 @@ EDGES: tuple[Edge, ...] = (
     Edge(_HERE, _c(Step.VECTOR), "authentication on the network's wish, or by policy"),
     Edge(_HERE, _c(Step.ESM_INFORMATION), "Attach Request of a known UE"),
     Edge(_HERE, _c(Step.PROFILE), "Attach Request of a known UE"),
+    Edge(_HERE, _c(Step.SESSION), "Emergency Attach Request of a known UE", emergency=True),
     Edge(_HERE, _c(Step.TAU_COMPLETE), "Tracking Area Update Request"),
     Edge(_c(Step.TAU_COMPLETE), _HERE, "Tracking Area Update Complete, T3450 for the 5th time"),
     Edge(_HERE, _c(Step.GUTI_REALLOCATION), "GUTI reallocation"),
@@ -180,15 +190,16 @@ FROM_EVERY_STATE: tuple[State, ...] = (_NONE, _HERE)
 
 
 @cache
-def may_follow(before: State, after: State) -> bool:
+def may_follow(before: State, after: State, *, emergency: bool = False) -> bool:
     """Whether one item may take a context from `before` to `after`: one edge, then edges taken inline.
 
-    A new connection or a new attach begins at REGISTERED or DEREGISTERED.
+    A new connection or a new attach begins at REGISTERED or DEREGISTERED.  emergency: what the context is for.
     """
+    edges = [edge for edge in EDGES if emergency or not edge.emergency]
     starts = {before, *FROM_EVERY_STATE}
-    reached = starts | {edge.after for edge in EDGES if edge.before in starts}
+    reached = starts | {edge.after for edge in edges if edge.before in starts}
     while True:
-        more = {edge.after for edge in EDGES if edge.inline and edge.before in reached} - reached
+        more = {edge.after for edge in edges if edge.inline and edge.before in reached} - reached
         if not more:
             return after in reached
         reached |= more

@@ -45,13 +45,18 @@ class NeedProfile(Need):
 
 @dataclass(frozen=True, slots=True)
 class NeedSession(Need):
-    """A default bearer (TS 29.274 Create Session Request).  pdn_type: 1 IPv4, 2 IPv6, 3 IPv4v6.  pco: the UE's."""
+    """A default bearer (TS 29.274 Create Session Request).  pdn_type: 1 IPv4, 2 IPv6, 3 IPv4v6.  pco: the UE's.
 
-    imsi: Imsi
+    imsi None: a UE without one, for emergency bearer services.  imei: IMEI or IMEISV of a UE whose IMSI is not proven,
+    or that has none.
+    """
+
+    imsi: Imsi | None
     access_point_name: str
     pdn_type: int
     eps_bearer_identity: int
     pco: bytes | None = None
+    imei: str | None = None
 
 
 def session_id_of(need_id: str) -> str:

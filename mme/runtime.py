@@ -31,6 +31,7 @@ from mme.errors import NasError, S1apError, StoreContendedError, StoreError, Sto
 from mme.ids import Imsi, Tai
 from mme.m_tmsi import context_of, pending_key
 from mme.messages import (
+    AttachRequest,
     CriticalityDiagnostics,
     EnbConfigurationUpdate,
     ErrorIndication,
@@ -271,6 +272,8 @@ class Runtime:
             job.spent.codec_ms += (time.perf_counter() - begin) * 1000
             if not isinstance(received, nas_transport.Uplink) or not received.protected:
                 raise _UnprovenError
+            if received.ctx.unauthenticated and isinstance(received.message, AttachRequest):
+                raise _UnprovenError  # null integrity proves nothing: whoever says so attaches on a context of its own
             job.name = type(received.message).__name__
             shown = guti_reallocation.as_shown(received.ctx, m_tmsi)
             connection = _connection(job, message, key, shown.free_connection_number())

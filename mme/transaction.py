@@ -116,7 +116,8 @@ class Transactions:
             return self._refused_at_the_door(job, outcome)
         if outcome.ctx == ctx and not (outcome.downlinks or outcome.start):
             return _Prepared(ctx, Reply(job.item.id, outcome.result.value, label=outcome.label), store=False)
-        if not may_follow((ctx.emm, ctx.step), (outcome.ctx.emm, outcome.ctx.step)):
+        after_state = (outcome.ctx.emm, outcome.ctx.step)
+        if not may_follow((ctx.emm, ctx.step), after_state, emergency=outcome.ctx.emergency):
             raise TypeError(f"no way from {ctx.emm.value}, {ctx.step.value} to {outcome.ctx.step.value}")
         outcome = self._claim(job, outcome)
         after, rows = _with_timers(outcome, env)

@@ -63,14 +63,16 @@ class Behaviour:
 
     def remember(self, session_id: str, need: NeedSession) -> None:
         """Whose session it is: later needs about it name no IMSI."""
-        self._imsi_of_session[session_id] = need.imsi.digits
+        self._imsi_of_session[session_id] = self._subject(need)
         if len(self._imsi_of_session) > _SESSIONS:
             self._imsi_of_session.popitem(last=False)
 
     def _subject(self, need: Need) -> str:
         match need:
-            case NeedVector() | NeedProfile() | NeedSession():
+            case NeedVector() | NeedProfile():
                 return need.imsi.digits
+            case NeedSession():
+                return need.imsi.digits if need.imsi is not None else need.imei or need.id
             case ModifySession() | DeleteSession():
                 return self._imsi_of_session.get(need.session_id, need.session_id)
             case _:

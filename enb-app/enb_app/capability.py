@@ -5,6 +5,9 @@ from __future__ import annotations
 SRSUE_NETWORK_CAPABILITY = bytes.fromhex("f070")
 """EEA0-3 and EIA1-3, as in the captured Attach Request."""
 
+WITH_NULL_INTEGRITY = bytes.fromhex("f0f0")
+"""The same and EIA0, as a UE has it that can call for help without being authenticated (TS 24.301 9.9.3.34)."""
+
 
 def replayed(ue_network_capability: bytes, ms_network_capability: bytes | None) -> bytes:
     """The UE security capability that belongs to the two: EEA, EIA, and where sent UEA, UIA and GEA octets.

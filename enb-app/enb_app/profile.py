@@ -36,6 +36,7 @@ class Profile:
     """How this UE is built.  wrong_res: answers challenges wrongly.  esm_information: keeps the APN until asked.
 
     knows_capability False: it finds the capabilities that SECURITY MODE COMMAND repeats wrong.
+    has_usim False: it has an IMEI and no IMSI, so that all it can do is call for help.
     """
 
     plmn: Plmn
@@ -51,4 +52,14 @@ class Profile:
     pti: int = 1
     wrong_res: bool = False
     knows_capability: bool = True
+    has_usim: bool = True
     t3410_s: float = T3410_S
+
+    @property
+    def imei(self) -> str:
+        """15 digits, of the same equipment as imeisv; the check digit is sent as 0 (TS 23.003 6.2.1)."""
+        return f"{self.imeisv[:14]}0"
+
+    @property
+    def emergency(self) -> bool:
+        return self.attach_type == AttachType.EMERGENCY

@@ -137,16 +137,21 @@ class Ue:
     # ------------------------------------------------------------------ what the UE does by itself
 
     def attach(self) -> list[UeEffect]:
-        """Attach by GUTI, or by IMSI where there is none, with the PDN CONNECTIVITY REQUEST inside (5.5.1.2.2)."""
+        """Attach by GUTI, or by IMSI where there is none, with the PDN CONNECTIVITY REQUEST inside (5.5.1.2.2).
+
+        By IMEI without a USIM.  A security context with null integrity does not outlive its registration (4.4.2.3).
+        """
+        if self.security is not None and self.security.eia == 0:
+            self.security = None
         last = self.tai_list[0] if self.tai_list else None
-        request = initial_nas.attach_request(self.profile, self.guti or self.usim.imsi, self.security, last)
+        request = initial_nas.attach_request(self.profile, self.guti or self._own_identity(), self.security, last)
         self.state = State.REGISTERED_INITIATED
         self.bearer = None
         return [self._initial(request), StartTimer(T3410, self.profile.t3410_s)]
 
     def detach(self, *, switch_off: bool, detach_type: int = DetachType.EPS) -> list[UeEffect]:
         """Detach (5.5.2.2); with switch-off the UE waits for no answer."""
-        identity: MobileIdentity = self.guti or self.usim.imsi
+        identity: MobileIdentity = self.guti or self._own_identity()
         request = initial_nas.detach_request(identity, self.security, switch_off=switch_off, detach_type=detach_type)
         send = self._initial(request)
         if switch_off:
@@ -196,6 +201,9 @@ class Ue:
         """EPS bearer context status: bit n stands for bearer n."""
         return 1 << self.bearer.eps_bearer_identity if self.bearer else 0
 
+    def _own_identity(self) -> MobileIdentity:
+        return self.usim.imsi if self.profile.has_usim else Imei(self.profile.imei)
+
     def _named(self) -> Guti:
         if self.guti is None:
             raise ValueError("the UE has no GUTI")
@@ -227,10 +235,13 @@ class Ue:
     def bearers_established(self, k_enb: bytes) -> list[UeEffect]:
         """The lower layers have the bearers: a service request is granted (5.6.1.4).
 
-        k_enb: the eNB's.  Under another key than the UE's own, AS security would fail at once.
+        k_enb: the eNB's.  Under another key than the UE's own, AS security would fail at once; under null algorithms
+        UE and MME each have a key of their own making, which nothing uses (TS 33.401 15.2.2.2).
         """
         security = self.security
-        if security is None or not any(compare_digest(k_enb, security.k_enb(count)) for count in self.k_enb_counts):
+        unused = security is not None and security.eia == 0
+        own = [security.k_enb(count) for count in self.k_enb_counts] if security is not None else []
+        if not unused and not any(compare_digest(k_enb, key) for key in own):
             text = "the eNB's K_eNB is not the UE's"
             return self._end(Verdict.FAILED, text, connection_lost=True)
         if self.state is not State.SERVICE_REQUEST_INITIATED:
@@ -333,7 +344,7 @@ class Ue:
         identity: MobileIdentity | None
         match message.identity_type:
             case IdentityType.IMSI:
-                identity = self.usim.imsi
+                identity = self.usim.imsi if self.profile.has_usim else None
             case IdentityType.IMEISV:
                 identity = Imei(self.profile.imeisv)
             case _:
@@ -374,6 +385,8 @@ class Ue:
         if in_use and (in_use.ksi, in_use.eea, in_use.eia) == same_again and self._fresh is None:
             opened = in_use.open(octets, envelope)
             return self._discard() if opened is None else self._secured(message)
+        if self.profile.emergency and (message.nas_ksi, message.eea, message.eia) == (0, 0, 0):
+            self._fresh = (0, bytes(32))  # a K_ASME of the UE's own making (5.4.3.3)
         if self._fresh is None or self._fresh[0] != message.nas_ksi:
             return self._discard()
         heard = NasReceived(names.of_nas(message), message)
@@ -386,7 +399,8 @@ class Ue:
         if not known or message.replayed_ue_security_capability != told:
             return [heard, *self._refuse_security_mode(EmmCause.SECURITY_CAPABILITIES_MISMATCH)]
         fresh = NasSecurity(self._fresh[1], message.nas_ksi, message.eea, message.eia)
-        if message.eia == 0 or fresh.open(octets, envelope) is None:
+        unwanted = message.eia == 0 and not self.profile.emergency
+        if unwanted or fresh.open(octets, envelope) is None:
             return [heard, *self._refuse_security_mode(EmmCause.SECURITY_MODE_REJECTED)]
         self.security = fresh
         self.k_enb_counts = []

@@ -47,11 +47,12 @@ class _NeedProfile(_Need, tag="profile"):
 
 
 class _NeedSession(_Need, tag="session"):
-    imsi: str
     access_point_name: str
     pdn_type: int
     eps_bearer_identity: int
+    imsi: str | None = None
     pco: bytes | None = None
+    imei: str | None = None
 
 
 class _ModifySession(_Need, tag="modify-session"):
@@ -130,11 +131,12 @@ def encode_need(need: Need) -> dict[str, Any]:
                 _NeedSession(
                     id=need.id,
                     owner=need.owner,
-                    imsi=need.imsi.digits,
+                    imsi=need.imsi.digits if need.imsi is not None else None,
                     access_point_name=need.access_point_name,
                     pdn_type=need.pdn_type,
                     eps_bearer_identity=need.eps_bearer_identity,
                     pco=need.pco,
+                    imei=need.imei,
                 )
             )
         case ModifySession():
@@ -171,14 +173,17 @@ def decode_need(value: object) -> Need:
         case _NeedProfile():
             return NeedProfile(wire.id, wire.owner, Imsi(wire.imsi))
         case _NeedSession():
+            if wire.imsi is None and wire.imei is None:
+                raise ValueError("no need: a session is for an imsi or an imei")
             return NeedSession(
                 wire.id,
                 wire.owner,
-                Imsi(wire.imsi),
+                Imsi(wire.imsi) if wire.imsi is not None else None,
                 wire.access_point_name,
                 wire.pdn_type,
                 wire.eps_bearer_identity,
                 wire.pco,
+                wire.imei,
             )
         case _ModifySession():
             _octets("enb_address", wire.enb_address, 4)

@@ -34,7 +34,7 @@ from mme.messages import (
 )
 from mme.needs import ApnConfiguration, ModifySession, NeedProfile, NeedSession, Profile, Refusal, Refused, Session
 from mme.outcome import Env, Outcome, StartTimer
-from mme.procedures import guti_reallocation, reachability
+from mme.procedures import emergency, guti_reallocation, reachability
 from mme.procedures.sending import context_setup, deregister, nas, secured
 
 DEFAULT_BEARER_IDENTITY = 5
@@ -57,11 +57,11 @@ def _esm_failure(ctx: UeContext, env: Env, attaching: Attaching, cause: EsmCause
 
 
 def on_equipment_known(ctx: UeContext, env: Env) -> Outcome:
-    """Blocked equipment: ATTACH REJECT #6; otherwise the attach goes on.
+    """Blocked equipment: ATTACH REJECT #6; otherwise, and for emergency bearer services, the attach goes on.
 
     Source: 5.5.1.2.5; TS 23.401 5.3.2.1 step 5b.
     """
-    if ctx.imeisv is not None and env.config.blocks(ctx.imeisv):
+    if not ctx.emergency and ctx.imeisv is not None and env.config.blocks(ctx.imeisv):
         return reject(ctx, env, EmmCause.ILLEGAL_ME)
     return on_authenticated(ctx, env)
 
@@ -69,9 +69,12 @@ def on_equipment_known(ctx: UeContext, env: Env) -> Outcome:
 def on_authenticated(ctx: UeContext, env: Env) -> Outcome:
     """The UE is who it says: ask for what it held back (ESM information), or for its subscription.
 
-    Source: TS 24.301 6.6.1.2.2; TS 23.401 5.3.2.1 steps 5b to 11.
+    Neither counts for emergency bearer services: the MME has the data for those.
+    Source: TS 24.301 6.6.1.2.2; TS 23.401 5.3.2.1 steps 5b to 12.
     """
     attaching = _attaching(ctx)
+    if ctx.emergency:
+        return on_profile(ctx, emergency.configuration_data(env.config), env)
     if attaching.esm_information_transfer_flag:
         return _request_esm_information(replace(ctx, step=Step.ESM_INFORMATION), env, 0)
     return _need_profile(ctx, env)
@@ -150,7 +153,7 @@ def on_profile(ctx: UeContext, answer: Profile | Refused, env: Env) -> Outcome:
     pdn_type, note = _chosen_pdn_type(apn, attaching.pdn_type)
     if pdn_type is None:
         return _esm_failure(ctx, env, attaching, note or EsmCause.UNKNOWN_PDN_TYPE)
-    if ctx.imsi is None:
+    if ctx.imsi is None and not ctx.emergency:
         raise ValueError("a proven identity has an IMSI")
     need = NeedSession(
         id=f"{env.item}/session",
@@ -160,6 +163,7 @@ def on_profile(ctx: UeContext, answer: Profile | Refused, env: Env) -> Outcome:
         pdn_type=pdn_type,
         eps_bearer_identity=DEFAULT_BEARER_IDENTITY,
         pco=attaching.pco,
+        imei=ctx.imeisv if ctx.unauthenticated else None,
     )
     asking = replace(
         ctx,
@@ -329,7 +333,7 @@ def on_attach_complete(ctx: UeContext, msg: AttachComplete, env: Env) -> Outcome
         registered,
         downlinks=nas(registered, information),
         stop=(TimerName.T3450,),
-        start=reachability.watch(env),
+        start=reachability.watch(registered, env),
         label="attach complete",
     )
     return done.then(connect_bearer(registered, env, label="attach complete"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from mme.config import EmergencyAttach
 from mme.context import Attaching, UeContext
 from mme.enums import (
     AttachType,
@@ -25,7 +26,7 @@ from mme.messages import (
     UndecodableEsm,
 )
 from mme.outcome import Env, Outcome
-from mme.procedures import attach, authentication, identification
+from mme.procedures import attach, authentication, emergency, identification, security_mode
 from mme.procedures.sending import delete_session
 
 # "unused; interpreted as …, if received by the network" (TS 24.301 9.9.4.10, TS 24.008 10.5.6.17).
@@ -51,8 +52,10 @@ def on_attach_request(ctx: UeContext, msg: AttachRequest, digest: bytes, tai: Ta
 
     ctx: fresh, with the connection on it.  digest: SHA-256 of the request's octets.
     Out: needs a vector (identity was an IMSI), IDENTITY REQUEST (GUTI), or ATTACH REJECT: #12 the tracking area is not
-    served, #5 emergency attach (not supported), #19 with the ESM cause when the PDN CONNECTIVITY REQUEST is wrong, #96.
-    Source: 5.5.1.2.3, 5.5.1.2.5; TS 23.401 5.3.2.1 steps 1 to 5a.
+    served, #19 with the ESM cause when the PDN CONNECTIVITY REQUEST is wrong, #96.
+    Emergency attach: areas are not checked; #5 or #35 where the policy does not let the UE; SECURITY MODE COMMAND with
+    null algorithms where it has an IMEI alone.
+    Source: 5.5.1.2.3, 5.5.1.2.5, 5.5.1.2.5A; TS 23.401 4.3.12, 5.3.2.1 steps 1 to 5a.
     """
     begun = replace(
         ctx,
@@ -61,11 +64,13 @@ def on_attach_request(ctx: UeContext, msg: AttachRequest, digest: bytes, tai: Ta
         ms_network_capability=msg.ms_network_capability,
         vector_ksi=msg.nas_ksi if msg.nas_ksi != NO_KEY_AVAILABLE else ctx.vector_ksi,
         imsi=msg.identity if isinstance(msg.identity, Imsi) else ctx.imsi if ctx.proven else None,
+        imeisv=msg.identity.digits if isinstance(msg.identity, Imei) else ctx.imeisv,
+        emergency=msg.attach_type == AttachType.EMERGENCY,
     )
-    if not env.config.serves(tai):
+    if begun.emergency and env.config.emergency_policy is EmergencyAttach.OFF:
+        return attach.reject(begun, env, emergency.refusal(begun))
+    if not begun.emergency and not env.config.serves(tai):
         return attach.reject(begun, env, EmmCause.TRACKING_AREA_NOT_ALLOWED)
-    if msg.attach_type == AttachType.EMERGENCY:
-        return attach.reject(begun, env, EmmCause.IMEI_NOT_ACCEPTED)
     esm = msg.esm
     refused = _esm_fault(msg)
     if refused is not None:
@@ -81,7 +86,7 @@ def on_attach_request(ctx: UeContext, msg: AttachRequest, digest: bytes, tai: Ta
             request_type=_READ_AS.get(("request", esm.request_type), esm.request_type),
             pdn_type=_READ_AS.get(("pdn", esm.pdn_type), esm.pdn_type),
             esm_information_transfer_flag=esm.esm_information_transfer_flag,
-            access_point_name=esm.access_point_name,
+            access_point_name=None if begun.emergency else esm.access_point_name,
             pco=esm.protocol_configuration_options,
             identity_was_imsi=isinstance(msg.identity, Imsi),
         ),
@@ -94,8 +99,17 @@ def on_attach_request(ctx: UeContext, msg: AttachRequest, digest: bytes, tai: Ta
             return authentication.start(begun, env)
         case Guti():
             return identification.start(begun, env, IdentityType.IMSI)
+        case Imei() if begun.emergency:
+            return _without_imsi(begun, env)
         case _:
             return attach.reject(begun, env, EmmCause.INVALID_MANDATORY_INFORMATION)
+
+
+def _without_imsi(ctx: UeContext, env: Env) -> Outcome:
+    """An emergency attach of a UE that has no IMSI: there is nothing to authenticate.  Source: TS 23.401 4.3.12.1."""
+    if emergency.needs_no_proof(ctx, env.config):
+        return security_mode.start_unauthenticated(ctx, env)
+    return attach.reject(ctx, env, emergency.refusal(ctx))
 
 
 def _esm_fault(msg: AttachRequest) -> EsmCause | None:
@@ -109,7 +123,9 @@ def _esm_fault(msg: AttachRequest) -> EsmCause | None:
         return EsmCause.INVALID_PTI_VALUE
     if esm.eps_bearer_identity != 0:
         return EsmCause.INVALID_EPS_BEARER_IDENTITY
-    if esm.request_type not in _REQUEST_TYPES:
+    if msg.attach_type == AttachType.EMERGENCY and esm.request_type != RequestType.EMERGENCY:
+        return EsmCause.REQUEST_REJECTED_UNSPECIFIED
+    if msg.attach_type != AttachType.EMERGENCY and esm.request_type not in _REQUEST_TYPES:
         return EsmCause.INVALID_MANDATORY_INFORMATION
     if esm.pdn_type not in _PDN_TYPES:
         return EsmCause.UNKNOWN_PDN_TYPE
@@ -148,12 +164,15 @@ def on_identity_response(ctx: UeContext, msg: IdentityResponse, env: Env) -> Out
     """The IMSI that was asked for: go on to authentication, or reject.
 
     After a MAC failure the same IMSI means AUTHENTICATION REJECT, another one a new challenge.
-    Any other identity: ATTACH REJECT #9.  Source: 5.4.4.4, 5.4.2.7 c.
+    Any other identity: ATTACH REJECT #9; an emergency attach goes on without, where the policy lets it.
+    Source: 5.4.4.4, 5.4.2.7 c.
     """
     stop = (TimerName.T3470,)
     attaching = ctx.attaching
-    if ctx.proven and attaching is not None:
+    if ctx.admitted and attaching is not None:
         return Outcome(ctx, stop=stop).then(_on_equipment(ctx, msg, env))
+    if ctx.emergency and attaching is not None and not isinstance(msg.identity, Imsi):
+        return _without_imsi(ctx, env)
     if attaching is None or not isinstance(msg.identity, Imsi):
         return replace(attach.reject(ctx, env, EmmCause.UE_IDENTITY_CANNOT_BE_DERIVED), stop=tuple(TimerName))
     if ctx.vector is not None and ctx.imsi == msg.identity:
@@ -164,7 +183,11 @@ def on_identity_response(ctx: UeContext, msg: IdentityResponse, env: Env) -> Out
 
 
 def _on_equipment(ctx: UeContext, msg: IdentityResponse, env: Env) -> Outcome:
-    """The IMEISV of a UE that is proven already; without it: ATTACH REJECT #6, where equipment is checked."""
+    """The IMEISV of a UE that is admitted already; without it: ATTACH REJECT #6, where equipment is checked.
+
+    A UE that nobody has authenticated goes by its IMEI: without it #5.
+    """
     if not isinstance(msg.identity, Imei):
-        return attach.reject(ctx, env, EmmCause.ILLEGAL_ME)
+        cause = EmmCause.IMEI_NOT_ACCEPTED if ctx.unauthenticated else EmmCause.ILLEGAL_ME
+        return attach.reject(ctx, env, cause)
     return attach.on_equipment_known(replace(ctx, imeisv=msg.identity.digits), env)

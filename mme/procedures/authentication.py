@@ -12,10 +12,11 @@ from mme.messages import (
     AuthenticationReject,
     AuthenticationRequest,
     AuthenticationResponse,
+    ServiceRequest,
 )
 from mme.needs import NeedVector, Refusal, Refused, Vector
 from mme.outcome import Env, Outcome, StartTimer
-from mme.procedures import attach, identification, security_mode
+from mme.procedures import attach, emergency, identification, security_mode, service_request
 from mme.procedures.release import end_connection
 from mme.procedures.sending import deregister, nas
 
@@ -42,7 +43,7 @@ def start(ctx: UeContext, env: Env, *, auts: bytes | None = None) -> Outcome:
 
 def start_anew(ctx: UeContext, env: Env) -> Outcome:
     """Authenticate a registered, connected UE again, on the network's own wish.  Source: 5.4.2.1."""
-    if ctx.connection is None or (ctx.emm, ctx.step) != (EmmState.REGISTERED, Step.NONE):
+    if ctx.imsi is None or ctx.connection is None or (ctx.emm, ctx.step) != (EmmState.REGISTERED, Step.NONE):
         return Outcome(ctx, result=ItemResult.REJECTED, label="the UE is idle or busy")
     return start(ctx, env)
 
@@ -56,11 +57,12 @@ _CAUSE_OF_REFUSAL = {
 def on_vector(ctx: UeContext, answer: Vector | Refused, env: Env) -> Outcome:
     """Send the challenge, or reject the attach: unknown IMSI #8, HSS silent or failing #17.
 
-    Source: TS 24.301 5.4.2.2, 5.5.1.2.5; TS 29.272 annex A.
+    An emergency attach goes on without one, where the policy lets it.
+    Source: TS 24.301 5.4.2.2, 5.5.1.2.5; TS 29.272 annex A; TS 23.401 5.3.2.1 step 5a.
     """
     if isinstance(answer, Refused):
-        if answer.reason is Refusal.RESYNC_FAILED:
-            return _reject(ctx, env, "resynchronisation failed")
+        if answer.reason is Refusal.RESYNC_FAILED or emergency.needs_no_proof(ctx, env.config):
+            return _failed(ctx, env, "resynchronisation failed")
         if ctx.attaching is None:
             return end_connection(ctx, env, S1apCause.NAS_UNSPECIFIED, f"no vector: {answer.reason.value}")
         cause = _CAUSE_OF_REFUSAL.get(answer.reason, EmmCause.NETWORK_FAILURE)
@@ -95,7 +97,7 @@ def on_authentication_response(ctx: UeContext, msg: AuthenticationResponse, env:
         return security_mode.start(ctx, env)
     if ctx.attaching is not None and not ctx.attaching.identity_was_imsi and not ctx.attaching.identity_checked:
         return replace(identification.start(ctx, env, IdentityType.IMSI), stop=(TimerName.T3460,))
-    return _reject(ctx, env, "RES is not XRES")
+    return _failed(ctx, env, "RES is not XRES")
 
 
 def on_authentication_failure(ctx: UeContext, msg: AuthenticationFailure, env: Env) -> Outcome:
@@ -111,12 +113,34 @@ def on_authentication_failure(ctx: UeContext, msg: AuthenticationFailure, env: E
         return replace(start(again, env, auts=msg.auts), stop=(TimerName.T3460,))
     if msg.cause == EmmCause.MAC_FAILURE and attaching is not None and not attaching.identity_checked:
         return replace(identification.start(ctx, env, IdentityType.IMSI), stop=(TimerName.T3460,))
-    return _reject(ctx, env, f"authentication failure #{msg.cause}")
+    return _failed(ctx, env, f"authentication failure #{msg.cause}")
 
 
 def reject_after_identity_check(ctx: UeContext, env: Env) -> Outcome:
     """The identity was right, so the UE is not the subscriber (or the network not the home's).  Source: 5.4.2.7 c."""
-    return _reject(ctx, env, "authentication failed with the right identity")
+    return _failed(ctx, env, "authentication failed with the right identity")
+
+
+def _failed(ctx: UeContext, env: Env, why: str) -> Outcome:
+    """AUTHENTICATION REJECT.  For emergency bearer services, where the policy wants no proof, the UE is served on:
+    under the keys that it has, or else under null algorithms.
+
+    Source: 5.4.2.5, 5.4.2.7; TS 33.401 15.2.2.2.
+    """
+    if not emergency.needs_no_proof(ctx, env.config):
+        return _reject(ctx, env, why)
+    if not ctx.secured:
+        return security_mode.start_unauthenticated(ctx, env)
+    kept = replace(ctx, vector=None, waiting_for=None, resynchronised=False)
+    over = Outcome(kept, stop=(TimerName.T3460, TimerName.T3470, TimerName.NEED), label="goes on unauthenticated")
+    if kept.attaching is not None:
+        return over.then(attach.on_authenticated(kept, env))
+    back = replace(kept, emm=EmmState.REGISTERED, step=Step.NONE)
+    return over.then(
+        Outcome(back, label="goes on under the old keys")
+        if back.on_the_radio
+        else service_request.on_service_request(back, ServiceRequest(0, 0, b""), env)
+    )
 
 
 def _reject(ctx: UeContext, env: Env, why: str) -> Outcome:

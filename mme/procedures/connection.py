@@ -45,7 +45,7 @@ def on_initial_message(ctx: UeContext, connection: Connection, message: EmmMessa
     arrived, commands = _moved(ctx, connection, env)
     leaving = ctx.reattach_required if ctx.step is Step.DETACH else ctx.detach_when_back
     stop = (*PROCEDURE_TIMERS, TimerName.T3413, TimerName.IMPLICIT_DETACH)
-    came = Outcome(arrived, downlinks=commands, stop=stop, start=reachability.watch(env), label="connected")
+    came = Outcome(arrived, downlinks=commands, stop=stop, start=reachability.watch(arrived, env), label="connected")
     match message:
         case AttachRequest():
             guti = message.identity if isinstance(message.identity, Guti) else None
@@ -101,7 +101,6 @@ def _moved(ctx: UeContext, connection: Connection, env: Env) -> tuple[UeContext,
         connections=(*(replace(c, releasing=True) for c in live), connection),
         next_connection=ctx.next_connection + 1,
         secured=True,
-        proven=True,
         k_enb_count=security.ul_count - 1 if security is not None else 0,
         attaching=None,
         updating=None,

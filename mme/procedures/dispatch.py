@@ -92,7 +92,7 @@ def on_nas(ctx: UeContext, message: EmmMessage, digest: bytes, tai: Tai, env: En
             return detach.on_detach_request(ctx, message, env)
         case DetachAccept():
             return detach.on_detach_accept(ctx, env)
-        case TrackingAreaUpdateRequest() if ctx.proven:
+        case TrackingAreaUpdateRequest() if ctx.admitted:
             return tracking_area_update.on_tracking_area_update_request(ctx, message, tai, env)
         case TrackingAreaUpdateRequest():
             return status.refuse_without_context(ctx, TrackingAreaUpdateReject(env.no_context_cause), env)
@@ -100,7 +100,7 @@ def on_nas(ctx: UeContext, message: EmmMessage, digest: bytes, tai: Tai, env: En
             return tracking_area_update.on_tracking_area_update_complete(ctx, env)
         case GutiReallocationComplete():
             return guti_reallocation.on_guti_reallocation_complete(ctx, env)
-        case ExtendedServiceRequest() if ctx.proven:
+        case ExtendedServiceRequest() if ctx.admitted:
             return service_request.on_extended_service_request(ctx, message, env)
         case ServiceRequest() | ExtendedServiceRequest():
             return status.refuse_without_context(ctx, ServiceReject(env.no_context_cause), env)

@@ -29,6 +29,6 @@ def _request(ctx: UeContext, env: Env, identity_type: IdentityType, expiries: in
 def on_t3470_expiry(ctx: UeContext, expiries: int, env: Env) -> Outcome:
     """Four times again; on the fifth expiry abort and release.  Source: 5.4.4.6 b."""
     if expiries <= env.config.max_retransmissions:
-        asked = IdentityType.IMEISV if ctx.proven else IdentityType.IMSI
+        asked = IdentityType.IMEISV if ctx.admitted else IdentityType.IMSI
         return _request(ctx, env, asked, expiries)
     return deregister(ctx, env, S1apCause.NAS_UNSPECIFIED, "T3470 expired: no Identity Response")

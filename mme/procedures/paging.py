@@ -15,7 +15,7 @@ def start(ctx: UeContext, env: Env) -> Outcome:
     Already reachable: nothing to do.  Not registered, or its mobile reachable timer has expired: refused.
     Source: 5.6.2.2.1; TS 23.401 5.3.4.3.
     """
-    if ctx.emm is not EmmState.REGISTERED or ctx.guti is None or ctx.imsi is None:
+    if ctx.emm is not EmmState.REGISTERED or ctx.guti is None:
         return Outcome(ctx, result=ItemResult.REJECTED, label="not registered")
     if ctx.connection is not None and env.association_alive:
         return Outcome(ctx, label="already connected")
@@ -27,12 +27,15 @@ def start(ctx: UeContext, env: Env) -> Outcome:
 
 
 def _page(ctx: UeContext, env: Env, expiries: int) -> Outcome:
-    """Of two GUTIs that are valid, the old one first, then in turns.  Source: 5.4.1.6 a, b."""
-    if ctx.guti is None or ctx.imsi is None:
-        raise ValueError("paging needs a GUTI and an IMSI")
+    """Of two GUTIs that are valid, the old one first, then in turns.  A UE without an IMSI has UE_ID 0.
+
+    Source: 5.4.1.6 a, b; TS 36.304 7.1.
+    """
+    if ctx.guti is None:
+        raise ValueError("paging needs a GUTI")
     guti = ctx.old_guti if ctx.old_guti is not None and expiries % 2 == 0 else ctx.guti
     message = Paging(
-        ue_identity_index=int(ctx.imsi.digits) % 1024,
+        ue_identity_index=int(ctx.imsi.digits) % 1024 if ctx.imsi is not None else 0,
         ue_paging_id=STmsi(guti.gummei.mme_code, guti.m_tmsi),
         tai_list=ctx.tai_list,
     )

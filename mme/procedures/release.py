@@ -39,5 +39,5 @@ def end_connection(ctx: UeContext, env: Env, cause: S1apCause, label: str) -> Ou
         needs = (ModifySession(f"{env.item}/release-access", ctx.key, session, None, None),)
         idle = replace(idle, bearer=replace(idle.bearer, enb_address=None, enb_teid=None))
     return Outcome(
-        idle, downlinks=command, stop=PROCEDURE_TIMERS, start=reachability.watch(env), needs=needs, label=label
+        idle, downlinks=command, stop=PROCEDURE_TIMERS, start=reachability.watch(idle, env), needs=needs, label=label
     )

@@ -7,7 +7,7 @@ from dataclasses import replace
 from mme.config import MmeConfig
 from mme.context import SecurityContext, UeContext
 from mme.crypto import kdf
-from mme.enums import EmmCause, IdentityType, ItemResult, S1apCause, SecurityHeader, Step, TimerName
+from mme.enums import EmmCause, EmmState, IdentityType, ItemResult, S1apCause, SecurityHeader, Step, TimerName
 from mme.messages import SecurityModeCommand, SecurityModeComplete, SecurityModeReject
 from mme.outcome import Env, Outcome, StartTimer
 from mme.procedures import attach, identification, service_request
@@ -33,10 +33,25 @@ def start(ctx: UeContext, env: Env) -> Outcome:
     chosen = choose_algorithms(env.config, ctx.ue_network_capability)
     if chosen is None:
         return attach.reject(ctx, env, EmmCause.SECURITY_CAPABILITIES_MISMATCH)
-    eea, eia = chosen
-    k_asme = ctx.vector.k_asme
+    return replace(_take_into_use(ctx, env, ctx.vector.k_asme, ctx.vector_ksi, chosen), stop=(TimerName.T3460,))
+
+
+def start_unauthenticated(ctx: UeContext, env: Env) -> Outcome:
+    """SECURITY MODE COMMAND with null algorithms, key set 0 and a K_ASME of the MME's own making.
+
+    Only for emergency bearer services, where the policy wants no proof.  UE and MME each set K_ASME to what they like,
+    and no key of it protects anything: here it is zeros, so that nobody takes it for a secret.
+    Source: 5.4.3.2; TS 33.401 15.2.2.2.
+    """
+    attaching = replace(ctx, emm=EmmState.COMMON_PROCEDURE_INITIATED, waiting_for=None)
+    asked_in_vain = (TimerName.T3460, TimerName.T3470, TimerName.NEED)
+    return replace(_take_into_use(attaching, env, bytes(32), 0, (0, 0)), stop=asked_in_vain)
+
+
+def _take_into_use(ctx: UeContext, env: Env, k_asme: bytes, ksi: int, algorithms: tuple[int, int]) -> Outcome:
+    eea, eia = algorithms
     security = SecurityContext(
-        ksi=ctx.vector_ksi,
+        ksi=ksi,
         k_asme=k_asme,
         eea=eea,
         eia=eia,
@@ -44,7 +59,7 @@ def start(ctx: UeContext, env: Env) -> Outcome:
         k_nas_int=kdf.k_nas_int(k_asme, eia),
     )
     commanded = replace(ctx, step=Step.SECURITY_MODE, vector=None, security_new=security, resynchronised=False)
-    return replace(_command(commanded, env, 0), stop=(TimerName.T3460,))
+    return _command(commanded, env, 0)
 
 
 def _command(ctx: UeContext, env: Env, expiries: int) -> Outcome:
@@ -56,7 +71,7 @@ def _command(ctx: UeContext, env: Env, expiries: int) -> Outcome:
         eia=security.eia,
         nas_ksi=security.ksi,
         replayed_ue_security_capability=ue_security_capability(ctx.ue_network_capability, ctx.ms_network_capability),
-        imeisv_requested=env.config.request_imeisv or env.config.checks_equipment,
+        imeisv_requested=security.eia == 0 or env.config.request_imeisv or env.config.checks_equipment,
     )
     return Outcome(
         ctx,
@@ -70,27 +85,29 @@ def on_security_mode_complete(ctx: UeContext, msg: SecurityModeComplete, env: En
     """The UE has taken the context into use: the IMSI is proven, and the attach goes on.
 
     msg came integrity protected under the new context.  Blocked equipment is rejected (#6); one that did not tell its
-    IMEISV, where that counts, is asked for it.  Source: 5.4.3.4; TS 33.401 A.3.
+    IMEISV, where that counts, is asked for it.  Under null integrity nothing is proven, and no index row moves: the UE
+    goes by its IMEI.  Source: 5.4.3.4; TS 33.401 A.3; TS 23.401 4.3.12.1.
     """
     security = ctx.security_new
     if security is None:
         return Outcome(ctx, result=ItemResult.DISCARDED, label="no security mode command outstanding")
+    unproven = security.eia == 0
     in_use = replace(
         ctx,
         security=security,
         security_new=None,
         secured=True,
-        proven=True,
+        proven=not unproven,
         k_enb_count=security.ul_count - 1,
         imeisv=msg.imeisv or ctx.imeisv,
     )
     if in_use.attaching is None:
         later = service_request.resume(in_use, env)
-    elif env.config.checks_equipment and in_use.imeisv is None:
+    elif (unproven or env.config.checks_equipment) and in_use.imeisv is None:
         later = identification.start(in_use, env, IdentityType.IMEISV)
     else:
         later = attach.on_equipment_known(in_use, env)
-    return Outcome(in_use, stop=(TimerName.T3460,), claim=ctx.imsi).then(later)
+    return Outcome(in_use, stop=(TimerName.T3460,), claim=None if unproven else ctx.imsi).then(later)
 
 
 def on_security_mode_reject(ctx: UeContext, msg: SecurityModeReject, env: Env) -> Outcome:

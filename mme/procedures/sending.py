@@ -60,7 +60,8 @@ def release(ctx: UeContext, cause: S1apCause) -> tuple[UeContext, tuple[S1apMess
 def context_setup(ctx: UeContext, accept: Secured | None = None) -> InitialContextSetupRequest | None:
     """INITIAL CONTEXT SETUP REQUEST with the default bearer; None when the UE has no bearer or no connection.
 
-    accept: the NAS message inside the bearer's E-RAB.  Source: TS 36.413 9.1.4.1; K_eNB from TS 33.401 A.3.
+    accept: the NAS message inside the bearer's E-RAB.  Of a UE under null algorithms the eNB hears of no others, so
+    that it chooses none.  Source: TS 36.413 9.1.4.1; K_eNB from TS 33.401 A.3; TS 33.401 15.2.2.2.
     """
     connection, bearer, security, profile = ctx.connection, ctx.bearer, ctx.security, ctx.profile
     if connection is None or bearer is None or security is None or profile is None:
@@ -78,14 +79,15 @@ def context_setup(ctx: UeContext, accept: Secured | None = None) -> InitialConte
         preemption_capable=apn.preemption_capable,
         preemption_vulnerable=apn.preemption_vulnerable,
     )
+    capability = bytes(2) if ctx.unauthenticated else ctx.ue_network_capability
     return InitialContextSetupRequest(
         mme_ue_s1ap_id=connection.mme_ue_s1ap_id,
         enb_ue_s1ap_id=connection.enb_ue_s1ap_id,
         ue_ambr_dl_bps=profile.ue_ambr_dl_bps,
         ue_ambr_ul_bps=profile.ue_ambr_ul_bps,
         e_rabs=(erab,),
-        encryption_algorithms=encryption_algorithms_16bit(ctx.ue_network_capability),
-        integrity_algorithms=integrity_algorithms_16bit(ctx.ue_network_capability),
+        encryption_algorithms=encryption_algorithms_16bit(capability),
+        integrity_algorithms=integrity_algorithms_16bit(capability),
         k_enb=kdf.k_enb(security.k_asme, ctx.k_enb_count),
         ue_radio_capability=ctx.ue_radio_capability,
     )

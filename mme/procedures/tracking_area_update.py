@@ -22,12 +22,12 @@ def on_tracking_area_update_request(ctx: UeContext, msg: TrackingAreaUpdateReque
     Out: TRACKING AREA UPDATE ACCEPT with a new GUTI (T3450) when the policy says so; with the active flag INITIAL
     CONTEXT SETUP REQUEST too; without it a UE that came from idle is released after its answer.
     TRACKING AREA UPDATE REJECT #12: the area is not served; #40: no bearer is left, here or on the UE's side.
-    Either way the UE is deregistered.
+    Either way the UE is deregistered.  Areas are not checked where it is attached for emergency bearer services.
     Again, with the same contents, before TRACKING AREA UPDATE COMPLETE: the same answer again.
     Combined: updated for EPS only, #18.  A GUTI reallocation that ran is over (5.4.1.6 c).
     Source: 5.5.3.2.4, 5.5.3.2.5, 5.5.3.2.7 d, 5.5.3.3.4; TS 23.401 5.3.3.
     """
-    if not env.config.serves(tai):
+    if not ctx.emergency and not env.config.serves(tai):
         return _reject(ctx, env, EmmCause.TRACKING_AREA_NOT_ALLOWED)
     bearer = ctx.bearer
     status = msg.eps_bearer_context_status
@@ -87,7 +87,7 @@ def _finish(ctx: UeContext, env: Env) -> Outcome:
     if ctx.on_the_radio or updating is None or updating.active:
         return Outcome(done, label="tracking area updated")
     idle, command = release(done, S1apCause.NORMAL_RELEASE)
-    return Outcome(idle, downlinks=command, start=reachability.watch(env), label="tracking area updated")
+    return Outcome(idle, downlinks=command, start=reachability.watch(idle, env), label="tracking area updated")
 
 
 def on_tracking_area_update_complete(ctx: UeContext, env: Env) -> Outcome:

@@ -34,9 +34,9 @@ def cases(
 
 
 def test_a_case_that_passes_and_one_that_fails(lab: Path, subscribers: dict[str, Subscriber]) -> None:
-    passed, failed = cases(lab, subscribers, "attach_detach", "attach_emergency")
+    passed, failed = cases(lab, subscribers, "attach_detach", "attach_emergency_for_another_pdn")
     assert passed.line() == "pass attach_detach"
-    assert failed.line().startswith("fail attach_emergency: expected Attach Reject (cause #5), came ")
+    assert failed.line().startswith("fail attach_emergency_for_another_pdn: expected Attach Reject, came ")
     assert "Authentication Request" in failed.line()
     assert any("Attach Request: done" in line for line in failed.story)
 

@@ -27,6 +27,13 @@ def test_nobody_is_registered_without_having_been_proven() -> None:
     assert not may_follow((EmmState.DEREGISTERED, Step.NONE), (COMMON, Step.SECURITY_MODE))
 
 
+def test_only_a_ue_that_calls_for_help_comes_to_security_mode_without_a_challenge() -> None:
+    """TS 33.401 15.2.2."""
+    for state in ((COMMON, Step.IDENTITY), (COMMON, Step.VECTOR), (EmmState.DEREGISTERED, Step.NONE)):
+        assert may_follow(state, (COMMON, Step.SECURITY_MODE), emergency=True)
+        assert not may_follow(state, (COMMON, Step.SECURITY_MODE))
+
+
 def test_one_item_takes_one_edge_and_then_only_inline_ones() -> None:
     assert may_follow((EmmState.DEREGISTERED, Step.NONE), (COMMON, Step.AUTHENTICATION))
     assert may_follow((COMMON, Step.ESM_INFORMATION), (COMMON, Step.ATTACH_COMPLETE))

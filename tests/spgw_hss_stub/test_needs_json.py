@@ -37,6 +37,8 @@ NEEDS: list[Need] = [
     NeedProfile("n", (1 << 28) - 1, IMSI),
     NeedSession("n", 1, IMSI, "internet", 3, 5, b"\x80"),
     NeedSession("n", 1, IMSI, "internet", 1, 5),
+    NeedSession("n", 1, None, "sos", 1, 5, imei="353490069873300"),
+    NeedSession("n", 1, IMSI, "sos", 1, 5, imei="353490069873300"),
     ModifySession("n", 1, "s", bytes(4), 0xFFFFFFFF),
     ModifySession("n", 1, "s", None, None),
     DeleteSession("n", 1, "s"),
@@ -140,3 +142,10 @@ def test_any_json_is_an_answer_or_a_value_error(value: object) -> None:
     for decode in (decode_answer, decode_need):
         with pytest.raises(ValueError):
             decode(value)
+
+
+def test_a_session_for_nobody_is_no_need() -> None:
+    need = encode_need(NeedSession("n", 1, None, "sos", 1, 5, imei="353490069873300"))
+    del need["imei"]
+    with pytest.raises(ValueError, match="imsi or an imei"):
+        decode_need(need)

@@ -235,12 +235,6 @@ async def attach_combined_eps_imsi(stage: Stage) -> None:
     check(accepts[0].cause == EmmCause.CS_DOMAIN_NOT_AVAILABLE, "cause #18", accepts[0].cause)
 
 
-@case("attach", "5.5.1.2.5", "emergency attach by policy not served: Attach Reject #5")
-async def attach_emergency(stage: Stage) -> None:
-    ue = stage.ue(await stage.enb(), attach_type=AttachType.EMERGENCY)
-    await refused(ue, EmmCause.IMEI_NOT_ACCEPTED)
-
-
 @case("attach", "5.5.1.2.5", "IMSI that the HSS does not know: Attach Reject #8")
 async def attach_unknown_imsi(stage: Stage) -> None:
     ue = stage.ue(await stage.enb())

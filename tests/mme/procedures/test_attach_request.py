@@ -101,13 +101,6 @@ def test_a_tracking_area_that_is_not_served_is_refused_with_12(tai: Tai) -> None
     ue.assert_gone(outcome, before)
 
 
-def test_an_emergency_attach_is_refused_with_5() -> None:
-    before, outcome = on_request(attach_type=6)
-    assert refusal(outcome) == (EmmCause.IMEI_NOT_ACCEPTED, None)
-    assert outcome.label == "attach reject #5"
-    ue.assert_gone(outcome, before)
-
-
 @pytest.mark.parametrize("attach_type", [1, 2, 3, 4, 5, 7])
 def test_every_other_attach_type_is_taken_for_an_eps_or_combined_attach(attach_type: int) -> None:
     """9.9.3.11: all other values are interpreted as "EPS attach"."""

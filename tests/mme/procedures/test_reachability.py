@@ -25,12 +25,13 @@ def expiry(ctx: object, name: TimerName, *, alive: bool = True) -> Outcome:
 @pytest.mark.parametrize(("t3412_s", "seconds"), [(3240, 3480), (60, 300), (2, 242)])
 def test_mobile_reachable_is_four_minutes_longer_than_t3412(t3412_s: int, seconds: int) -> None:
     """TS 24.301 5.3.5: "4 minutes greater than timer T3412"."""
-    assert reachability.watch(ue.env(replace(ue.CONFIG, t3412_s=t3412_s))) == (StartTimer(REACHABLE, seconds),)
+    config = replace(ue.CONFIG, t3412_s=t3412_s)
+    assert reachability.watch(ue.registered(), ue.env(config)) == (StartTimer(REACHABLE, seconds),)
 
 
 def test_a_ue_that_never_updates_periodically_is_not_watched() -> None:
     """T3412 deactivated."""
-    assert reachability.watch(ue.env(replace(ue.CONFIG, t3412_s=0))) == ()
+    assert reachability.watch(ue.registered(), ue.env(replace(ue.CONFIG, t3412_s=0))) == ()
 
 
 @pytest.mark.parametrize(("ctx", "alive"), [(ue.idle(), True), (ue.registered(), False)])
