@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from pycrate_asn1dir import S1AP
 
+from mme.codec import aper
 from mme.codec.lock import PYCRATE_LOCK
 from mme.enums import CauseGroup, S1apCause
 from mme.errors import S1apError
@@ -151,19 +152,16 @@ def decode(pdu: bytes) -> S1apMessage:
     kind = _BY_PROCEDURE.get((choice, code))
     if kind is None:
         return _unhandled(pdu, choice, code)
-    with PYCRATE_LOCK:
-        try:
-            _PDU.from_aper(pdu)
-            fields = _PDU.get_val()[1]["value"][1]["protocolIEs"]
-        except Exception as error:  # pycrate raises many types for octets that are no PDU
-            raise _error(S1apCause.TRANSFER_SYNTAX_ERROR, f"{kind.type_name} cannot be decoded", pdu) from error
-        ies = _checked(kind, fields, pdu)
-        try:
-            return kind.read(ies)
-        except _UnknownIeError as error:
-            raise _error(S1apCause.ABSTRACT_SYNTAX_ERROR_REJECT, f"{kind.type_name}: {error}", pdu) from error
-        except ValueError as error:
-            raise _error(S1apCause.SEMANTIC_ERROR, f"{kind.type_name}: {error}", pdu) from error
+    fields = kind.plain.read(pdu)
+    if fields is None:
+        fields = _fields_by_pycrate(kind, pdu)
+    ies = _checked(kind, fields, pdu)
+    try:
+        return kind.read(ies)
+    except _UnknownIeError as error:
+        raise _error(S1apCause.ABSTRACT_SYNTAX_ERROR_REJECT, f"{kind.type_name}: {error}", pdu) from error
+    except ValueError as error:
+        raise _error(S1apCause.SEMANTIC_ERROR, f"{kind.type_name}: {error}", pdu) from error
 
 
 def encode(message: S1apMessage) -> bytes:
@@ -178,6 +176,21 @@ def encode(message: S1apMessage) -> bytes:
         for ie, value in kind.write(message).items()
         if value is not None
     ]
+    pdu = kind.plain.write(fields)
+    return _pdu_by_pycrate(kind, fields) if pdu is None else pdu
+
+
+def _fields_by_pycrate(kind: _Kind, pdu: bytes) -> aper.Fields:
+    with PYCRATE_LOCK:
+        try:
+            _PDU.from_aper(pdu)
+            fields: aper.Fields = _PDU.get_val()[1]["value"][1]["protocolIEs"]
+        except Exception as error:  # pycrate raises many types for octets that are no PDU
+            raise _error(S1apCause.TRANSFER_SYNTAX_ERROR, f"{kind.type_name} cannot be decoded", pdu) from error
+    return fields
+
+
+def _pdu_by_pycrate(kind: _Kind, fields: aper.Fields) -> bytes:
     body = (kind.type_name, {"protocolIEs": fields})
     outer = {"procedureCode": kind.procedure_code, "criticality": kind.criticality, "value": body}
     with PYCRATE_LOCK:
@@ -210,7 +223,7 @@ def _error(cause: S1apCause, detail: str, pdu: bytes, missing: tuple[int, ...] =
     )
 
 
-def _checked(kind: _Kind, fields: list[dict[str, Any]], pdu: bytes) -> Ies:
+def _checked(kind: _Kind, fields: aper.Fields, pdu: bytes) -> Ies:
     """{IE id: value} by TS 36.413 10.3.4.2, 10.3.5 and 10.3.6."""
     values: dict[int, Any] = {}
     last_rank = -1
@@ -1013,7 +1026,7 @@ class _KnownIe(NamedTuple):
 class _Kind:
     """A message: what the ASN.1 says of it, and its reader and writer.
 
-    mandatory: the IEs without which it is rejected.
+    mandatory: the IEs without which it is rejected.  plain: reads and writes it without pycrate, where it can.
     """
 
     procedure_code: int
@@ -1024,6 +1037,7 @@ class _Kind:
     mandatory: tuple[int, ...]
     read: Callable[[Ies], S1apMessage]
     write: Callable[[Any], IesToSend]
+    plain: aper.Message
 
 
 _Row = tuple[int, str, type[S1apMessage], Callable[[Ies], S1apMessage], Callable[[Any], IesToSend]]
@@ -1093,11 +1107,9 @@ def _kinds() -> Iterator[tuple[type[S1apMessage], _Kind]]:
         }
         needed = (ie_id for ie_id, ie in ies.items() if ie.mandatory)
         mandatory = tuple(ie_id for ie_id in needed if ies[ie_id].criticality != "ignore" or ie_id not in _REPLACEABLE)
-        type_name = message._typeref.called[1]
-        yield (
-            message_class,
-            _Kind(code, choice, procedure["criticality"], type_name, ies, mandatory, read, write),
-        )
+        type_name, criticality = message._typeref.called[1], procedure["criticality"]
+        plain = aper.Message(_CHOICES.index(choice) << 5, code, criticality, message)
+        yield message_class, _Kind(code, choice, criticality, type_name, ies, mandatory, read, write, plain)
 
 
 _BY_CLASS = dict(_kinds())
