@@ -40,7 +40,20 @@ check: $(STAMP) ## formatting, lint and types (ruff, mypy strict)
 	$(BIN)/mypy
 
 test: $(STAMP) ## the whole test suite
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n 2 --dist loadfile -m "not lab"
+
+lab-up: $(STAMP) ## start two Kubernetes clusters, a registry and an S3 server here (root; built the first time)
+	@$(BIN)/python -m tests.lab up
+
+lab-down: $(STAMP) ## end them and leave nothing behind
+	@$(BIN)/python -m tests.lab down
+
+lab-status: $(STAMP) ## say what of the lab runs
+	@$(BIN)/python -m tests.lab status
+
+lab-test: $(STAMP) ## every test that needs the lab, started when it is not up (LAB_KUBECONFIGS: other clusters)
+	@[ -n "$${LAB_KUBECONFIGS:-}" ] || $(BIN)/python -m tests.lab up >/dev/null
+	@LAB_REQUIRED=1 $(BIN)/pytest -m lab tests/lab
 
 test-cassandra: $(STAMP) ## the tests on a real Cassandra: CASSANDRA_HOSTS names one, else a node is started
 	@$(BIN)/python -m cassandra_lab check || { [ "$${CI:-}" != true ]; exit; }; $(BIN)/pytest --cassandra -m cassandra tests/mme/store tests/cassandra
@@ -62,4 +75,4 @@ clean: ## remove what the other targets made
 	rm -rf $(VENV) build .localfaas .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 
-.PHONY: help venv preflight demo up check test test-cassandra cassandra-up cassandra-down bench lock clean
+.PHONY: help venv preflight demo up check test test-cassandra cassandra-up cassandra-down lab-up lab-down lab-status lab-test bench lock clean

@@ -1,0 +1,184 @@
+"""Start and end what runs in one namespace of the lab, and talk to its supervisor."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.lab import network
+from tests.lab.errors import LabError
+from tests.lab.run import run
+
+_SUPERVISOR = Path(__file__).with_name("supervisor.py")
+_CGROUPS = Path("/sys/fs/cgroup")
+
+
+@dataclass(frozen=True)
+class Daemon:
+    """What supervisor.py reads: a name for log and control, the command, and who has to listen before it starts."""
+
+    name: str
+    argv: Sequence[str]
+    env: Mapping[str, str] = field(default_factory=dict)
+    after: Sequence[str] = ()
+
+
+def start(namespace: str, folder: Path, daemons: Sequence[Daemon], path: Sequence[Path], libraries: Path) -> None:
+    """Start a supervisor for these daemons in the network namespace.
+
+    path: folders searched for programs before the machine's own.  libraries: where their shared libraries are.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    listed = [{**asdict(daemon), "argv": [str(word) for word in daemon.argv]} for daemon in daemons]
+    (folder / "processes.json").write_text(json.dumps(listed, indent=1))
+    with (folder / "supervisor.log").open("ab") as log:
+        process = subprocess.Popen(
+            [
+                "/usr/bin/nsenter",
+                f"--net=/run/netns/{namespace}",
+                "unshare",
+                "--mount",
+                "--propagation=private",
+                "--pid",
+                "--fork",
+                "--kill-child",
+                "--mount-proc",
+                sys.executable,
+                "-I",
+                str(_SUPERVISOR),
+                str(folder),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            env={
+                "HOME": "/root",
+                "PATH": ":".join([*(str(one) for one in path), "/usr/sbin:/usr/bin:/sbin:/bin"]),
+                "LD_LIBRARY_PATH": str(libraries),
+                "XTABLES_LIBDIR": str(libraries / "xtables"),
+            },
+            cwd="/",
+        )
+    (folder / "pid").write_text(f"{process.pid} {_started(process.pid)}\n")
+    deadline = time.monotonic() + 30
+    while not (folder / "control.sock").exists():
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise LabError(f"the supervisor of {namespace} did not start: {(folder / 'supervisor.log').read_text()}")
+        time.sleep(0.02)
+
+
+def stop(namespace: str, folder: Path) -> None:
+    """End everything in the namespace and wait until it is gone; nothing there is no error."""
+    with contextlib.suppress(OSError, ValueError):
+        pid, started = (folder / "pid").read_text().split()
+        if _started(int(pid)) == started:
+            os.kill(int(pid), signal.SIGKILL)
+    # What a crash left behind without a pid file still sits in our namespace, and nothing of anybody else does.
+    deadline = time.monotonic() + 30
+    while left := _processes_in(namespace):
+        for process in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        if time.monotonic() > deadline:
+            raise LabError(f"processes {left} in {namespace} do not end; see `ps -o pid,stat,args {left[0]}`")
+        time.sleep(0.05)
+    _remove_cgroups(namespace)
+
+
+def make_cgroups(name: str) -> None:
+    """Make the cgroup that a kubelet gets as its root, in every hierarchy (version 1) or in the one (version 2)."""
+    for parent in _hierarchies():
+        child = parent / name
+        child.mkdir(exist_ok=True)
+        # A version 1 cpuset is born without CPUs, and takes no process until it has some.
+        for setting in ("cpuset.cpus", "cpuset.mems"):
+            if (child / setting).exists() and not (child / setting).read_text().strip():
+                (child / setting).write_text((parent / setting).read_text())
+
+
+def cgroups_left(name: str) -> list[Path]:
+    """Give the cgroups of that name which exist."""
+    return [parent / name for parent in _hierarchies() if (parent / name).is_dir()]
+
+
+def control(folder: Path, do: str, daemon: str = "") -> dict[str, Any]:
+    """Ask the supervisor: status, or start, stop or kill of one daemon.  Raises LabError when it does not answer."""
+    try:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(10)
+            connection.connect(str(folder / "control.sock"))
+            connection.sendall(json.dumps({"do": do, "name": daemon}).encode() + b"\n")
+            answer: dict[str, Any] = json.loads(connection.makefile("r").readline())
+    except (OSError, ValueError) as error:
+        raise LabError(f"the supervisor in {folder} does not answer ({error}): make lab-down lab-up") from error
+    if isinstance(answer.get("error"), str):
+        raise LabError(f"{folder.name}: {answer['error']}")
+    return answer
+
+
+def wait_for(folder: Path, daemon: str, *, running: bool, within_s: float = 70) -> None:
+    """Wait until a daemon runs, or has ended.  Raises LabError when the time is up.
+
+    An API server that was asked to stop first finishes its requests, up to a minute of them.
+    """
+    deadline = time.monotonic() + within_s
+    while control(folder, "status")[daemon]["running"] is not running:
+        if time.monotonic() > deadline:
+            raise LabError(f"{daemon} of {folder.name} is {'not up' if running else 'still up'} after {within_s:.0f} s")
+        time.sleep(0.05)
+
+
+def is_running(folder: Path) -> bool:
+    """Tell whether a supervisor answers there."""
+    try:
+        control(folder, "status")
+    except LabError:
+        return False
+    return True
+
+
+def _started(pid: int) -> str:
+    """Give the start time of a process in clock ticks since boot: with the pid it names one process for ever."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+
+
+def _processes_in(namespace: str) -> list[int]:
+    if namespace not in network.namespaces():
+        return []
+    return [int(word) for word in run(["ip", "netns", "pids", namespace], timeout_s=30).split()]
+
+
+def _hierarchies() -> list[Path]:
+    if (_CGROUPS / "cgroup.controllers").exists():
+        return [_CGROUPS]
+    # cpu and cpuacct may be one folder with two names.
+    return sorted({child.resolve() for child in _CGROUPS.iterdir() if (child / "tasks").exists()})
+
+
+def _remove_cgroups(name: str) -> None:
+    deadline = time.monotonic() + 20
+    while left := cgroups_left(name):
+        for top in left:
+            for folder, _, _ in os.walk(top, topdown=False):
+                with contextlib.suppress(OSError):
+                    Path(folder).rmdir()
+        if time.monotonic() > deadline:
+            raise LabError(f"{left[0]} still has processes in it; end them and run make lab-down again")
+        time.sleep(0.05)
+
+
+def programs(*names: str) -> list[str]:
+    """Give those of the named programs that this machine lacks."""
+    return [name for name in names if shutil.which(name) is None]

@@ -1,0 +1,3 @@
+module edge.lab/pause
+
+go 1.24.0
