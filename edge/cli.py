@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from edge import subscribers, ue
+from edge import store, subscribers, ue
 from edge.secrets import create_secrets
 from mme.errors import ConfigError, StoreError
 from trust.secrets import DEFAULT_DIRECTORY, DIRECTORY_VARIABLE, SIGNING_KEY, read_secret
@@ -24,6 +24,7 @@ def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(prog="edge", description="Operate the telco edge functions.")
     groups = p.add_subparsers(dest="group", required=True, metavar="GROUP")
     _add_subscribers(groups.add_parser("subscribers", help="who may attach"))
+    _add_store_commands(groups.add_parser("store", help="the database: its tables, backup and restore"))
     _add_enbs(groups.add_parser("enbs", help="eNBs that may speak to the functions"))
     _add_ue(groups.add_parser("ue", help="what the network asks of a UE"))
     _add_secrets(groups.add_parser("secrets", help="keys of the installation"))
@@ -35,6 +36,37 @@ def _add_store(p: argparse.ArgumentParser) -> None:
     p.add_argument(
         "--store", metavar="URL", help="sqlite:///file.db or cassandra://host/keyspace (default: variable STORE_URL)"
     )
+
+
+def _add_store_commands(group: argparse.ArgumentParser) -> None:
+    commands = group.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    p = commands.add_parser(
+        "migrate",
+        help="make the tables, or bring them up to date",
+        epilog="May be run again, and by several at once.  Functions may run meanwhile: a migration only adds.",
+    )
+    _add_store(p)
+    p.set_defaults(run=store.migrate)
+    p = commands.add_parser("status", help="which migrations the store has had; exit 1: one is missing")
+    _add_store(p)
+    p.set_defaults(run=store.status)
+    p = commands.add_parser(
+        "backup",
+        help="write every row to files in a new directory",
+        epilog="A row is as it was when it was read: stop the functions for one moment's picture."
+        "  The files hold keys.",
+    )
+    p.add_argument("directory", type=Path, metavar="DIR", help="made if it is not there; must be empty")
+    _add_store(p)
+    p.set_defaults(run=store.backup)
+    p = commands.add_parser(
+        "restore",
+        help="write a backup's rows into an empty store",
+        epilog="Checksums are verified first.  Rows that have expired since are left out.",
+    )
+    p.add_argument("directory", type=Path, metavar="DIR", help="what `edge store backup` has made")
+    _add_store(p)
+    p.set_defaults(run=store.restore)
 
 
 def _add_secrets_directory(p: argparse.ArgumentParser) -> None:

@@ -48,6 +48,7 @@ class Site:
         self.folder.mkdir(parents=True, exist_ok=True)
         if not self.secrets.is_dir():
             _edge("secrets", "init", str(self.secrets))
+        _edge("store", "migrate", "--store", self.store_url)
         if not self.subscribers.is_file():
             count, start, out = str(subscribers), FIRST_IMSI, str(self.subscribers)
             _edge("subscribers", "generate", "--count", count, "--start-imsi", start, "--out", out)

@@ -1,88 +1,90 @@
 """The store on Apache Cassandra; imported only when a URL asks for it (`mme.store.opening`).
 
 One table per access path, `key text PRIMARY KEY, version int, writer text, value blob`; timers partitioned by
-(shard, second).  Consistency, per query:
-- conditional writes: LOCAL_SERIAL for the Paxos round (one datacenter decides, no wide-area round), LOCAL_QUORUM for
-  the commit, so that the LOCAL_QUORUM reads below see it;
-- `load`: LOCAL_QUORUM, enough because a stale read only costs a Conflict; `load(serial=True)`: LOCAL_SERIAL, which
-  first completes what a lost conditional write left open - the only read that may judge an Unknown;
-- the clock: ONE, each node answers for itself;
-- timers: LOCAL_QUORUM both ways, so that a timer whose write returned is read when its second is.
+(shard, second).  `cassandra_queries` has every statement with its consistency and why; `cassandra_schema` makes the
+tables.
 
 Nothing that Cassandra may have begun is repeated by the driver: conditional writes are marked as not idempotent, and
-their retry policy always rethrows.  Reads and timer writes are idempotent and are tried once more.
+their retry policy always rethrows.  Reads and plain writes are idempotent and are tried once more.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
+import ssl
 import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from cassandra import (
     ConsistencyLevel,
     DriverException,
+    InvalidRequest,
     RequestValidationException,
 )
-from cassandra.cluster import Cluster, ExecutionProfile, NoHostAvailable, Session
+from cassandra.auth import PlainTextAuthProvider
+from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable, Session
+from cassandra.concurrent import execute_concurrent_with_args
 from cassandra.connection import ConnectionException
-from cassandra.policies import DCAwareRoundRobinPolicy, RetryPolicy, TokenAwarePolicy
+from cassandra.policies import DCAwareRoundRobinPolicy, ExponentialReconnectionPolicy, RetryPolicy, TokenAwarePolicy
 from cassandra.protocol import ErrorMessage
 from cassandra.query import PreparedStatement, dict_factory
 
-from mme.errors import StoreUnavailableError
+from mme.errors import ConfigError, StoreUnavailableError
+from mme.store import cassandra_queries as queries
+from mme.store import cassandra_schema as schema
 from mme.store.base import Conflict, Row, Saved, Table, TimerRow, Unknown, WriteResult
+from mme.store.bulk import StoredRow, StoredTimer
+from mme.store.cassandra_policies import CLIENT_TIMEOUT_S, CONNECT_TIMEOUT_S, NeverAgain, OnceMore
+from mme.store.cassandra_queries import Query
 
-CLIENT_TIMEOUT_S: Final = 4.5
-"""Longer than the server's own: cas_contention_timeout (1.8 s) and write_request_timeout (2 s) one after the other."""
-_CONNECT_TIMEOUT_S: Final = 2.0
+REMOVED_TTL_S: Final = 86_400
+"""How long a removed row is kept as one of version 0."""
+PAGE_ROWS: Final = 500
+_BULK_AT_ONCE: Final = 64
+_RECONNECT_S: Final = (0.5, 10.0)
+"""First and longest pause between two tries to reach a node that was lost."""
 _CONDITIONAL: Final = "conditional"
 _IDEMPOTENT: Final = "idempotent"
 _APPLIED: Final = "[applied]"
 _FAILURES: Final = (DriverException, ErrorMessage, ConnectionException, NoHostAvailable, OSError)
 
-# f-strings below hold names of the Table enumeration and a checked keyspace and nothing else.
 
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How the nodes are spoken to.  user None: no login.  ca_file: PEM, None = no TLS."""
 
-class _NeverAgain(RetryPolicy):  # type: ignore[misc]
-    """For conditional writes: every failure goes to the caller, also one that another host might not have."""
+    user: str | None = None
+    password_file: Path | None = None
+    ca_file: Path | None = None
 
-    def on_read_timeout(self, *_: Any, **__: Any) -> tuple[int, None]:
-        return self.RETHROW, None
+    def password(self) -> str:
+        """Read anew for each session: a changed secret is found.  Raises ConfigError, never with the content."""
+        if self.password_file is None:
+            raise ConfigError("STORE_URL", "has a user but no password_file")
+        try:
+            return self.password_file.read_text("utf-8").strip()
+        except (OSError, UnicodeDecodeError) as e:
+            raise ConfigError("STORE_URL", f"password_file {self.password_file} cannot be read") from e
 
-    def on_write_timeout(self, *_: Any, **__: Any) -> tuple[int, None]:
-        return self.RETHROW, None
-
-    def on_unavailable(self, *_: Any, **__: Any) -> tuple[int, None]:
-        return self.RETHROW, None
-
-    def on_request_error(self, *_: Any, **__: Any) -> tuple[int, None]:
-        return self.RETHROW, None
-
-
-class _OnceMore(RetryPolicy):  # type: ignore[misc]
-    """For reads and timer writes, which are idempotent: one more try, on another host."""
-
-    def _once(self, retry_num: int) -> tuple[int, None]:
-        return (self.RETRY_NEXT_HOST if retry_num == 0 else self.RETHROW), None
-
-    def on_read_timeout(self, *_: Any, retry_num: int = 0, **__: Any) -> tuple[int, None]:
-        return self._once(retry_num)
-
-    def on_write_timeout(self, *_: Any, retry_num: int = 0, **__: Any) -> tuple[int, None]:
-        return self._once(retry_num)
-
-    def on_unavailable(self, *_: Any, retry_num: int = 0, **__: Any) -> tuple[int, None]:
-        return self._once(retry_num)
-
-    def on_request_error(self, *_: Any, retry_num: int = 0, **__: Any) -> tuple[int, None]:
-        return self._once(retry_num)
+    def tls(self) -> ssl.SSLContext | None:
+        """Certificates are checked against ca_file, and must name the host.  Raises ConfigError."""
+        if self.ca_file is None:
+            return None
+        try:
+            return ssl.create_default_context(cafile=self.ca_file)
+        except (OSError, ssl.SSLError) as e:
+            raise ConfigError("STORE_URL", f"ca_file {self.ca_file} cannot be read as certificates") from e
 
 
 class CassandraStore:
     """`mme.store.base.Store` on a keyspace; the session is opened by the first operation, one per process.
 
-    hosts: contact points.  replication, datacenter: for `create_schema`; datacenter also says which nodes are local.
+    hosts: contact points.  replication, datacenter: for `migrate`; datacenter also says which nodes are local.
     """
 
     def __init__(
@@ -94,6 +96,7 @@ class CassandraStore:
         replication: int = 1,
         datacenter: str = "datacenter1",
         timeout_s: float = CLIENT_TIMEOUT_S,
+        access: Access | None = None,
     ) -> None:
         if not keyspace.isidentifier():
             raise ValueError("a keyspace is letters, digits and underscores")
@@ -103,69 +106,88 @@ class CassandraStore:
         self._hosts = hosts
         self._port = port
         self._timeout_s = timeout_s
+        self._access = access or Access()
         self._lock = threading.Lock()
         self._pid = 0
         self._closed = False
         self._cluster: Any = None
         self._session: Any = None
-        self._prepared: dict[tuple[str, ConsistencyLevel, bool], PreparedStatement] = {}
+        self._prepared: dict[tuple[str, str], PreparedStatement] = {}
 
     def load(self, table: Table, key: str, *, serial: bool = False) -> Row | None:
         """See Store.load."""
-        consistency = ConsistencyLevel.LOCAL_SERIAL if serial else ConsistencyLevel.LOCAL_QUORUM
-        query = f"SELECT version, writer, value FROM {table.value} WHERE key = ?"  # noqa: S608
-        rows = self._read(query, (key,), consistency)
+        rows = self._run(queries.LOAD_SERIAL if serial else queries.LOAD, (key,), table)
         return _row(rows[0]) if rows else None
 
     def save(
         self, table: Table, key: str, value: bytes | None, *, expect: int | None, writer: str, ttl_s: int | None = None
     ) -> WriteResult:
-        """See Store.save.  A Conflict of an insert shows the row at once, another one costs a read at LOCAL_SERIAL."""
+        """See Store.save.  A Conflict costs a read at LOCAL_SERIAL, for its row."""
         if value is None and expect is None:
             raise ValueError("a removal needs the version that it expects")
+        version = 0
         if value is None:
-            return self._remove(table, key, expect)
-        if expect is not None:
-            return self._update(table, key, value, expect=expect, writer=writer, ttl_s=ttl_s)
-        columns = "(key, version, writer, value) VALUES (?, 1, ?, ?)"
-        query = f"INSERT INTO {table.value} {columns} IF NOT EXISTS USING TTL ?"
-        answer = self._conditional(query, (key, writer, value, ttl_s or 0))
+            answer = self._conditional(queries.REMOVE, (REMOVED_TTL_S, writer, key, expect), table)
+        elif expect is None:
+            version = 1
+            answer = self._conditional(queries.INSERT, (ttl_s or 0, writer, value, key), table)
+        else:
+            version = expect + 1
+            answer = self._conditional(queries.UPDATE, (ttl_s or 0, version, writer, value, key, expect), table)
         if answer is None:
             return Unknown()
-        if answer[_APPLIED]:
-            return Saved(1)
-        row = _row(answer)
-        if row is None:
-            # All columns have expired, but an earlier insert without TTL left its row marker: no row for our readers.
-            return self._update(table, key, value, expect=None, writer=writer, ttl_s=ttl_s)
-        return Conflict(row)
+        return Saved(version) if answer[_APPLIED] else Conflict(self.load(table, key, serial=True))
 
     def insert_timer(self, timer: TimerRow, *, ttl_s: int) -> None:
         """See Store.insert_timer."""
-        query = (
-            "INSERT INTO timer (shard, second, owner, name, timer_token, due_ms) VALUES (?, ?, ?, ?, ?, ?) USING TTL ?"
-        )
-        second = timer.due_ms // 1000
-        arguments = (timer.shard, second, timer.owner, timer.name, timer.token, timer.due_ms, ttl_s)
-        self._read(query, arguments, ConsistencyLevel.LOCAL_QUORUM)
+        self._run(queries.INSERT_TIMER, _timer_arguments(timer, ttl_s))
 
     def due_timers(self, shard: int, second: int) -> list[TimerRow]:
         """See Store.due_timers."""
-        query = "SELECT due_ms, name, timer_token, owner FROM timer WHERE shard = ? AND second = ?"
-        rows = self._read(query, (shard, second), ConsistencyLevel.LOCAL_QUORUM)
+        rows = self._run(queries.DUE_TIMERS, (shard, second))
         return [TimerRow(shard, row["due_ms"], row["name"], row["timer_token"], row["owner"]) for row in rows]
 
     def now_ms(self) -> int:
         """See Store.now_ms: the clock of the node that coordinates this query, from a table that every node has."""
-        query = "SELECT toUnixTimestamp(now()) AS now_ms FROM system.local WHERE key = 'local'"
-        [row] = self._read(query, (), ConsistencyLevel.ONE)
+        [row] = self._run(queries.NOW, ())
         return int(row["now_ms"])
 
     def scan(self, table: Table) -> list[tuple[str, Row]]:
         """See Store.scan; pages through every partition."""
-        query = f"SELECT key, version, writer, value FROM {table.value}"  # noqa: S608
-        found = [(row["key"], _row(row)) for row in self._read(query, (), ConsistencyLevel.LOCAL_QUORUM)]
-        return sorted((key, row) for key, row in found if row is not None)
+        return sorted((stored.key, stored.row) for stored in self.rows(table))
+
+    def rows(self, table: Table) -> Iterator[StoredRow]:
+        """See BulkStore.rows."""
+        for columns in self._pages(queries.SCAN, table):
+            row = _row(columns)
+            if row is not None:
+                yield StoredRow(columns["key"], row, columns["ttl_s"])
+
+    def timers(self) -> Iterator[StoredTimer]:
+        """See BulkStore.timers."""
+        for row in self._pages(queries.SCAN_TIMERS):
+            timer = TimerRow(row["shard"], row["due_ms"], row["name"], row["timer_token"], row["owner"])
+            yield StoredTimer(timer, row["ttl_s"])
+
+    def is_empty(self) -> bool:
+        """See BulkStore.is_empty; a removed row that has not expired yet counts."""
+        return not any(self._run(queries.ANY, (), name) for name in (*Table, "timer"))
+
+    def put_rows(self, table: Table, rows: Iterable[StoredRow]) -> None:
+        """See BulkStore.put_rows.
+
+        Written with the server's time of now: a client whose clock is ahead would win against later conditional writes.
+        """
+        now_us = self.now_ms() * 1000
+        arguments = (
+            (stored.ttl_s or 0, now_us, stored.row.version, stored.row.writer, stored.row.value, stored.key)
+            for stored in rows
+        )
+        self._put(queries.PUT, arguments, table)
+
+    def put_timers(self, timers: Iterable[StoredTimer]) -> None:
+        """See BulkStore.put_timers."""
+        self._put(queries.INSERT_TIMER, (_timer_arguments(stored.timer, stored.ttl_s) for stored in timers))
 
     def close(self) -> None:
         """See Store.close."""
@@ -176,32 +198,39 @@ class CassandraStore:
         if cluster is not None and mine:
             cluster.shutdown()
 
-    def _update(
-        self, table: Table, key: str, value: bytes, *, expect: int | None, writer: str, ttl_s: int | None
-    ) -> WriteResult:
-        query = f"UPDATE {table.value} USING TTL ? SET version = ?, writer = ?, value = ? WHERE key = ? IF version = ?"  # noqa: S608
-        version = (expect or 0) + 1
-        answer = self._conditional(query, (ttl_s or 0, version, writer, value, key, expect))
-        if answer is None:
-            return Unknown()
-        return Saved(version) if answer[_APPLIED] else Conflict(self.load(table, key, serial=True))
-
-    def _remove(self, table: Table, key: str, expect: int | None) -> WriteResult:
-        answer = self._conditional(f"DELETE FROM {table.value} WHERE key = ? IF version = ?", (key, expect))  # noqa: S608
-        if answer is None:
-            return Unknown()
-        return Saved(0) if answer[_APPLIED] else Conflict(self.load(table, key, serial=True))
-
-    def _read(self, query: str, arguments: tuple[object, ...], consistency: int) -> list[dict[str, Any]]:
+    def _run(self, query: Query, arguments: tuple[object, ...], table: Table | str = "") -> list[dict[str, Any]]:
         """All rows of an idempotent statement."""
         try:
             session = self._opened()
-            statement = self._statement(session, query, consistency, idempotent=True)
+            statement = self._statement(session, query, table)
             return list(session.execute(statement, arguments, execution_profile=_IDEMPOTENT))
         except _FAILURES as e:
             raise StoreUnavailableError(f"Cassandra: {type(e).__name__}") from e
 
-    def _conditional(self, query: str, arguments: tuple[object, ...]) -> dict[str, Any] | None:
+    def _pages(self, query: Query, table: Table | str = "") -> Iterator[dict[str, Any]]:
+        """Rows of a scan, PAGE_ROWS in memory at a time."""
+        try:
+            session = self._opened()
+            statement = self._statement(session, query, table)
+            statement.fetch_size = PAGE_ROWS
+            yield from session.execute(statement, (), execution_profile=_IDEMPOTENT)
+        except _FAILURES as e:
+            raise StoreUnavailableError(f"Cassandra: {type(e).__name__}") from e
+
+    def _put(self, query: Query, arguments: Iterable[tuple[object, ...]], table: Table | str = "") -> None:
+        """Plain writes, _BULK_AT_ONCE under way."""
+        several = iter(arguments)
+        try:
+            session = self._opened()
+            statement = self._statement(session, query, table)
+            while chunk := list(itertools.islice(several, PAGE_ROWS)):
+                execute_concurrent_with_args(
+                    session, statement, chunk, concurrency=_BULK_AT_ONCE, execution_profile=_IDEMPOTENT
+                )
+        except _FAILURES as e:
+            raise StoreUnavailableError(f"Cassandra: {type(e).__name__}") from e
+
+    def _conditional(self, query: Query, arguments: tuple[object, ...], table: Table) -> dict[str, Any] | None:
         """The answer row of a conditional write; None: it may or may not have happened.
 
         Raises StoreUnavailableError where nothing was sent (no connection to any host) or the server refused the
@@ -209,7 +238,7 @@ class CassandraStore:
         """
         try:
             session = self._opened()
-            statement = self._statement(session, query, ConsistencyLevel.LOCAL_QUORUM, idempotent=False)
+            statement = self._statement(session, query, table)
         except _FAILURES as e:
             raise StoreUnavailableError(f"Cassandra: {type(e).__name__}") from e
         try:
@@ -221,16 +250,16 @@ class CassandraStore:
         answer: dict[str, Any] = rows.one()
         return answer
 
-    def _statement(self, session: Session, query: str, consistency: int, *, idempotent: bool) -> PreparedStatement:
+    def _statement(self, session: Session, query: Query, table: Table | str = "") -> PreparedStatement:
         """The statement, prepared once per process."""
-        known = (query, consistency, idempotent)
-        statement = self._prepared.get(known)
+        name = table.value if isinstance(table, Table) else table
+        statement = self._prepared.get((query.name, name))
         if statement is None:
-            statement = session.prepare(query)
-            statement.consistency_level = consistency
+            statement = session.prepare(query.cql.format(table=name))
+            statement.consistency_level = query.consistency
             statement.serial_consistency_level = ConsistencyLevel.LOCAL_SERIAL
-            statement.is_idempotent = idempotent
-            self._prepared[known] = statement
+            statement.is_idempotent = query.idempotent
+            self._prepared[query.name, name] = statement
         return statement
 
     def _opened(self) -> Session:
@@ -243,78 +272,88 @@ class CassandraStore:
                 # After a fork the parent's session is of no use here, and not ours to shut down.
                 self._cluster, self._prepared = self._new_cluster(), {}
                 try:
-                    self._session = self._cluster.connect(self.keyspace)
-                except _FAILURES:
+                    session = self._cluster.connect()
+                    self._use_keyspace(session)
+                except (*_FAILURES, StoreUnavailableError):
                     self._cluster.shutdown()
                     raise
+                self._session = session
                 self._pid = os.getpid()
             return self._session
 
     def _new_cluster(self) -> Cluster:
         balancing = TokenAwarePolicy(DCAwareRoundRobinPolicy(local_dc=self.datacenter))
-        profiles = {
+        policies: dict[str, RetryPolicy] = {_CONDITIONAL: NeverAgain(), _IDEMPOTENT: OnceMore()}
+        profiles: dict[object, ExecutionProfile] = {
             name: ExecutionProfile(
                 load_balancing_policy=balancing,
                 retry_policy=policy,
                 request_timeout=self._timeout_s,
                 row_factory=dict_factory,
             )
-            for name, policy in ((_CONDITIONAL, _NeverAgain()), (_IDEMPOTENT, _OnceMore()))
+            for name, policy in policies.items()
         }
-        profiles["default"] = profiles[_IDEMPOTENT]
+        profiles[EXEC_PROFILE_DEFAULT] = profiles[_IDEMPOTENT]
+        access = self._access
         return Cluster(
             list(self._hosts),
             port=self._port,
             execution_profiles=profiles,
-            connect_timeout=_CONNECT_TIMEOUT_S,
+            connect_timeout=CONNECT_TIMEOUT_S,
+            reconnection_policy=ExponentialReconnectionPolicy(*_RECONNECT_S),
+            auth_provider=PlainTextAuthProvider(access.user, access.password()) if access.user else None,
+            ssl_context=access.tls(),
             protocol_version=5,
         )
 
-    def _session_without_keyspace(self) -> tuple[Cluster, Session]:
-        cluster = self._new_cluster()
+    def _use_keyspace(self, session: Session) -> None:
+        """Refuse a keyspace that is not there or lacks a migration; a newer one only has more."""
         try:
-            return cluster, cluster.connect()
-        except _FAILURES:
-            cluster.shutdown()
-            raise
+            session.set_keyspace(self.keyspace)
+            had = schema.done(session)
+        except InvalidRequest:
+            had = []
+        if not had or had[-1] < schema.NEWEST:
+            raise StoreUnavailableError(
+                f"keyspace {self.keyspace} has schema {had[-1] if had else 0}, {schema.NEWEST} is needed: "
+                "run `edge store migrate`"
+            )
 
-
-def create_schema(store: CassandraStore) -> None:
-    """Create the keyspace (NetworkTopologyStrategy) and the tables that are not there yet.
-
-    Kept apart from the store: functions never change the schema.  Raises StoreUnavailableError.
-    """
-    try:
-        cluster, session = store._session_without_keyspace()
+    @contextmanager
+    def _session_without_keyspace(self) -> Iterator[Session]:
         try:
-            for statement in _schema(store.keyspace, store.replication, store.datacenter):
-                session.execute(statement, timeout=30)
-        finally:
-            cluster.shutdown()
-    except _FAILURES as e:
-        raise StoreUnavailableError(f"Cassandra, creating the schema: {type(e).__name__}: {e}") from e
+            cluster = self._new_cluster()
+            try:
+                yield cluster.connect()
+            finally:
+                cluster.shutdown()
+        except _FAILURES as e:
+            raise StoreUnavailableError(f"Cassandra: {type(e).__name__}: {e}") from e
+
+    def migrate(self, say: Callable[[str], None] = lambda _: None) -> list[int]:
+        """Make the keyspace and its tables, or bring them up to date; the migrations that were run.
+
+        Only command lines do so: functions never change the schema.  Raises StoreUnavailableError.
+        """
+        with self._session_without_keyspace() as session:
+            return schema.migrate(session, self.keyspace, self.replication, self.datacenter, say)
+
+    def migrations_done(self) -> list[int]:
+        """Numbers of the migrations that the keyspace has had; none where it does not exist."""
+        with self._session_without_keyspace() as session:
+            try:
+                session.set_keyspace(self.keyspace)
+                return schema.done(session)
+            except InvalidRequest:
+                return []
 
 
-def _schema(keyspace: str, replication: int, datacenter: str) -> list[str]:
-    if not datacenter.replace("-", "_").isidentifier():
-        raise ValueError("a datacenter is letters, digits, hyphens and underscores")
-    tables = [
-        f"CREATE TABLE IF NOT EXISTS {keyspace}.{table.value} "
-        "(key text PRIMARY KEY, version int, writer text, value blob)"
-        for table in Table
-    ]
-    replicas = f"{{'class': 'NetworkTopologyStrategy', '{datacenter}': {replication}}}"
-    # Timers live minutes and are never deleted one by one: whole windows of them expire together.
-    timer = (
-        f"CREATE TABLE IF NOT EXISTS {keyspace}.timer (shard int, second bigint, owner text, name text, "
-        "timer_token text, due_ms bigint, PRIMARY KEY ((shard, second), owner, name, timer_token)) WITH compaction = "
-        "{'class': 'TimeWindowCompactionStrategy', 'compaction_window_unit': 'MINUTES', 'compaction_window_size': 10}"
-    )
-    return [f"CREATE KEYSPACE IF NOT EXISTS {keyspace} WITH replication = {replicas}", *tables, timer]
+def _timer_arguments(timer: TimerRow, ttl_s: int) -> tuple[object, ...]:
+    return (timer.shard, timer.due_ms // 1000, timer.owner, timer.name, timer.token, timer.due_ms, ttl_s)
 
 
 def _row(columns: dict[str, Any]) -> Row | None:
-    """None: the columns have expired."""
-    if columns["version"] is None:
+    """None: removed."""
+    if columns["version"] in (None, 0):
         return None
     return Row(columns["value"], columns["version"], columns["writer"])

@@ -12,18 +12,21 @@ finds the file locked tries again after a fraction of a millisecond: SQLite's ow
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
 import random
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, cast
 
 from mme.errors import StoreUnavailableError
 from mme.store.base import Conflict, Row, Saved, Table, TimerRow, Unknown, WriteResult
+from mme.store.bulk import StoredRow, StoredTimer
 
 SCHEMA: Final = 1
 """PRAGMA user_version of the file."""
@@ -35,6 +38,8 @@ _SWEEP_EVERY: Final = 256
 """Writes of a process between two sweeps of expired rows."""
 _SWEEP_ROWS: Final = 64
 """Rows that one sweep removes per table, so that no write waits long for it."""
+_PAGE_ROWS: Final = 500
+"""Rows of a stream that are in memory at once."""
 
 # f-strings below hold table names of the Table enumeration and nothing else.
 _ALIVE: Final = "(expires_ms IS NULL OR expires_ms > ?)"
@@ -62,12 +67,17 @@ def _schema() -> Iterator[str]:
 class _Sql:
     """The statements of one table."""
 
-    __slots__ = ("insert", "load", "remove", "scan", "sweep", "update")
+    __slots__ = ("insert", "load", "page", "put", "remove", "scan", "sweep", "update")
 
     def __init__(self, table: Table) -> None:
         name = table.value
         self.load = f"SELECT value, version, writer FROM {name} WHERE key = ? AND {_ALIVE}"  # noqa: S608
         self.scan = f"SELECT key, value, version, writer FROM {name} WHERE {_ALIVE} ORDER BY key"  # noqa: S608
+        self.page = (
+            f"SELECT key, value, version, writer, expires_ms FROM {name} WHERE key > ? AND {_ALIVE} "  # noqa: S608
+            f"ORDER BY key LIMIT {_PAGE_ROWS}"
+        )
+        self.put = f"INSERT OR REPLACE INTO {name} (key, version, writer, value, expires_ms) VALUES (?, ?, ?, ?, ?)"  # noqa: S608
         self.insert = (
             f"INSERT INTO {name} (value, writer, expires_ms, key, version) VALUES (?, ?, ?, ?, 1) "  # noqa: S608
             "ON CONFLICT (key) DO UPDATE SET value = excluded.value, writer = excluded.writer, "
@@ -94,12 +104,25 @@ _TIMER_INSERT: Final = (
 _TIMER_DUE: Final = (
     "SELECT shard, due_ms, name, token, owner FROM timer WHERE shard = ? AND second = ? AND expires_ms > ?"
 )
+_TIMER_PAGE: Final = (
+    "SELECT shard, second, owner, name, token, due_ms, expires_ms FROM timer "  # noqa: S608
+    "WHERE (shard, second, owner, name, token) > (?, ?, ?, ?, ?) AND expires_ms > ? "
+    f"ORDER BY shard, second, owner, name, token LIMIT {_PAGE_ROWS}"
+)
 _TIMER_SWEEP: Final = (
     "DELETE FROM timer WHERE (shard, second, owner, name, token) IN "  # noqa: S608
     f"(SELECT shard, second, owner, name, token FROM timer WHERE expires_ms <= ? LIMIT {_SWEEP_ROWS})"
 )
 _MAYBE_APPLIED: Final = frozenset({"SQLITE_IOERR"})
 """Errors after which the log may hold the write all the same; all others undo the statement."""
+
+
+def _left_s(expires_ms: int | None, now_ms: int) -> int | None:
+    return None if expires_ms is None else -((now_ms - expires_ms) // 1000)
+
+
+def _expires_ms(ttl_s: int | None, now_ms: int) -> int | None:
+    return None if ttl_s is None else now_ms + 1000 * ttl_s
 
 
 def _is_busy(error: sqlite3.Error) -> bool:
@@ -191,6 +214,83 @@ class SqliteStore:
         with self._connection() as connection:
             rows = self._execute(connection, _SQL[table].scan, (self._now_ms(),)).fetchall()
         return [(key, Row(value, version, writer)) for key, value, version, writer in rows]
+
+    def rows(self, table: Table) -> Iterator[StoredRow]:
+        """See BulkStore.rows; by key, a page at a time."""
+        after = ""
+        while True:
+            now_ms = self._now_ms()
+            with self._connection() as connection:
+                page = self._execute(connection, _SQL[table].page, (after, now_ms)).fetchall()
+            for key, value, version, writer, expires_ms in page:
+                yield StoredRow(key, Row(value, version, writer), _left_s(expires_ms, now_ms))
+            if not page:
+                return
+            after = page[-1][0]
+
+    def timers(self) -> Iterator[StoredTimer]:
+        """See BulkStore.timers."""
+        after: tuple[object, ...] = (-1, 0, "", "", "")
+        while True:
+            now_ms = self._now_ms()
+            with self._connection() as connection:
+                page = self._execute(connection, _TIMER_PAGE, (*after, now_ms)).fetchall()
+            for shard, _, owner, name, token, due_ms, expires_ms in page:
+                yield StoredTimer(TimerRow(shard, due_ms, name, token, owner), _left_s(expires_ms, now_ms) or 1)
+            if not page:
+                return
+            after = page[-1][:5]
+
+    def is_empty(self) -> bool:
+        """See BulkStore.is_empty."""
+        return all(next(self.rows(table), None) is None for table in Table) and next(self.timers(), None) is None
+
+    def put_rows(self, table: Table, rows: Iterable[StoredRow]) -> None:
+        """See BulkStore.put_rows."""
+        now_ms = self._now_ms()
+        self._put(
+            _SQL[table].put,
+            (
+                (stored.key, stored.row.version, stored.row.writer, stored.row.value, _expires_ms(stored.ttl_s, now_ms))
+                for stored in rows
+            ),
+        )
+
+    def put_timers(self, timers: Iterable[StoredTimer]) -> None:
+        """See BulkStore.put_timers."""
+        now_ms = self._now_ms()
+        self._put(
+            _TIMER_INSERT,
+            (
+                (t.shard, t.due_ms // 1000, t.owner, t.name, t.token, t.due_ms, now_ms + 1000 * stored.ttl_s)
+                for stored in timers
+                for t in (stored.timer,)
+            ),
+        )
+
+    def _put(self, statement: str, arguments: Iterable[tuple[object, ...]]) -> None:
+        several = iter(arguments)
+        while page := list(itertools.islice(several, _PAGE_ROWS)):
+            with self._connection() as connection, self._turn:
+                self._execute(connection, "BEGIN IMMEDIATE", ())
+                try:
+                    connection.executemany(statement, page)
+                except BaseException:
+                    connection.rollback()
+                    raise
+                connection.commit()
+
+    def migrate(self) -> None:
+        """Make the file and its tables; there is one schema so far, and a file of a newer one is refused."""
+        with self._connection():
+            return
+
+    def schema(self) -> int:
+        """Schema number of the file; 0: there is none yet."""
+        if not self._path.exists():
+            return 0
+        with contextlib.closing(sqlite3.connect(f"file:{self._path}?mode=ro", uri=True)) as connection:
+            return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
     def sweep(self) -> int:
         """Remove expired rows, at most 64 of each table; the number removed."""

@@ -17,12 +17,12 @@ from mme.store.sqlite import SqliteStore
 @pytest.fixture(scope="session")
 def cassandra_url(cassandra_hosts: str) -> str:
     """URL of a keyspace for this test run."""
-    from mme.store.cassandra import CassandraStore, create_schema  # noqa: PLC0415  the driver is heavy
+    from mme.store.cassandra import CassandraStore  # noqa: PLC0415  the driver is heavy
 
     url = f"cassandra://{cassandra_hosts}/edge_contract?rf=1"
     store = open_store(url)
     assert isinstance(store, CassandraStore)
-    create_schema(store)
+    store.migrate()
     store.close()
     return url
 

@@ -22,8 +22,11 @@ from cassandra.policies import RetryPolicy
 from cassandra.protocol import ServerError
 
 from mme.errors import StoreUnavailableError
+from mme.store import cassandra_schema
 from mme.store.base import Conflict, Row, Saved, Table, TimerRow, Unknown, save_resolved
-from mme.store.cassandra import CassandraStore, _NeverAgain, _OnceMore, _schema
+from mme.store.cassandra import CassandraStore
+from mme.store.cassandra_policies import NeverAgain, OnceMore
+from mme.store.cassandra_schema import keyspace_statement
 from mme.store.opening import open_store
 
 UE = Table.UE_CONTEXT
@@ -129,7 +132,8 @@ def test_consistency_and_idempotence_of_each_statement() -> None:
         (serial, serial, True, "idempotent"),
         *[(quorum, serial, True, "idempotent")] * 2,
     ]
-    assert all(("IF " in s.query) is (profile == "conditional") for s, profile in session.sent)
+    assert all((" IF " in s.query) is (profile == "conditional") for s, profile in session.sent)
+    assert not any(word in s.query for s, _ in session.sent for word in ("DELETE", "ALLOW FILTERING", "BATCH"))
 
 
 def test_statements_are_prepared_once() -> None:
@@ -141,13 +145,6 @@ def test_statements_are_prepared_once() -> None:
     assert session.prepared == 2
 
 
-def test_an_insert_onto_a_row_marker_without_columns_is_written_after_all() -> None:
-    """The row's columns had a TTL, its first insert had none."""
-    session = Session([{"[applied]": False, "version": None, "writer": None, "value": None}], [{"[applied]": True}])
-    assert store_on(session).save(UE, "key", b"", expect=None, writer="w") == Saved(1)
-    assert "IF version = ?" in session.sent[1][0].query
-
-
 def test_a_refused_update_shows_the_row_read_at_serial() -> None:
     row = {"version": 4, "writer": "other", "value": b"theirs"}
     session = Session([{"[applied]": False, "version": 4}], [row])
@@ -156,7 +153,7 @@ def test_a_refused_update_shows_the_row_read_at_serial() -> None:
 
 
 def test_retry_policies() -> None:
-    never, once = _NeverAgain(), _OnceMore()
+    never, once = NeverAgain(), OnceMore()
     for attempt in (0, 1, 2):
         for policy, expected in ((never, RetryPolicy.RETHROW), (once, RetryPolicy.RETRY_NEXT_HOST)):
             wanted = expected if attempt == 0 else RetryPolicy.RETHROW
@@ -169,8 +166,8 @@ def test_retry_policies() -> None:
 def test_conditional_writes_get_the_policy_that_never_repeats() -> None:
     cluster = CassandraStore(("127.0.0.1",), "ks")._new_cluster()
     profiles = cluster.profile_manager.profiles
-    assert isinstance(profiles["conditional"].retry_policy, _NeverAgain)
-    assert isinstance(profiles["idempotent"].retry_policy, _OnceMore)
+    assert isinstance(profiles["conditional"].retry_policy, NeverAgain)
+    assert isinstance(profiles["idempotent"].retry_policy, OnceMore)
     assert all(profiles[name].request_timeout == 4.5 for name in ("conditional", "idempotent"))
     cluster.shutdown()
 
@@ -184,11 +181,18 @@ def test_the_driver_calls_policies_as_they_are_written() -> None:
 
 
 def test_schema_replicates_by_network_topology() -> None:
-    statements = _schema("ks", 3, "dc-1")
-    assert "{'class': 'NetworkTopologyStrategy', 'dc-1': 3}" in statements[0]
-    assert len(statements) == len(Table) + 2
+    assert "{'class': 'NetworkTopologyStrategy', 'dc-1': 3}" in keyspace_statement("ks", 3, "dc-1")
     with pytest.raises(ValueError, match="datacenter"):
-        _schema("ks", 3, "dc'; DROP")
+        keyspace_statement("ks", 3, "dc'; DROP")
+
+
+def test_migrations_are_numbered_may_be_repeated_and_make_every_table() -> None:
+    migrations = cassandra_schema.MIGRATIONS
+    assert [migration.number for migration in migrations] == list(range(1, len(migrations) + 1))
+    statements = [statement for migration in migrations for statement in migration.statements]
+    assert all(s.startswith(("CREATE TABLE IF NOT EXISTS ", "ALTER TABLE timer WITH ")) for s in statements)
+    made = {s.split()[5] for s in statements if s.startswith("CREATE")}
+    assert made == {table.value for table in Table} | {"timer"}
 
 
 @pytest.mark.cassandra

@@ -1,0 +1,225 @@
+"""`edge store`: what a backup holds comes back; what is damaged or does not fit is refused, nothing written."""
+
+from __future__ import annotations
+
+import sqlite3
+import stat
+import tracemalloc
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge.cli import main
+from mme.store.base import Row, Saved, Table, TimerRow
+from mme.store.bulk import BulkStore, StoredRow
+from mme.store.opening import open_store
+
+KINDS = ["sqlite", pytest.param("cassandra", marks=pytest.mark.cassandra)]
+
+
+def fresh_url(request: pytest.FixtureRequest, kind: str, tmp_path: Path) -> str:
+    if kind == "sqlite":
+        return f"sqlite:///{tmp_path / uuid.uuid4().hex}.db"
+    return f"cassandra://{request.getfixturevalue('cassandra_hosts')}/edge_{uuid.uuid4().hex[:12]}"
+
+
+def drop(url: str) -> None:
+    store: Any = open_store(url)
+    with store._session_without_keyspace() as session:
+        session.execute(f"DROP KEYSPACE IF EXISTS {store.keyspace}", timeout=60)
+
+
+@pytest.fixture(params=KINDS)
+def urls(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, str]]:
+    """Two stores without tables."""
+    both = fresh_url(request, request.param, tmp_path), fresh_url(request, request.param, tmp_path)
+    yield both
+    if request.param == "cassandra":
+        for url in both:
+            drop(url)
+
+
+@pytest.fixture
+def cassandra_keyspace(cassandra_hosts: str) -> Iterator[str]:
+    url = f"cassandra://{cassandra_hosts}/edge_{uuid.uuid4().hex[:12]}"
+    yield url
+    drop(url)
+
+
+def edge(*arguments: str) -> None:
+    assert main(["store", *arguments]) == 0
+
+
+def fill(store: BulkStore) -> None:
+    for table in Table:
+        for number in range(3):
+            key = f"{number}ü"
+            assert store.save(table, key, b"old", expect=None, writer="w") == Saved(1)
+            assert store.save(table, key, bytes((number,)) * 300, expect=1, writer=f"w{number}") == Saved(2)
+    assert store.save(Table.UE_CONTEXT, "lasts an hour", b"stub", expect=None, writer="w", ttl_s=3600) == Saved(1)
+    assert store.save(Table.ADDRESS, "gone", b"x", expect=None, writer="w") == Saved(1)
+    assert store.save(Table.ADDRESS, "gone", None, expect=1, writer="w") == Saved(0)
+    store.insert_timer(TimerRow(3, 1_900_000_000_123, "T3450", "token", "77"), ttl_s=3600)
+
+
+def test_a_backup_comes_back_with_versions_writers_and_times_to_live(urls: tuple[str, str], tmp_path: Path) -> None:
+    folder = tmp_path / "backup"
+    for url in urls:
+        edge("migrate", "--store", url)
+        edge("status", "--store", url)
+    first, second = open_store(urls[0]), open_store(urls[1])
+    try:
+        fill(first)
+        edge("backup", str(folder), "--store", urls[0])
+        edge("restore", str(folder), "--store", urls[1])
+        for table in Table:
+            assert second.scan(table) == first.scan(table)
+        assert second.load(Table.IMSI, "2ü", serial=True) == Row(b"\2" * 300, 2, "w2")
+        assert "gone" not in dict(second.scan(Table.ADDRESS))
+        [lasting] = [row for row in second.rows(Table.UE_CONTEXT) if row.key == "lasts an hour"]
+        assert lasting.ttl_s is not None
+        assert 3000 < lasting.ttl_s <= 3600
+        assert second.due_timers(3, 1_900_000_000) == [TimerRow(3, 1_900_000_000_123, "T3450", "token", "77")]
+        # Conditional writes win over restored rows.
+        assert second.save(Table.IMSI, "2ü", b"new", expect=2, writer="w3") == Saved(3)
+        assert second.load(Table.IMSI, "2ü") == Row(b"new", 3, "w3")
+    finally:
+        first.close()
+        second.close()
+    assert all(stat.S_IMODE(file.stat().st_mode) == 0o600 for file in folder.iterdir())
+
+
+def test_a_store_that_is_not_empty_is_left_alone(
+    urls: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = str(tmp_path / "backup")
+    edge("migrate", "--store", urls[0])
+    store = open_store(urls[0])
+    store.save(Table.TRACKING_AREA, "1", b"x", expect=None, writer="w")
+    edge("backup", folder, "--store", urls[0])
+    store.save(Table.TRACKING_AREA, "1", b"y", expect=1, writer="w")
+    assert main(["store", "restore", folder, "--store", urls[0]]) == 1
+    assert "is not empty" in capsys.readouterr().err
+    assert store.load(Table.TRACKING_AREA, "1") == Row(b"y", 2, "w")
+    store.close()
+
+
+@pytest.fixture
+def backup(tmp_path: Path) -> Path:
+    url = f"sqlite:///{tmp_path}/first.db"
+    store = open_store(url)
+    store.save(Table.IMSI, "1", b"x", expect=None, writer="w")
+    store.close()
+    edge("backup", str(tmp_path / "backup"), "--store", url)
+    return tmp_path / "backup"
+
+
+@pytest.mark.parametrize(
+    ("name", "damage", "say"),
+    [
+        ("imsi", lambda old: old[:-1] + bytes((old[-1] ^ 1,)), "its checksum differs"),
+        ("imsi", lambda old: old[:-5], "its checksum differs"),
+        ("manifest.json", lambda old: old[:-9], "is damaged"),
+        ("manifest.json", lambda old: old.replace(b'"format": 1', b'"format": 2'), "newer than 1 of this program"),
+        ("manifest.json", lambda old: old.replace(b'"session"', b'"slices"'), "'slices', which this program"),
+        ("manifest.json", None, "cut short"),
+    ],
+)
+def test_what_is_damaged_or_newer_is_refused(
+    backup: Path, name: str, damage: Any, say: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = backup / name
+    if damage is None:
+        file.unlink()
+    else:
+        changed = damage(file.read_bytes())
+        assert changed != file.read_bytes()
+        file.write_bytes(changed)
+    url = f"sqlite:///{backup.parent}/second.db"
+    assert main(["store", "restore", str(backup), "--store", url]) == 1
+    assert say in capsys.readouterr().err
+    assert open_store(url).is_empty()
+
+
+def test_a_backup_is_never_laid_over_another(backup: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["store", "backup", str(backup), "--store", f"sqlite:///{backup.parent}/first.db"]) == 1
+    assert "is not empty" in capsys.readouterr().err
+
+
+def test_memory_does_not_grow_with_the_store(tmp_path: Path) -> None:
+    peaks = []
+    for count in (1_000, 20_000):
+        urls = [f"sqlite:///{tmp_path}/{name}{count}.db" for name in ("a", "b")]
+        rows = (StoredRow(str(number), Row(b"x" * 400, 1, "w")) for number in range(count))
+        store = open_store(urls[0])
+        store.put_rows(Table.UE_CONTEXT, rows)
+        store.close()
+        tracemalloc.start()
+        edge("backup", str(tmp_path / f"backup{count}"), "--store", urls[0])
+        edge("restore", str(tmp_path / f"backup{count}"), "--store", urls[1])
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        store = open_store(urls[1])
+        assert sum(1 for _ in store.rows(Table.UE_CONTEXT)) == count
+        store.close()
+    assert peaks[1] < 2 * peaks[0], "20 times the rows: 8 MB more if they were kept"
+
+
+def test_a_file_of_a_newer_schema_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    url = f"sqlite:///{tmp_path}/x.db"
+    assert main(["store", "status", "--store", url]) == 1
+    edge("migrate", "--store", url)
+    edge("migrate", "--store", url)
+    edge("status", "--store", url)
+    connection = sqlite3.connect(tmp_path / "x.db")
+    connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    capsys.readouterr()
+    assert main(["store", "migrate", "--store", url]) == 1
+    assert "schema 99" in capsys.readouterr().err
+
+
+@pytest.mark.cassandra
+def test_several_migrators_at_once_run_each_migration_once(cassandra_keyspace: str) -> None:
+    def migrate(_: int) -> list[int]:
+        store: Any = open_store(cassandra_keyspace)
+        return list(store.migrate())
+
+    with ThreadPoolExecutor(4) as pool:
+        ran = list(pool.map(migrate, range(4)))
+    store: Any = open_store(cassandra_keyspace)
+    assert sorted(number for part in ran for number in part) == store.migrations_done()
+    assert store.migrations_done() == [1, 2, 3]
+
+
+@pytest.mark.cassandra
+def test_a_keyspace_without_its_tables_says_what_to_do(
+    cassandra_keyspace: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["subscribers", "list", "--store", cassandra_keyspace]) == 1
+    assert "run `edge store migrate`" in capsys.readouterr().err
+    edge("migrate", "--store", cassandra_keyspace)
+    store: Any = open_store(cassandra_keyspace)
+    with store._session_without_keyspace() as session:
+        session.execute(f"DELETE FROM {store.keyspace}.migration WHERE number = 3")  # noqa: S608
+    assert main(["store", "status", "--store", cassandra_keyspace]) == 1
+    assert main(["subscribers", "list", "--store", cassandra_keyspace]) == 1
+    assert "has schema 2, 3 is needed" in capsys.readouterr().err
+    edge("migrate", "--store", cassandra_keyspace)
+    edge("status", "--store", cassandra_keyspace)
+
+
+@pytest.mark.cassandra
+def test_a_keyspace_that_a_newer_program_migrated_is_not_migrated(
+    cassandra_keyspace: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    edge("migrate", "--store", cassandra_keyspace)
+    store: Any = open_store(cassandra_keyspace)
+    with store._session_without_keyspace() as session:
+        session.execute(f"INSERT INTO {store.keyspace}.migration (number, title) VALUES (99, 'later')")  # noqa: S608
+    assert main(["store", "migrate", "--store", cassandra_keyspace]) == 1
+    assert "schema 99, this program knows 3: use a newer program" in capsys.readouterr().err
