@@ -56,7 +56,7 @@ lab-test: $(STAMP) ## every test that needs the lab, started when it is not up (
 	@LAB_REQUIRED=1 $(BIN)/pytest -m lab tests/lab
 
 test-cassandra: $(STAMP) ## the tests on a real Cassandra: CASSANDRA_HOSTS names one, else a node is started
-	@$(BIN)/python -m cassandra_lab check || { [ "$${CI:-}" != true ]; exit; }; $(BIN)/pytest --cassandra -m cassandra tests/mme/store tests/cassandra
+	@$(BIN)/python -m cassandra_lab check || { [ "$${CI:-}" != true ]; exit; }; $(BIN)/pytest --cassandra -m cassandra tests/cassandra tests/mme/store tests/edge/test_store.py
 
 cassandra-up: $(STAMP) ## start real Cassandra nodes on loopback addresses (NODES=1|3, CQL_PORT, STORAGE_PORT, JMX_PORT, NETWORK)
 	@$(BIN)/python -m cassandra_lab up --nodes $(NODES) --cql-port $(CQL_PORT) --storage-port $(STORAGE_PORT) --jmx-port $(JMX_PORT) --network $(NETWORK)
