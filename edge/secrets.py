@@ -8,9 +8,15 @@ from pathlib import Path
 from mme.errors import ConfigError
 from trust.secrets import NAMES, SECRET_OCTETS
 
+EMPTY = {
+    "edge-kubeconfigs": "apiVersion: v1\nkind: Config\nclusters: []\ncontexts: []\nusers: []\n",
+    "reload-policy": "callers: {}\n",
+}
+"""Secrets that an operator fills in: without clusters, and nobody may change anything."""
+
 
 def create_secrets(directory: Path) -> list[Path]:
-    """Write each secret as hex text into a file of its own (mode 0600); the files.
+    """Write each key as hex text into a file of its own (mode 0600), and EMPTY; the files.
 
     Raises ConfigError when one of them is there already: nothing is written then.
     """
@@ -21,7 +27,15 @@ def create_secrets(directory: Path) -> list[Path]:
             raise ConfigError(path.name, f"{path} is there already; a new key would make what is stored unreadable")
     for path in paths:
         write_new_private_file(path, os.urandom(SECRET_OCTETS).hex() + "\n")
-    return paths
+    return paths + add_empty(directory)
+
+
+def add_empty(directory: Path) -> list[Path]:
+    """Write those of EMPTY that are not there; which."""
+    missing = [directory / name for name in EMPTY if not (directory / name).exists()]
+    for path in missing:
+        write_new_private_file(path, EMPTY[path.name])
+    return missing
 
 
 def write_new_private_file(path: Path, text: str) -> None:

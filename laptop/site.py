@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge import cli as edge
+from edge.secrets import add_empty
 from localfaas.process import Running, running
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -49,6 +50,7 @@ class Site:
         if not self.secrets.is_dir():
             _edge("secrets", "init", str(self.secrets))
         _edge("store", "migrate", "--store", self.store_url)
+        add_empty(self.secrets)  # a site of an earlier version has fewer
         if not self.subscribers.is_file():
             count, start, out = str(subscribers), FIRST_IMSI, str(self.subscribers)
             _edge("subscribers", "generate", "--count", count, "--start-imsi", start, "--out", out)

@@ -25,6 +25,7 @@ WRITE_TRIES = 5
 MAX_OCTETS = 900_000  # etcd takes 1 MiB for the object with everything around the files
 LOOK_TIMEOUT_S = 1.0
 LOOK_INTERVAL_S = 0.1
+RENUDGE_S = 1.0
 _WORKERS = 8
 
 Files = Mapping[str, bytes]
@@ -190,15 +191,24 @@ def wait(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Progress:
-    """`look` until it is settled or `until_s` (of `clock`) is reached; always looks once.
+    """`look` until it is settled or `until_s` (of `clock`) is reached; always looks once.  Call `nudge` before.
+
+    Nudges again every RENUDGE_S: a kubelet may be nudged before the change has reached its own watch.
 
     Out: the last look.  Not settled: nudge and look again later, by another short call.
     """
+    nudge_s = clock() + RENUDGE_S
     while True:
         left_s = until_s - clock()
         progress = look(cluster, targets, timeout_s=max(0.05, min(LOOK_TIMEOUT_S, left_s)))
         if progress.settled or clock() + LOOK_INTERVAL_S >= until_s:
             return progress
+        if clock() >= nudge_s:
+            waiting = {report.config for report in progress.pods if report.state == "waiting"}
+            for target in targets:
+                if target.config in waiting:
+                    nudge(cluster, target)
+            nudge_s = clock() + RENUDGE_S
         sleep(LOOK_INTERVAL_S)
 
 

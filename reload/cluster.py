@@ -24,6 +24,7 @@ class Config:
     version: str
     labels: Mapping[str, str] = field(default_factory=dict)
     immutable: bool = False
+    uid: str = ""
 
     @property
     def digest(self) -> str:
@@ -77,5 +78,5 @@ class Cluster(Protocol):
     def load_history(self, namespace: str, name: str) -> tuple[bytes, str] | None:
         """The octets and resourceVersion of a history Secret; None = there is none."""
 
-    def save_history(self, namespace: str, name: str, octets: bytes, version: str | None, config: str) -> None:
+    def save_history(self, namespace: str, name: str, octets: bytes, version: str | None, config: Config) -> None:
         """Write it if its version is still that one (None: if it is not there).  Raises StaleVersionError."""

@@ -1,0 +1,3 @@
+from reload.function import serve
+
+handle = serve("config-reload")

@@ -1,0 +1,85 @@
+"""What a ConfigMap held before, newest first, for `history` and `rollback`: one Secret beside it, bounded.
+
+A Secret, because old contents deserve at least the care of the present ones; owned by the ConfigMap.
+"""
+
+from __future__ import annotations
+
+import base64
+import zlib
+
+import msgspec
+
+from reload.cluster import Cluster, Config
+from reload.errors import ReloadError, StaleVersionError
+
+ENTRIES = 10
+MAX_OCTETS = 700_000
+_MOST_UNPACKED = ENTRIES * 1_400_000
+_TRIES = 5
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """One write.
+
+    files: what it replaced, base64 by name.  at: Unix seconds.  by: who asked.  digest: of what it wrote.
+    """
+
+    revision: int
+    at: int
+    by: str
+    call: str
+    digest: str
+    replaced: str
+    files: dict[str, str]
+
+    def contents(self) -> dict[str, bytes]:
+        """The files that this write replaced."""
+        return {name: base64.b64decode(text) for name, text in self.files.items()}
+
+
+def name_of(config: str) -> str:
+    """The Secret's name."""
+    return f"{config}.history"
+
+
+def entries(cluster: Cluster, namespace: str, config: str) -> list[Entry]:
+    """Newest first; empty where nothing was written yet."""
+    found = cluster.load_history(namespace, name_of(config))
+    return [] if found is None else _unpacked(found[0])
+
+
+def add(cluster: Cluster, before: Config, after: Config, *, at: int, by: str, call: str) -> int:
+    """Remember that `before` was replaced by `after`; the new revision.  Raises ReloadError conflict."""
+    files = {name: base64.b64encode(content).decode() for name, content in before.files.items()}
+    for _ in range(_TRIES):
+        found = cluster.load_history(before.namespace, name_of(before.name))
+        old = [] if found is None else _unpacked(found[0])
+        revision = old[0].revision + 1 if old else 1
+        kept = [Entry(revision, at, by, call, after.digest, before.digest, files), *old][:ENTRIES]
+        packed = _packed(kept)
+        while len(packed) > MAX_OCTETS and len(kept) > 1:
+            kept.pop()
+            packed = _packed(kept)
+        if len(packed) > MAX_OCTETS:
+            packed = _packed([Entry(revision, at, by, call, after.digest, before.digest, {})])
+        try:
+            version = None if found is None else found[1]
+            cluster.save_history(before.namespace, name_of(before.name), packed, version, after)
+        except StaleVersionError:
+            continue
+        return revision
+    raise ReloadError("conflict", f"the history of ConfigMap {before.name} was changed by somebody else all the time")
+
+
+def _packed(kept: list[Entry]) -> bytes:
+    return zlib.compress(msgspec.json.encode(kept), 9)
+
+
+def _unpacked(octets: bytes) -> list[Entry]:
+    try:
+        opened = zlib.decompressobj()
+        text = opened.decompress(octets, _MOST_UNPACKED)
+        return msgspec.json.decode(text, type=list[Entry])
+    except (zlib.error, msgspec.MsgspecError) as e:
+        raise ReloadError("cluster_failed", "the history Secret cannot be read", "delete it to begin anew") from e

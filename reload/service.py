@@ -1,0 +1,191 @@
+"""The actions of config-reload on one cluster."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from reload import apply, edits, history
+from reload.cluster import Cluster
+from reload.errors import ReloadError
+from reload.request import Request
+
+IN_LINE_S = 3.5
+"""How long an invocation waits for pods: with everything around it, none lasts over about 5 s."""
+_SECRET = re.compile(r"(?i)((?:pass(?:word|wd)?|secret|token|key|opc?|k)[\"']?\s*[:=]\s*)\S.*")
+
+Answer = dict[str, Any]
+
+
+class Service:
+    """clock: Unix seconds, for history.  timer: grows, for waiting."""
+
+    def __init__(self, clock: Callable[[], float] = time.time, timer: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._timer = timer
+
+    def work(self, cluster: Cluster, request: Request, caller: str) -> Answer:
+        """The answer's fields.  Raises ReloadError."""
+        begin_s = self._timer()
+        name = request.configmap or self._only_config(cluster, request)
+        selector = f"app.kubernetes.io/instance={request.release}" if request.release else ""
+        match request.action:
+            case "diff":
+                answer = self._diff(cluster, request, name)
+            case "history":
+                answer = self._history(cluster, request, name)
+            case "status":
+                written = self._read(cluster, request, name, selector)
+                answer = self._waited(cluster, written, begin_s, wait=request.wait)
+            case _:
+                answer = self._changed(cluster, request, name, selector=selector, caller=caller, begin_s=begin_s)
+        return {**answer, "configmap": name, "time_taken_s": round(self._timer() - begin_s, 3)}
+
+    def _only_config(self, cluster: Cluster, request: Request) -> str:
+        targets = apply.targets_of_release(cluster, request.namespace, request.release)
+        if len(targets) == 1:
+            return targets[0].config
+        names = ", ".join(target.config for target in targets)
+        raise ReloadError(
+            "configmap_missing",
+            f"release {request.release} has {len(targets)} ConfigMaps under reload in {request.namespace}",
+            f"name one as configmap: {names}" if targets else "is it installed there, from charts/network-function?",
+        )
+
+    def _change(self, request: Request) -> Callable[[apply.Files], apply.Files]:
+        paths: dict[str, dict[edits.Path, object]] = {}
+        for target, value in request.set.items():
+            file, path = edits.split_target(target)
+            paths.setdefault(file, {})[path] = value
+
+        def change(files: apply.Files) -> apply.Files:
+            after = dict(files)
+            for name, text in request.files.items():
+                self._require_known(name, after, request)
+                if text is None:
+                    after.pop(name, None)
+                else:
+                    after[name] = text.encode()
+                    edits.require_parsable(name, after[name])
+            for name, wanted in paths.items():
+                if name not in after:
+                    raise ReloadError("file_unknown", f"the ConfigMap has no file {name}", _those(after))
+                after[name] = edits.edited(name, after[name], wanted, create=request.create)
+            return after
+
+        return change
+
+    @staticmethod
+    def _require_known(name: str, files: Mapping[str, bytes], request: Request) -> None:
+        if name not in files and not request.create:
+            hint = "`create: true` adds a file"
+            raise ReloadError("file_unknown", f"the ConfigMap has no file {name}", f"{_those(files)}; {hint}")
+
+    def _changed(
+        self, cluster: Cluster, request: Request, name: str, *, selector: str, caller: str, begin_s: float
+    ) -> Answer:
+        past = history.entries(cluster, request.namespace, name) if request.call or request.action == "rollback" else []
+        done = next((entry for entry in past if request.call and entry.call == request.call), None)
+        if done is not None:
+            # The same call again: what it wrote is written; the answer tells how far the pods are with what is there.
+            written = self._read(cluster, request, name, selector)
+            return {**self._waited(cluster, written, begin_s, wait=request.wait), "revision": done.revision}
+        change = self._back(past, request.revision) if request.action == "rollback" else self._change(request)
+        written = apply.write(cluster, request.namespace, name, change, selector=selector)
+        if not written.changed:
+            return self._waited(cluster, written, begin_s, wait=request.wait)
+        apply.nudge(cluster, written.target)
+        at = int(self._clock())
+        call = request.call
+        revision = history.add(cluster, written.before, written.after, at=at, by=caller, call=call)
+        return {**self._waited(cluster, written, begin_s, wait=request.wait), "revision": revision}
+
+    @staticmethod
+    def _back(past: list[history.Entry], revision: int | None) -> Callable[[apply.Files], apply.Files]:
+        entry = next((e for e in past if revision is None or e.revision == revision), None)
+        if entry is None or not entry.files:
+            known = ", ".join(str(e.revision) for e in past if e.files)
+            raise ReloadError(
+                "revision_unknown",
+                "there is nothing to go back to" if revision is None else f"the history has no revision {revision}",
+                f"there are: {known}" if known else "",
+            )
+        contents = entry.contents()
+        return lambda _files: contents
+
+    @staticmethod
+    def _read(cluster: Cluster, request: Request, name: str, selector: str) -> apply.Written:
+        return apply.write(cluster, request.namespace, name, lambda files: files, selector=selector)
+
+    def _waited(self, cluster: Cluster, written: apply.Written, begin_s: float, *, wait: bool) -> Answer:
+        until_s = begin_s + IN_LINE_S if wait else self._timer()
+        progress = apply.wait(cluster, [written.target], until_s=until_s, clock=self._timer)
+        return {
+            "status": _status(progress, written.changed),
+            "changed": written.changed,
+            "applied": progress.applied,
+            "of": progress.of,
+            "digest": written.target.digest,
+            "pods": progress.as_json(),
+            "error": _error(progress) if wait else None,
+        }
+
+    def _diff(self, cluster: Cluster, request: Request, name: str) -> Answer:
+        config = cluster.config(request.namespace, name)
+        if config is None:
+            raise ReloadError("configmap_missing", f"namespace {request.namespace} has no ConfigMap {name}")
+        after = self._change(request)(config.files)
+        return {"status": "diff", "diff": _difference(config.files, after), "digest": config.digest}
+
+    @staticmethod
+    def _history(cluster: Cluster, request: Request, name: str) -> Answer:
+        past = history.entries(cluster, request.namespace, name)
+        shown = [
+            {"revision": e.revision, "at": e.at, "by": e.by, "call": e.call, "digest": e.digest, "replaced": e.replaced}
+            for e in past
+        ]
+        return {"status": "history", "history": shown}
+
+
+def _those(files: Mapping[str, bytes]) -> str:
+    return "there are: " + ", ".join(sorted(files))
+
+
+def _status(progress: apply.Progress, changed: bool) -> str:
+    states = {report.state for report in progress.pods}
+    for state in ("rejected", "failed"):
+        if state in states:
+            return state
+    if states & {"waiting", "silent"}:
+        return "waiting"
+    return "applied" if changed else "unchanged"
+
+
+def _error(progress: apply.Progress) -> dict[str, str] | None:
+    """What the caller has to know when not every pod runs with it."""
+    for state, code, words, hint in (
+        ("rejected", "candidate_rejected", "keeps running on its last good configuration", "rollback, or correct it"),
+        ("failed", "candidate_failed", "went back to its last good configuration", "rollback, or correct it"),
+        ("silent", "pod_silent", "does not say what it runs with", "is its reload agent up?  action status asks again"),
+        ("waiting", "pod_waiting", "has not taken it yet", "action status asks again"),
+        ("unmanaged", "pod_unmanaged", "has no reload agent", "deploy it from charts/network-function"),
+    ):
+        found = [report for report in progress.pods if report.state == state]
+        if found:
+            first = found[0]
+            detail = f": {first.detail}" if first.detail else ""
+            message = f"{len(found)} of {progress.of}: pod {first.name} {words}{detail}"
+            return {"code": code, "message": message, "hint": hint}
+    return None
+
+
+def _difference(before: Mapping[str, bytes], after: Mapping[str, bytes]) -> str:
+    """A unified diff, with what looks like a secret left out."""
+    lines: list[str] = []
+    for name in sorted({*before, *after}):
+        old, new = (files.get(name, b"").decode("utf-8", "replace").splitlines() for files in (before, after))
+        lines += difflib.unified_diff(old, new, f"{name} (now)", f"{name} (then)", lineterm="", n=2)
+    return "\n".join(_SECRET.sub(r"\1***", line) for line in lines)

@@ -1,0 +1,136 @@
+"""Edits of files: what changes, and that nothing else does."""
+
+from __future__ import annotations
+
+import difflib
+
+import pytest
+import yaml
+
+from reload.edits import edited, require_parsable, split_target
+from reload.errors import ReloadError
+
+AMF = b"""\
+# AMF of the lab
+amf:
+    sbi:
+      server:
+        - address: 127.0.0.5   # loopback
+          port: 7777
+    guami:
+      - plmn_id: {mcc: 999, mnc: '070'}
+        amf_id:
+          region: 2
+    tai:
+      - plmn_id:
+          mcc: "001"
+          mnc: "01"
+        tac: 7    # hex 0x7
+
+    "key.with.dots": on
+    log: &level info
+    copy: *level
+    text: |
+      one
+      two
+"""
+
+
+def change(target: str, value: object, content: bytes = AMF, *, create: bool = False) -> bytes:
+    file, path = split_target(target)
+    return edited(file, content, {path: value}, create=create)
+
+
+def lines_changed(after: bytes) -> list[str]:
+    lines = difflib.ndiff(AMF.decode().splitlines(), after.decode().splitlines())
+    return [line for line in lines if line[0] in "+-"]
+
+
+def test_a_number_changes_where_it_stands() -> None:
+    assert lines_changed(change("amf.yaml:amf.tai[0].tac", 12)) == [
+        "-         tac: 7    # hex 0x7",
+        "+         tac: 12    # hex 0x7",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("target", "value", "line"),
+    [
+        ("amf.yaml:amf.tai[0].plmn_id.mnc", "001", '          mnc: "001"'),
+        ("amf.yaml:amf.guami[0].plmn_id.mnc", "001", "      - plmn_id: {mcc: 999, mnc: '001'}"),
+        ("amf.yaml:amf.sbi.server[0].address", "10.0.0.1", '        - address: "10.0.0.1"   # loopback'),
+        ("amf.yaml:amf.sbi.server[0].address", "amf.core.svc", "        - address: amf.core.svc   # loopback"),
+        ("amf.yaml:amf.sbi.server[0].address", "no", '        - address: "no"   # loopback'),
+        ("amf.yaml:amf.sbi.server[0].address", "a: b # c", '        - address: "a: b # c"   # loopback'),
+    ],
+)
+def test_text_keeps_its_quotes_and_never_becomes_a_number(target: str, value: str, line: str) -> None:
+    after = change(target, value)
+    changed = lines_changed(after)
+    assert changed[1] == "+ " + line
+    assert len(changed) == 2
+    # YAML 1.1, another parser than the one that edits: it would read an unquoted 001 as 1, and no as False.
+    holder = yaml.safe_load(after)
+    for step in split_target(target)[1]:
+        holder = holder[step]
+    assert holder == value
+
+
+def test_a_list_or_a_new_key_keeps_the_comments() -> None:
+    slices = [{"sst": 1, "sd": "000001"}]
+    after = change("amf.yaml:amf.slices", slices, create=True)
+    assert yaml.safe_load(after)["amf"]["slices"] == slices
+    for comment in (b"# AMF of the lab", b"# loopback", b"# hex 0x7"):
+        assert comment in after
+
+
+@pytest.mark.parametrize(
+    ("target", "value", "code"),
+    [
+        ("amf.yaml:amf.tai[0].plmn_id.mnc", 1, "values_invalid"),
+        ("amf.yaml:amf.tai[0].tac", "7", "values_invalid"),
+        ("amf.yaml:amf.tai", {}, "values_invalid"),
+        ("amf.yaml:amf.tai[1].tac", 7, "path_unknown"),
+        ("amf.yaml:amf.tai.tac", 7, "path_unknown"),
+        ("amf.yaml:amf.nothing", 7, "path_unknown"),
+        ("amf.yaml:amf.log", "debug", "values_invalid"),
+        ("app.ini:a.b", 1, "values_invalid"),
+    ],
+)
+def test_what_would_change_more_or_other_than_asked_is_refused(target: str, value: object, code: str) -> None:
+    with pytest.raises(ReloadError) as refused:
+        change(target, value)
+    assert refused.value.code == code
+
+
+def test_a_key_with_dots() -> None:
+    assert split_target('amf.yaml:amf["key.with.dots"]') == ("amf.yaml", ("amf", "key.with.dots"))
+
+
+@pytest.mark.parametrize(
+    "target", ["", "amf.yaml", "amf.yaml:", ":a", "a.yaml:.a", "a.yaml:a[", "a.yaml:a[x]", "a:b..c"]
+)
+def test_what_is_no_target(target: str) -> None:
+    with pytest.raises(ReloadError):
+        split_target(target)
+
+
+def test_json_keeps_its_indentation_and_order() -> None:
+    before = b'{\n   "z": 1,\n   "a": {"mnc": "001"}\n}\n'
+    assert change("c.json:a.mnc", "002", before) == b'{\n   "z": 1,\n   "a": {\n      "mnc": "002"\n   }\n}\n'
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("a.yaml", b"a: ["), ("a.json", b"{"), ("a.yml", b"a: 1\n b: 2\n"), ("a.json", b"\xff")]
+)
+def test_a_broken_file_is_refused_without_its_content(name: str, content: bytes) -> None:
+    with pytest.raises(ReloadError) as refused:
+        require_parsable(name, content)
+    assert refused.value.code == "values_invalid"
+    with pytest.raises(ReloadError):
+        edited(name, content, {("a",): 1})
+
+
+def test_two_documents_in_one_file_are_refused() -> None:
+    with pytest.raises(ReloadError, match="parsed"):
+        change("a.yaml:a", 2, b"a: 1\n---\na: 2\n")

@@ -1,0 +1,348 @@
+"""config-reload against a fake API server, with real agents and real daemons as pods."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reload import history
+from reload.agent.digest import digest_of
+from reload.function import Function
+from reload.policy import Clusters
+from tests.reload.agent.test_run import Pod
+from tests.reload.fake_api import FakeApi, Object
+from tests.reload.volumes import eventually
+from trust import signing
+from trust.access import Access
+from trust.signing import Signed, Way
+
+MASTER = bytes(range(32))
+ALICE = "operator/alice"
+POLICY = 'callers: {operator/alice: {clusters: ["edge-*", lost, away], namespaces: [core]}}'
+AMF = 'amf:\n  # the operator\'s own\n  plmn: {mcc: "001", mnc: "01"}\n  tac: 7   # hex 0x7\n'
+FILES = {"app.conf": "greeting=one\n", "amf.yaml": AMF}
+LABELS = {"app.kubernetes.io/instance": "amf", "reload.edge/config": "true"}
+
+
+@dataclass
+class Call:
+    """What the template hands over."""
+
+    body: bytes
+    headers: dict[str, str]
+    method: str = "POST"
+
+
+@dataclass
+class Edge:
+    """One cluster with a release `amf`, and the function."""
+
+    api: FakeApi
+    function: Function
+    folder: Path
+    pods: list[Pod] = field(default_factory=list)
+    deaf: set[str] = field(default_factory=set)
+
+    def call(self, caller: str = ALICE, key: bytes | None = None, **request: object) -> tuple[int, dict[str, Any]]:
+        body = json.dumps({"cluster": "edge-a", "namespace": "core", "release": "amf", **request}).encode()
+        signed = Signed(caller, str(int(time.time())), Way.UP, "config-reload", "", body)
+        headers = signing.headers(key or signing.derive_key(MASTER, caller), signed)
+        answered, status, heads = self.function.handle(Call(body, headers))
+        if status != 401:
+            down = Signed(caller, heads["X-Edge-Timestamp"], Way.DOWN, "config-reload", "", answered)
+            assert signing.verify(signing.derive_key(MASTER, caller), down, heads["X-Edge-Signature"])
+        return status, json.loads(answered)
+
+    def add_pod(self, *options: str) -> Pod:
+        """A pod of the release: a real agent over a real daemon."""
+        name = f"amf-{len(self.pods)}"
+        pod = Pod(self.folder / name, FILES["app.conf"])
+        pod.mounted.swap(FILES)
+        pod.start("--policy", "signal", *options)
+        pod.until_started(1)
+        self.pods.append(pod)
+        self.api.put("pods", "core", name, pod_body(pod.port), LABELS)
+        return pod
+
+    def sync(self, body: Object) -> None:
+        """What kubelet does when its pod is patched: write the volume anew, after a moment."""
+        name = body["metadata"]["name"]
+        number = int(name.rpartition("-")[2])
+        if name not in self.deaf and number < len(self.pods):
+            files = self.api.data("core", "amf-config")
+            pod = self.pods[number]
+            if {p.name: p.read_text() for p in pod.mounted.directory.glob("[!.]*")} != files:
+                pod.mounted.swap(files)
+
+
+def pod_body(port: int | None, phase: str = "Running") -> Object:
+    annotations = {} if port is None else {"reload.edge/status-port": str(port)}
+    return {
+        "metadata": {"annotations": annotations},
+        "spec": {"volumes": [{"name": "config", "configMap": {"name": "amf-config"}}]},
+        "status": {"phase": phase, "containerStatuses": [{"ready": True, "restartCount": 2}]},
+    }
+
+
+@pytest.fixture
+def edge(tmp_path: Path) -> Iterator[Edge]:
+    api = FakeApi()
+    api.put("configmaps", "core", "amf-config", {"data": dict(FILES)}, LABELS)
+    secrets = tmp_path / "secrets"
+    secrets.mkdir()
+    (secrets / "reload-policy").write_text(POLICY)
+    (secrets / "edge-kubeconfigs").write_text(api.kubeconfig("edge-a", "edge-b"))
+    made = Edge(api, Function("config-reload", Access(MASTER, "", 180), Clusters(secrets)), tmp_path)
+    api.kubelets.append(made.sync)
+    yield made
+    for pod in made.pods:
+        if pod.process is not None and pod.process.poll() is None:
+            pod.process.send_signal(signal.SIGTERM)
+            pod.process.wait(30)
+    api.close()
+
+
+def test_one_value_reaches_every_pod_without_a_new_process(edge: Edge) -> None:
+    pods = [edge.add_pod(), edge.add_pod()]
+    status, answer = edge.call(set={"amf.yaml:amf.tac": 8}, files={"app.conf": "greeting=two\n"})
+    assert (status, answer["status"], answer["applied"], answer["of"]) == (200, "applied", 2, 2)
+    after = {"app.conf": b"greeting=two\n", "amf.yaml": AMF.replace("tac: 7", "tac: 8").encode()}
+    assert answer["digest"] == digest_of(after)
+    assert answer["error"] is None
+    assert [pod["state"] for pod in answer["pods"]] == ["applied", "applied"]
+    assert [pod["restarts"] for pod in answer["pods"]] == [2, 2]
+    assert answer["time_taken_s"] < 5
+    assert edge.api.data("core", "amf-config")["amf.yaml"].encode() == after["amf.yaml"]
+    for pod in pods:
+        pod.until_daemon("hup two")
+        assert len(pod.starts()) == 1
+
+
+def test_a_bad_value_is_reported_and_the_daemon_keeps_the_last_good_one(edge: Edge) -> None:
+    pod = edge.add_pod()
+    status, answer = edge.call(files={"app.conf": "greeting=bad\n"})
+    assert (status, answer["status"], answer["applied"], answer["of"]) == (200, "rejected", 0, 1)
+    assert answer["error"]["code"] == "candidate_rejected"
+    assert "app.conf says bad" in answer["error"]["message"]
+    assert pod.greeting() == "one"
+    status, answer = edge.call(action="rollback")
+    assert (answer["status"], answer["applied"]) == ("applied", 1)
+    assert edge.api.data("core", "amf-config") == FILES
+
+
+def test_a_pod_that_kubelet_does_not_sync_is_told_apart(edge: Edge) -> None:
+    edge.add_pod()
+    edge.add_pod()
+    edge.deaf.add("amf-1")
+    begin = time.monotonic()
+    status, answer = edge.call(files={"app.conf": "greeting=two\n"})
+    assert time.monotonic() - begin < 5
+    assert (status, answer["status"], answer["applied"], answer["of"]) == (200, "waiting", 1, 2)
+    assert answer["error"]["code"] == "pod_waiting"
+    assert [pod["state"] for pod in answer["pods"]] == ["applied", "waiting"]
+    edge.deaf.clear()
+    _, answer = edge.call(action="status", wait=False)
+    assert answer["status"] == "waiting"
+    eventually(lambda: edge.call(action="status")[1]["applied"] == 2, "it was never nudged again")
+
+
+def test_a_pod_whose_agent_is_gone_and_one_without_any(edge: Edge) -> None:
+    pod = edge.add_pod()
+    assert pod.process is not None
+    edge.api.put("pods", "core", "amf-9", pod_body(None), LABELS)
+    edge.api.put("pods", "core", "amf-8", pod_body(1, "Succeeded"), LABELS)
+    pod.process.kill()
+    pod.process.wait()
+    _, answer = edge.call(files={"app.conf": "greeting=two\n"})
+    assert [pod["state"] for pod in answer["pods"]] == ["silent", "unmanaged"]
+    assert answer["error"]["code"] == "pod_silent"
+
+
+def test_a_writer_in_between_is_seen_and_its_change_is_kept(edge: Edge) -> None:
+    meanwhile = iter([True])
+
+    def somebody() -> None:
+        if next(meanwhile, False):
+            with edge.api.lock:
+                edge.api.objects["configmaps", "core", "amf-config"]["data"]["other.txt"] = "theirs"
+            edge.api.touch("core", "amf-config")
+
+    edge.api.before_patch = somebody
+    status, _ = edge.call(set={"amf.yaml:amf.tac": 9}, wait=False)
+    assert status == 200
+    assert edge.api.data("core", "amf-config")["other.txt"] == "theirs"
+    assert "tac: 9 " in edge.api.data("core", "amf-config")["amf.yaml"]
+
+
+def test_conflicts_without_end_are_given_up(edge: Edge) -> None:
+    edge.api.before_patch = lambda: edge.api.touch("core", "amf-config")
+    status, answer = edge.call(set={"amf.yaml:amf.tac": 9})
+    assert (status, answer["error"]["code"]) == (409, "conflict")
+    assert edge.api.data("core", "amf-config") == FILES
+
+
+def test_two_callers_at_once_both_win(edge: Edge) -> None:
+    answers: list[int] = []
+
+    def change(target: str, value: object) -> None:
+        answers.append(edge.call(set={target: value}, wait=False)[0])
+
+    threads = [
+        threading.Thread(target=change, args=("amf.yaml:amf.tac", 9)),
+        threading.Thread(target=change, args=("amf.yaml:amf.plmn.mnc", "02")),
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert answers == [200, 200]
+    text = edge.api.data("core", "amf-config")["amf.yaml"]
+    assert 'mnc: "02"' in text
+    assert "tac: 9 " in text
+
+
+def test_the_same_call_twice_writes_once(edge: Edge) -> None:
+    edge.add_pod()
+    first = edge.call(action="apply", call="c-1", files={"app.conf": "greeting=two\n"})[1]
+    edge.call(call="c-2", files={"app.conf": "greeting=three\n"})
+    again = edge.call(action="apply", call="c-1", files={"app.conf": "greeting=two\n"})[1]
+    assert again["revision"] == first["revision"] == 1
+    assert edge.api.data("core", "amf-config")["app.conf"] == "greeting=three\n"
+    edge.call(action="rollback", call="c-3")
+    edge.call(action="rollback", call="c-3")
+    assert edge.api.data("core", "amf-config")["app.conf"] == "greeting=two\n"
+
+
+def test_diff_writes_nothing_and_hides_what_looks_like_a_secret(edge: Edge) -> None:
+    status, answer = edge.call(action="diff", set={"amf.yaml:amf.tac": 8}, files={"app.conf": "password=hunter2\n"})
+    assert status == 200
+    assert "+  tac: 8   # hex 0x7" in answer["diff"]
+    assert "-  tac: 7   # hex 0x7" in answer["diff"]
+    assert "password=***" in answer["diff"]
+    assert "hunter2" not in json.dumps(answer)
+    assert edge.api.data("core", "amf-config") == FILES
+
+
+def test_history_tells_who_and_what_and_is_bounded(edge: Edge) -> None:
+    for n in range(12):
+        assert edge.call(files={"app.conf": f"greeting={n}\n"}, wait=False)[0] == 200
+    _, answer = edge.call(action="history")
+    assert [entry["revision"] for entry in answer["history"]] == list(range(12, 2, -1))
+    assert {entry["by"] for entry in answer["history"]} == {ALICE}
+    assert answer["history"][0]["replaced"] == answer["history"][1]["digest"]
+    status, answer = edge.call(action="rollback", revision=1)
+    assert (status, answer["error"]["code"]) == (404, "revision_unknown")
+    assert edge.call(action="rollback", revision=5, wait=False)[0] == 200
+    assert edge.api.data("core", "amf-config")["app.conf"] == "greeting=3\n"
+
+
+def test_the_history_secret_belongs_to_the_configmap_and_stays_small(edge: Edge) -> None:
+    noise = random.Random(7)
+    for _ in range(6):
+        text = "".join(chr(noise.randrange(33, 127)) for _ in range(200_000))
+        assert edge.call(files={"app.conf": text}, wait=False)[0] == 200
+    secret = edge.api.objects["secrets", "core", "amf-config.history"]
+    assert secret["metadata"]["ownerReferences"][0]["uid"] == "uid-amf-config"
+    assert len(secret["data"]["history"]) < 1_000_000
+    _, answer = edge.call(action="history")
+    assert 1 <= len(answer["history"]) < 6
+    assert history.ENTRIES == 10
+
+
+@pytest.mark.parametrize(
+    ("request_", "status", "code"),
+    [
+        ({"cluster": "nowhere"}, 403, "namespace_not_allowed"),
+        ({"cluster": "edge-z"}, 404, "cluster_unknown"),
+        ({"namespace": "kube-system"}, 403, "namespace_not_allowed"),
+        ({"release": "smf"}, 404, "configmap_missing"),
+        ({"release": "", "configmap": "none"}, 404, "configmap_missing"),
+        ({"release": ""}, 400, "request_invalid"),
+        ({"set": {}}, 400, "request_invalid"),
+        ({"set": {"amf.yaml": 1}}, 400, "request_invalid"),
+        ({"set": {"smf.yaml:a": 1}}, 404, "file_unknown"),
+        ({"set": {"amf.yaml:amf.tak": 1}}, 404, "path_unknown"),
+        ({"set": {"amf.yaml:amf.plmn.mnc": 1}}, 400, "values_invalid"),
+        ({"set": {}, "files": {"amf.yaml": "a: ["}}, 400, "values_invalid"),
+        ({"set": {}, "files": {"../x": "a"}}, 400, "request_invalid"),
+        ({"set": {}, "files": {"new.txt": "a"}}, 404, "file_unknown"),
+        ({"action": "destroy"}, 400, "request_invalid"),
+        ({"namespace": "../x"}, 400, "request_invalid"),
+        ({"more": 1}, 400, "request_invalid"),
+    ],
+)
+def test_each_fault_has_a_code_and_a_sentence(edge: Edge, request_: dict[str, Any], status: int, code: str) -> None:
+    given, answer = edge.call(**{"set": {"amf.yaml:amf.tac": 8}, **request_})
+    assert (given, answer["error"]["code"]) == (status, code)
+    assert answer["error"]["message"]
+    assert "\n" not in answer["error"]["message"]
+    assert edge.api.data("core", "amf-config") == FILES
+
+
+def test_a_release_with_two_configmaps_asks_which(edge: Edge) -> None:
+    edge.api.put("configmaps", "core", "amf-more", {"data": {"a.txt": "1"}}, LABELS)
+    status, answer = edge.call(files={"a.txt": "2"})
+    assert (status, answer["error"]["code"]) == (404, "configmap_missing")
+    assert "amf-config, amf-more" in answer["error"]["hint"]
+    assert edge.call(files={"a.txt": "2"}, configmap="amf-more", wait=False)[0] == 200
+
+
+def test_callers_without_a_grant_or_a_key_change_nothing(edge: Edge) -> None:
+    assert edge.call(caller="operator/bob", set={"amf.yaml:amf.tac": 8})[0] == 403
+    assert edge.call(caller="00101-0019b", set={"amf.yaml:amf.tac": 8})[0] == 403
+    assert edge.call(key=b"x" * 32, set={"amf.yaml:amf.tac": 8})[0] == 401
+    assert edge.api.calls == []
+
+
+def test_a_dead_a_slow_and_a_refusing_api_server(edge: Edge) -> None:
+    edge.api.denied.add("configmaps")
+    status, answer = edge.call(set={"amf.yaml:amf.tac": 8})
+    assert (status, answer["error"]["code"]) == (403, "cluster_denied")
+    edge.api.denied.clear()
+    edge.api.delay_s = 3.0
+    begin = time.monotonic()
+    status, answer = edge.call(set={"amf.yaml:amf.tac": 8})
+    assert (status, answer["error"]["code"]) == (503, "cluster_unreachable")
+    assert time.monotonic() - begin < 5
+    edge.api.close()
+    status, answer = edge.call(set={"amf.yaml:amf.tac": 8})
+    assert (status, answer["error"]["code"]) == (503, "cluster_unreachable")
+    assert "token-of-the-function" not in json.dumps(answer)
+
+
+def test_a_wrong_token_and_commands_in_a_kubeconfig_are_refused(edge: Edge) -> None:
+    secret = edge.folder / "secrets" / "edge-kubeconfigs"
+    secret.write_text(edge.api.kubeconfig("edge-a", token="other"))
+    assert edge.call(set={"amf.yaml:amf.tac": 8})[1]["error"]["code"] == "cluster_denied"
+    wrong = json.loads(edge.api.kubeconfig("edge-a"))
+    wrong["users"][0]["user"] = {"exec": {"command": "sh", "apiVersion": "client.authentication.k8s.io/v1"}}
+    secret.write_text(json.dumps(wrong))
+    status, answer = edge.call(set={"amf.yaml:amf.tac": 8})
+    assert (status, answer["error"]["code"]) == (404, "cluster_unknown")
+    assert "exec" in answer["error"]["message"]
+
+
+def test_a_policy_that_is_broken_or_missing_lets_nobody_in(edge: Edge) -> None:
+    policy = edge.folder / "secrets" / "reload-policy"
+    for spoil in (lambda: policy.write_text("callers: 7"), policy.unlink):
+        spoil()
+        assert edge.call(set={"amf.yaml:amf.tac": 8})[1]["error"]["code"] == "namespace_not_allowed"
+
+
+def test_more_than_a_configmap_may_hold_is_refused(edge: Edge) -> None:
+    edge.api.put("configmaps", "core", "amf-config", {"data": {**FILES, "big.txt": "x" * 800_000}}, LABELS)
+    status, answer = edge.call(files={"app.conf": "x" * 150_000})
+    assert (status, answer["error"]["code"]) == (413, "too_large")
+
+
+def test_only_post_is_taken(edge: Edge) -> None:
+    assert edge.function.handle(Call(b"", {}, "GET"))[1] == 405
