@@ -1,0 +1,232 @@
+"""charts/network-function and charts/open5gs: what they render, and what their schemas refuse."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import fastjsonschema
+import pytest
+import yaml
+
+from reload.agent import settings
+from tests.charts.rendering import Charts, Manifest, RefusedValuesError, of_kind, pod_of
+
+NGINX: dict[str, Any] = {
+    "image": {"repository": "registry.example/nginx", "tag": "1"},
+    "command": ["nginx", "-c", "/etc/nf/nginx.conf", "-g", "daemon off;"],
+    "config": {"files": {"nginx.conf": "events {}\n# 001 {{ not a template }}\n"}},
+    "reload": {"mode": "wrapper", "policy": "signal", "checks": ["nginx -t -c {dir}/nginx.conf"]},
+    "ports": [{"name": "http", "port": 8080}],
+}
+CORE: dict[str, Any] = {"image": {"repository": "registry.example/open5gs", "tag": "2.7"}}
+SIDECAR = {"mode": "sidecar", "sidecar": {"image": "registry.example/auto-reload:1", "targetName": "nginx"}}
+
+
+@pytest.fixture(scope="module")
+def charts(tmp_path_factory: pytest.TempPathFactory) -> Charts:
+    return Charts(tmp_path_factory.mktemp("charts"))
+
+
+def with_values(base: dict[str, Any], **paths: object) -> dict[str, Any]:
+    """A copy with `a__b=value` laid over it."""
+    values = copy.deepcopy(base)
+    for path, value in paths.items():
+        holder = values
+        *parents, last = path.split("__")
+        for step in parents:
+            holder = holder.setdefault(step, {})
+        if isinstance(value, dict) and isinstance(holder.get(last), dict):
+            holder[last] = {**holder[last], **value}
+        else:
+            holder[last] = value
+    return values
+
+
+def test_a_changed_configuration_leaves_the_pod_template_as_it_is(charts: Charts) -> None:
+    """No checksum annotation and no content in the template: either would roll the pod."""
+    for reload in ({"mode": "wrapper"}, SIDECAR):
+        one = charts.render("network-function", with_values(NGINX, reload=reload))
+        two = charts.render(
+            "network-function", with_values(NGINX, reload=reload, config={"files": {"nginx.conf": "#"}})
+        )
+        assert pod_of(one) == pod_of(two)
+        assert of_kind(one, "ConfigMap") != of_kind(two, "ConfigMap")
+        assert not [key for key in pod_of(one)["metadata"]["annotations"] if "checksum" in key]
+
+
+def test_no_pod_template_of_the_core_depends_on_plmns_tacs_or_slices(charts: Charts) -> None:
+    day_2 = {"plmns": [{"mcc": "999", "mnc": "070"}], "tacs": [8, 16777215], "slices": [{"sst": 2}]}
+    one, two = charts.render("open5gs", CORE), charts.render("open5gs", {**CORE, **day_2})
+    assert of_kind(one, "Deployment") == of_kind(two, "Deployment")
+    changed = {m["metadata"]["name"] for m in of_kind(two, "ConfigMap") if m not in of_kind(one, "ConfigMap")}
+    assert changed == {"nf-amf-config", "nf-nrf-config", "nf-nssf-config"}
+
+
+def test_a_checksum_annotation_is_refused(charts: Charts) -> None:
+    with pytest.raises(RefusedValuesError, match="podAnnotations"):
+        charts.render("network-function", with_values(NGINX, podAnnotations={"checksum/config": "1"}))
+
+
+def test_configuration_files_are_kept_to_the_octet(charts: Charts) -> None:
+    (config,) = of_kind(charts.render("network-function", NGINX), "ConfigMap")
+    assert config["data"] == NGINX["config"]["files"]
+    assert config["metadata"]["labels"]["reload.edge/config"] == "true"
+
+
+@pytest.mark.parametrize("policy", ["none", "signal", "http", "restart"])
+@pytest.mark.parametrize("mode", ["wrapper", "sidecar"])
+def test_every_policy_becomes_arguments_that_the_agent_accepts(charts: Charts, policy: str, mode: str) -> None:
+    reload = {**(SIDECAR if mode == "sidecar" else {"mode": "wrapper"}), "policy": policy}
+    reload |= {"http": {"url": "http://127.0.0.1:8080/reload"}, "schemas": {"a.json": {"type": "object"}}}
+    values = with_values(NGINX, reload=reload)
+    if (policy, mode) == ("restart", "sidecar"):
+        with pytest.raises(RefusedValuesError, match="wrapper only"):
+            charts.render("network-function", values)
+        return
+    pod = pod_of(charts.render("network-function", values))["spec"]
+    agents = [c for c in [*pod.get("initContainers", []), *pod["containers"]] if c.get("command") == ["auto-reload"]]
+    assert len(agents) == (1 if mode == "wrapper" else 2)
+    for agent in agents:
+        read = settings.read(agent["args"], {})
+        assert read.checks == (("nginx", "-t", "-c", "{dir}/nginx.conf"),)
+        assert str(read.effective) == "/etc/nf"
+        mounts = {mount["mountPath"] for mount in agent["volumeMounts"]}
+        assert {str(read.config), str(read.effective), "/reload/schemas"} <= mounts
+    read = settings.read(agents[-1]["args"], {})
+    assert (read.plan.policy.value, read.plan.wrapper, read.events) == (policy, mode == "wrapper", True)
+    assert (pod.get("shareProcessNamespace", False)) == (mode == "sidecar")
+    if mode == "wrapper":
+        assert read.command == tuple(NGINX["command"])
+
+
+def test_the_configmap_is_mounted_whole_and_only_the_agent_sees_it(charts: Charts) -> None:
+    pod = pod_of(charts.render("network-function", with_values(NGINX, reload=SIDECAR)))["spec"]
+    daemon = next(container for container in pod["containers"] if container["name"] == "daemon")
+    assert [mount["name"] for mount in daemon["volumeMounts"]] == ["effective"]
+    mounts = [mount for c in pod["containers"] + pod["initContainers"] for mount in c["volumeMounts"]]
+    assert not [mount for mount in mounts if "subPath" in mount]
+
+
+def test_the_status_port_is_annotated_probed_and_let_through(charts: Charts) -> None:
+    manifests = charts.render("network-function", with_values(NGINX, reload__statusPort=9900))
+    template = pod_of(manifests)
+    assert template["metadata"]["annotations"]["reload.edge/status-port"] == "9900"
+    ports = {port["name"]: port["containerPort"] for port in template["spec"]["containers"][0]["ports"]}
+    assert ports == {"http": 8080, "reload-status": 9900}
+    (policy,) = of_kind(manifests, "NetworkPolicy")
+    assert [port["port"] for rule in policy["spec"]["ingress"] for port in rule["ports"]] == [8080, 9900]
+    assert template["spec"]["containers"][0]["readinessProbe"]["httpGet"]["port"] == "reload-status"
+
+
+def test_the_pod_may_create_events_and_nothing_else(charts: Charts) -> None:
+    manifests = charts.render("network-function", NGINX)
+    (role,) = of_kind(manifests, "Role")
+    assert role["rules"] == [{"apiGroups": [""], "resources": ["events"], "verbs": ["create"]}]
+    assert not of_kind(manifests, "ClusterRole")
+    without = charts.render("network-function", with_values(NGINX, reload__events=False))
+    assert not of_kind(without, "Role")
+    assert pod_of(without)["spec"]["automountServiceAccountToken"] is False
+
+
+def test_a_disruption_budget_from_two_replicas_on(charts: Charts) -> None:
+    assert not of_kind(charts.render("network-function", NGINX), "PodDisruptionBudget")
+    assert of_kind(charts.render("network-function", with_values(NGINX, replicas=2)), "PodDisruptionBudget")
+
+
+def test_every_pod_selects_itself_and_nobody_else(charts: Charts) -> None:
+    manifests = charts.render("open5gs", CORE)
+    labels = {
+        m["metadata"]["name"]: m["spec"]["template"]["metadata"]["labels"] for m in of_kind(manifests, "Deployment")
+    }
+    assert len(labels) == 11
+    for service in of_kind(manifests, "Service"):
+        selector = service["spec"]["selector"].items()
+        assert [name for name, has in labels.items() if selector <= has.items()] == [service["metadata"]["name"]]
+    for deployment in of_kind(manifests, "Deployment"):
+        selector = deployment["spec"]["selector"]["matchLabels"].items()
+        assert [n for n, has in labels.items() if selector <= has.items()] == [deployment["metadata"]["name"]]
+        assert deployment["spec"]["template"]["spec"]["containers"][0]["args"][-3].startswith("open5gs-")
+
+
+def configs_of(manifests: list[Manifest]) -> dict[str, Any]:
+    """Each function's configuration, as a YAML 1.1 parser reads it."""
+    found = {}
+    for manifest in of_kind(manifests, "ConfigMap"):
+        if "reload.edge/config" in manifest["metadata"]["labels"]:
+            ((name, text),) = manifest["data"].items()
+            found[name.removesuffix(".yaml")] = yaml.safe_load(text)
+    return found
+
+
+def test_plmns_tacs_and_slices_reach_the_functions_as_what_they_are(charts: Charts) -> None:
+    values = {**CORE, "plmns": [{"mcc": "001", "mnc": "01"}, {"mcc": "010", "mnc": "070"}], "tacs": [7, 16777215]}
+    values["slices"] = [{"sst": 1, "sd": "000001"}, {"sst": 2}]
+    configs = configs_of(charts.render("open5gs", values, release="core"))
+    amf = configs["amf"]["amf"]
+    assert [tai["plmn_id"] for tai in amf["tai"]] == values["plmns"]
+    assert [tai["tac"] for tai in amf["tai"]] == [[7, 16777215]] * 2
+    assert amf["plmn_support"][1] == {"plmn_id": {"mcc": "010", "mnc": "070"}, "s_nssai": values["slices"]}
+    assert [served["plmn_id"] for served in configs["nrf"]["nrf"]["serving"]] == values["plmns"]
+    assert [nsi["s_nssai"] for nsi in configs["nssf"]["nssf"]["sbi"]["client"]["nsi"]] == values["slices"]
+    assert configs["smf"]["smf"]["sbi"]["client"]["scp"] == [{"uri": "http://core-scp:7777"}]
+
+
+def test_every_configuration_of_the_core_fits_the_schema_that_its_agent_checks(charts: Charts) -> None:
+    manifests = charts.render("open5gs", CORE)
+    configs = configs_of(manifests)
+    schemas = {
+        name.removesuffix(".yaml.json"): json.loads(text)
+        for manifest in of_kind(manifests, "ConfigMap")
+        if manifest["metadata"]["name"].endswith("-schemas")
+        for name, text in manifest["data"].items()
+    }
+    assert set(schemas) == set(configs)
+    for name, schema in schemas.items():
+        fastjsonschema.compile(schema)(configs[name])
+    configs["amf"]["amf"]["tai"][0]["plmn_id"]["mnc"] = 1
+    with pytest.raises(fastjsonschema.JsonSchemaValueException, match="mnc must be string"):
+        fastjsonschema.compile(schemas["amf"])(configs["amf"])
+
+
+@pytest.mark.parametrize(
+    ("chart", "change"),
+    [
+        ("open5gs", {"plmns": [{"mcc": 1, "mnc": "01"}]}),
+        ("open5gs", {"plmns": [{"mcc": "001", "mnc": 1}]}),
+        ("open5gs", {"plmns": []}),
+        ("open5gs", {"tacs": [16777216]}),
+        ("open5gs", {"tacs": ["7"]}),
+        ("open5gs", {"slices": [{"sst": 256}]}),
+        ("open5gs", {"slices": [{"sst": 1, "sd": 1}]}),
+        ("open5gs", {"functions": {"mme": {}}}),
+        ("open5gs", {"image__repository": ""}),
+        ("open5gs", {"unknown": 1}),
+        ("network-function", {"image__repository": ""}),
+        ("network-function", {"image__tag": ""}),
+        ("network-function", {"config": {"files": {}}, "config__files": {}}),
+        ("network-function", {"config__files": {"a/b": "x"}}),
+        ("network-function", {"config__effective": "relative"}),
+        ("network-function", {"reload__policy": "reboot"}),
+        ("network-function", {"reload": {"mode": "sidecar"}}),
+        ("network-function", {"reload__policy": "http"}),
+        ("network-function", {"command": []}),
+        ("network-function", {"ports": [{"name": "http", "port": 0}]}),
+        ("network-function", {"unknown": 1}),
+    ],
+)
+def test_wrong_values_are_refused(charts: Charts, chart: str, change: dict[str, object]) -> None:
+    values = with_values(CORE if chart == "open5gs" else NGINX, **change)
+    if change.get("config__files") == {}:
+        values["config"]["files"] = {}
+    with pytest.raises(RefusedValuesError):
+        charts.render(chart, values)
+
+
+def test_both_lint(charts: Charts, tmp_path: Path) -> None:
+    for chart, values in (("network-function", NGINX), ("open5gs", CORE)):
+        file = tmp_path / "values.json"
+        file.write_text(json.dumps(values))
+        assert "0 chart(s) failed" in charts.run("lint", "--strict", str(charts.folder / chart), "-f", str(file))
