@@ -42,6 +42,9 @@ check: $(STAMP) ## formatting, lint and types (ruff, mypy strict)
 test: $(STAMP) ## the whole test suite
 	$(BIN)/pytest -n 2 --dist loadfile -m "not lab"
 
+helm: $(STAMP) ## build helm from its Go module, once, for the tests of the charts
+	@$(BIN)/python -c 'from tests.lab import artefacts; artefacts.provide((artefacts.HELM,))'
+
 lab-up: $(STAMP) ## start two Kubernetes clusters, a registry and an S3 server here (root; built the first time)
 	@$(BIN)/python -m tests.lab up
 
@@ -75,4 +78,4 @@ clean: ## remove what the other targets made
 	rm -rf $(VENV) build .localfaas .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 
-.PHONY: help venv preflight demo up check test test-cassandra cassandra-up cassandra-down lab-up lab-down lab-status lab-test bench lock clean
+.PHONY: help helm venv preflight demo up check test test-cassandra cassandra-up cassandra-down lab-up lab-down lab-status lab-test bench lock clean

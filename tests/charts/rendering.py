@@ -1,4 +1,4 @@
-"""Render charts with the real helm: $HELM, else `helm` on the PATH."""
+"""Render charts with the real helm: $HELM, else `helm` on the PATH, else the lab's."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 import yaml
+
+from tests.lab import artefacts
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -27,7 +29,10 @@ def helm_binary() -> str:
     found = os.environ.get("HELM") or shutil.which("helm")
     if found:
         return found
-    missing = "helm is missing: put it on the PATH or name it in HELM (go install helm.sh/helm/v3/cmd/helm@v3.16.4)"
+    built = artefacts.program(artefacts.HELM, "helm") if shutil.which("go") else None
+    if built is not None and built.exists():
+        return str(built)
+    missing = "helm is missing: `make helm` builds it, or name one in HELM"
     if os.environ.get("CI") == "true":
         pytest.fail(missing)
     pytest.skip(missing)
