@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from mme.codec.envelope import Item
+from mme.epoch import well_formed
 from trust.access import TICKER
 
 _ID_PARTS = 3
@@ -30,4 +31,6 @@ def fault_of(item: Item, caller: str) -> str | None:
     parts = item.id.split("/")
     if len(parts) != _ID_PARTS or parts[0] != item.enb:
         return "an item's id is <enb>/<run>/<n>"
-    return None if item.epoch else "an eNB's item carries the epoch of its association"
+    if not well_formed(item.epoch):
+        return 'an eNB\'s item carries the epoch of its association: a name, or a name and "#" and a number'
+    return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from mme.enums import EcmState, EmmState, Step
+from mme.epoch import covers
 from mme.ids import Ecgi, Guti, Imsi, Tai
 from mme.needs import Profile, Session, Vector, session_id_of
 
@@ -40,6 +41,7 @@ class Connection:
     """One S1 connection of the UE.  epoch: the eNB's association.  releasing: RELEASE COMMAND was sent.
 
     order: number of the next downlink message on it, from 0, so that the eNB sees a gap.
+    since: partial resets by its own ids alone that the eNB had asked for before.
     """
 
     mme_ue_s1ap_id: int
@@ -50,10 +52,11 @@ class Connection:
     ecgi: Ecgi
     releasing: bool = False
     order: int = 0
+    since: int = 0
 
     def on(self, enb: str, epoch: str) -> bool:
-        """Whether it is on that eNB's association; resets of the interface within it are in the eNB's row."""
-        return self.enb == enb and self.epoch.partition("#")[0] == epoch
+        """Whether it is on that eNB's association, after the resets that the epoch counts."""
+        return self.enb == enb and covers(epoch, self.epoch)
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,8 +74,10 @@ def set_up_enb(
         known = _enb_context(old) if old is not None else None
         new = enb
         if known is not None:
-            resets = known.resets if known.epoch == enb.epoch else 0
-            new = replace(enb, resets=resets, recent=known.recent, last_reply=known.last_reply)
+            new = replace(enb, recent=known.recent, last_reply=known.last_reply)
+        if known is not None and known.epoch == enb.epoch:
+            resets = max(known.resets, enb.resets)
+            new = replace(new, resets=resets, voided=known.voided, id_resets=known.id_resets)
         changed = remember(new)
         return None if changed is None else (pack(changed), None)
 

@@ -27,6 +27,7 @@ from mme.context import (
 )
 from mme.downlinks import encoded
 from mme.enums import EmmCause, EmmState, ItemResult, S1apCause, TimerName
+from mme.epoch import association
 from mme.errors import NasError, S1apError, StoreContendedError, StoreError, StoreUnavailableError
 from mme.ids import Imsi, Tai
 from mme.m_tmsi import context_of, pending_key
@@ -216,7 +217,7 @@ class Runtime:
         item = job.item
         job.name = item.event or "?"
         if item.event == "association-lost":
-            lose_association(self._store, item.enb, item.epoch, job)
+            lose_association(self._store, item.enb, association(item.epoch), job)
             return Reply(item.id, ItemResult.DONE.value, label="association lost")
         if item.event == "release-ue" and item.mme_ue_s1ap_id is not None:
             return self._on_connection(job, item.mme_ue_s1ap_id, initial_context.on_given_up)
@@ -291,7 +292,7 @@ class Runtime:
         """A partial reset ends each connection that is known; the answer lists them all."""
         for n, ids in enumerate(message.connections or ()):
             if ids.mme_ue_s1ap_id is None:
-                continue  # the eNB's own id alone names no context: its UE comes back, or is found unreachable
+                continue  # the eNB's own id alone names no context: its row remembers it
             item = msgspec.structs.replace(job.item, id=f"{job.item.id}/r{n}")
             self._on_connection(Work(item, job.digest, job.now_ms, name="Reset"), ids.mme_ue_s1ap_id, on_reset_of_ue)
         return self._interface.reset(job, message)
@@ -392,7 +393,7 @@ class Runtime:
         """Whether the UE's connection is on an association that is still there."""
         connection = ctx.connection
         enb = load_enb(self._store, connection.enb) if connection is not None else None
-        return connection is not None and enb is not None and enb.connection_epoch == connection.epoch
+        return connection is not None and enb is not None and enb.has(connection)
 
     def _command(self, job: Work) -> Reply:
         """The northbound door: paging and network-initiated procedures, by IMSI (docs/northbound.md)."""
@@ -472,6 +473,7 @@ def _connection(job: Work, message: InitialUeMessage, key: int, number: int) -> 
         mme_ue_s1ap_id=key << CONNECTION_BITS | number,
         enb=job.item.enb,
         epoch=job.epoch,
+        since=job.since,
         enb_ue_s1ap_id=message.enb_ue_s1ap_id,
         tai=message.tai,
         ecgi=message.ecgi,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from mme import epoch as epochs
 from mme.codec import envelope
 from mme.codec.envelope import Reply
 from mme.enb_context import EnbContext
@@ -39,12 +40,14 @@ class S1Interface:
             return Reply(
                 item.id, ItemResult.REJECTED.value, label="downlink_url", error="the downlink URL is not allowed"
             )
-        enb, answer = s1_setup.on_s1_setup_request(message, item.epoch, item.downlink_url, env)
+        association, resets = epochs.association(item.epoch), epochs.resets(item.epoch) or 0
+        enb, answer = s1_setup.on_s1_setup_request(message, association, item.downlink_url, env)
         result = ItemResult.REJECTED if enb is None else ItemResult.DONE
         reply = plain_reply(job, result, [answer], label=type(answer).__name__)
         if enb is None:
             return reply
         told = reply
+        enb = replace(enb, resets=resets)
 
         def remember(enb: EnbContext) -> EnbContext | None:
             nonlocal told
@@ -64,7 +67,7 @@ class S1Interface:
 
     def reset(self, job: Work, message: Reset) -> Reply:
         """RESET; the connections of a partial one are ended by the caller first."""
-        return self._change(job, lambda enb: s1_management.on_reset(enb, message))
+        return self._change(job, lambda enb: s1_management.on_reset(enb, message, epochs.resets(job.item.epoch)))
 
     def _change(self, job: Work, change: Callable[[EnbContext], tuple[EnbContext, S1apMessage]]) -> Reply:
         told: Reply | None = None
@@ -78,7 +81,7 @@ class S1Interface:
             told = plain_reply(job, ItemResult.DONE, [answer], label=type(answer).__name__)
             return None if changed == enb else self._remembering(changed, job, told)
 
-        change_enb(self._store, job.item.enb, job.item.epoch, run, job)
+        change_enb(self._store, job.item.enb, epochs.association(job.item.epoch), run, job)
         return no_setup(job) if told is None else told
 
     def _remembering(self, enb: EnbContext, job: Work, reply: Reply) -> EnbContext:
@@ -86,11 +89,13 @@ class S1Interface:
         return replace(enb, recent=recent, last_reply=envelope.encode(reply))
 
     def load(self, job: Work) -> EnbContext | None:
-        """The eNB that calls, None = it has no S1 Setup in this epoch.  The job learns its connections' epoch."""
+        """The eNB that calls, None = it has no S1 Setup in this epoch.  The job learns what its connections carry."""
         enb = load_enb(self._store, job.item.enb)
-        if enb is None or enb.epoch != job.item.epoch:
+        if enb is None or enb.epoch != epochs.association(job.item.epoch):
             return None
-        job.epoch = enb.connection_epoch
+        count = epochs.resets(job.item.epoch)
+        job.epoch = enb.connection_epoch if count is None else epochs.named(enb.epoch, count)
+        job.since = enb.id_resets
         return enb
 
 

@@ -42,13 +42,17 @@ class Spent:
 
 @dataclass(slots=True)
 class Work:
-    """An item on its way: what is known of it besides the context.  epoch: of connections made on its association."""
+    """An item on its way: what is known of it besides the context.
+
+    epoch, since: of connections made on its association.
+    """
 
     item: Item
     digest: bytes
     now_ms: int
     name: str = "?"
     epoch: str = ""
+    since: int = 0
     spent: Spent = field(default_factory=Spent)
 
     def writer(self) -> str:

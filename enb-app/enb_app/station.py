@@ -23,6 +23,7 @@ from mme.messages import (
     Cause,
     ErrorIndication,
     Paging,
+    Reset,
     S1apMessage,
     S1SetupFailure,
     S1SetupResponse,
@@ -75,7 +76,7 @@ class Station:
         """S1 SETUP in a new epoch; whatever ran over the one before is void.  message: another one instead."""
         self.drop_connections()
         self._setups += 1
-        self.epoch = f"{self._network.name}.{self._setups}"
+        self.epoch = f"{self._network.name}.{self._setups}#0"
         octets = self.cell.setup_request().octets if message is None else s1ap.encode(message)
         self.journal.skip()
         reply = await self.post(octets, "S1SetupRequest", downlink_url=self._network.downlink_url(self.cell.enb))
@@ -83,6 +84,13 @@ class Station:
             if isinstance(entry, S1SetupResponse | S1SetupFailure | ErrorIndication):
                 return entry
         raise UnexpectedError("S1SetupResponse", f"{reply.result}: {reply.error or reply.label}")
+
+    async def reset(self) -> Reply:
+        """RESET of the whole interface: from this message on, what ran over it is void."""
+        self.drop_connections()
+        name, _, count = self.epoch.partition("#")
+        self.epoch = f"{name}#{int(count) + 1}"
+        return await self.send(Reset(Cause(*S1apCause.MISC_UNSPECIFIED.value), None))
 
     async def lose_association(self) -> Reply:
         """SCTP is gone: the gateway in front of the functions says so, and every connection with it."""

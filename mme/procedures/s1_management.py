@@ -25,15 +25,21 @@ def mme_configuration_update(config: MmeConfig) -> MmeConfigurationUpdate:
     return MmeConfigurationUpdate(config.mme_name, served_gummeis(config), config.relative_mme_capacity)
 
 
-def on_reset(enb: EnbContext, msg: Reset) -> tuple[EnbContext, S1apMessage]:
+def on_reset(enb: EnbContext, msg: Reset, count: int | None = None) -> tuple[EnbContext, S1apMessage]:
     """(the eNB's row, the answer).  The whole interface: every connection so far is void, by one count in the row.
 
-    Part of it: the connections are listed in the answer, known or not, in the same order; each is ended on its own.
+    count: resets of this association with this one, as the eNB's side counts them, None = it does not.
+    Part of it: the connections are listed in the answer, known or not, in the same order; each is ended on its own, or,
+    where the eNB's id alone names it, noted in the row.
     Source: 8.7.1.2.1, 8.7.1.3.2.
     """
     if msg.connections is None:
-        return replace(enb, resets=enb.resets + 1), ResetAcknowledge()
-    return enb, ResetAcknowledge(msg.connections)
+        resets = enb.resets + 1 if count is None else max(enb.resets, count)
+        return replace(enb, resets=resets, voided=()), ResetAcknowledge()
+    nameless = tuple(
+        ids.enb_ue_s1ap_id for ids in msg.connections if ids.mme_ue_s1ap_id is None and ids.enb_ue_s1ap_id is not None
+    )
+    return enb.without(nameless), ResetAcknowledge(msg.connections)
 
 
 def on_enb_configuration_update(

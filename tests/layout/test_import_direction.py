@@ -12,6 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 VALUES = {
     "mme.ids",
     "mme.enums",
+    "mme.epoch",
     "mme.errors",
     "mme.messages",
     "mme.context",

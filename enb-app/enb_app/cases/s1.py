@@ -216,10 +216,11 @@ async def reset(station: Station, *connections: UeS1apIds) -> ResetAcknowledge:
     """RESET of the whole interface, or of these connections."""
     gone = [c.enb_ue_s1ap_id for c in connections]
     for number, connection in list(station.connections.items()):
-        if not connections or number in gone:
+        if number in gone:
             connection.device.lose_radio()
     station.journal.skip()
-    done(await station.send(Reset(_INTERACTION, connections or None)), "RESET")
+    reply = await station.send(Reset(_INTERACTION, connections)) if connections else await station.reset()
+    done(reply, "RESET")
     return await station.expect(ResetAcknowledge)
 
 

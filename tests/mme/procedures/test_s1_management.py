@@ -46,7 +46,7 @@ def test_a_partial_reset_is_acknowledged_with_the_same_list_in_the_same_order() 
     """8.7.1.2.1: known or not, "in the same order as received"."""
     ids = (UeS1apIds(0x50, 5), UeS1apIds(None, 7), UeS1apIds(0x10, None), UeS1apIds(0x50, 5))
     after, answer = s1_management.on_reset(ENB, Reset(FAILURE, ids))
-    assert (after, answer) == (ENB, ResetAcknowledge(ids))
+    assert (after, answer) == (replace(ENB, voided=((7, 1),), id_resets=1), ResetAcknowledge(ids))
 
 
 def test_an_empty_partial_reset_is_no_full_one() -> None:

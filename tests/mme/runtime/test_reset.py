@@ -7,6 +7,7 @@ from mme.codec.envelope import Item
 from mme.enums import CauseGroup, EmmState
 from mme.messages import (
     Cause,
+    EmmStatus,
     EnbConfigurationUpdate,
     EnbConfigurationUpdateAcknowledge,
     EnbConfigurationUpdateFailure,
@@ -21,7 +22,8 @@ from mme.messages import (
 )
 from mme.needs import ModifySession
 from mme.routing import DOWNLINK
-from tests.mme.runtime.pair import ENB, IMSI, OTHER_ENB, PLMN, Exchange, Network
+from mme.rows import load_enb
+from tests.mme.runtime.pair import DOWNLINK_URL, ENB, IMSI, OTHER_ENB, PLMN, Exchange, Network
 from tests.mme.runtime.returning import Returning, attached
 
 FAILURE = Cause(CauseGroup.MISC, "hardware-failure")
@@ -95,6 +97,120 @@ def test_a_reset_before_s1_setup_is_refused(network: Network) -> None:
     exchange = network.s1ap(s1ap.encode(Reset(FAILURE)), run="reset", enb="00101-0019d", epoch="none")
     assert isinstance(answers(exchange)[0], ErrorIndication)
     assert exchange.reply.result == "rejected"
+
+
+# ------------------------------------------------------------------- by the eNB's id alone (8.7.1.2.1)
+
+
+def page(network: Network, number: int = 1) -> Exchange:
+    return network.send(DOWNLINK, Item(id=f"operator/ana/{number}", command={"action": "page", "imsi": IMSI}))
+
+
+def test_a_connection_named_by_the_enbs_id_alone_is_known_to_be_gone_where_it_is_asked_about(network: Network) -> None:
+    """The id names no context, so none is read; the eNB's row remembers it, and who pages looks there anyway."""
+    back = attached(network)
+    assert page(network).reply.label == "already connected"
+    exchange = reset(network, UeS1apIds(None, back.number))
+    assert answers(exchange) == [ResetAcknowledge((UeS1apIds(None, back.number),))]
+    assert (exchange.cost.reads, exchange.cost.writes, exchange.cost.conditional_writes) == (1, 0, 1)
+    assert page(network, 2).reply.label == "paging"
+    assert [type(s1ap.decode(d.s1ap)) for d in network.pushes.taken] == [Paging]
+    back.comes(back.service_request())
+    assert [type(m) for m in back.heard] == [InitialContextSetupRequest]
+
+
+def test_the_next_ue_under_that_id_is_another_one(network: Network) -> None:
+    """An eNB may give the id again at once."""
+    back = attached(network)
+    reset(network, UeS1apIds(None, back.number))
+    back.comes(back.service_request(), number=back.number)
+    back.set_up()
+    assert page(network).reply.label == "already connected"
+
+
+def test_other_connections_and_other_enbs_are_not_affected(network: Network) -> None:
+    network.set_up("there", enb=OTHER_ENB)
+    back = attached(network)
+    reset(network, UeS1apIds(None, back.number + 1))
+    reset(network, UeS1apIds(None, back.number), enb=OTHER_ENB)
+    assert page(network).reply.label == "already connected"
+
+
+def test_the_row_remembers_the_latest_256_of_them(network: Network) -> None:
+    """One RESET can name no more (TS 36.413 9.1.8.1); what is forgotten is found out by the UE's own timers."""
+    back = attached(network)
+    reset(network, UeS1apIds(None, back.number))
+    reset(network, *(UeS1apIds(None, 1000 + n) for n in range(255)), number=2)
+    assert page(network).reply.label == "paging"
+    reset(network, UeS1apIds(None, 2000), number=3)
+    row = load_enb(network.database, ENB)
+    assert row is not None
+    assert len(row.voided) == 256
+    assert back.number not in [enb_ue_s1ap_id for enb_ue_s1ap_id, _ in row.voided]
+
+
+# ----------------------------------------------------------------- callers that count resets (docs/envelope.md)
+
+
+def counting(network: Network, count: int) -> None:
+    network.epochs[ENB] = f"counted#{count}"
+
+
+def set_up_again(network: Network, epoch: str, number: int) -> Exchange:
+    """S1 Setup under an id of its own."""
+    octets = network.cells[ENB].setup_request().octets
+    item = Item(id=f"{ENB}/setup-again/{number}", enb=ENB, epoch=epoch, s1ap=octets, downlink_url=DOWNLINK_URL)
+    return network.send("mme-enb", item)
+
+
+def test_an_uplink_on_a_connection_that_a_reset_has_voided_is_stale_without_another_read(network: Network) -> None:
+    network.set_up("counted#0")
+    back = attached(network)
+    before = back.context()
+    counting(network, 1)
+    reset(network, whole=True)
+    exchange = back.says(EmmStatus(111))
+    assert exchange.reply.result == "stale"
+    (indication,) = answers(exchange)
+    assert isinstance(indication, ErrorIndication)
+    assert indication.cause == Cause(CauseGroup.RADIO_NETWORK, "unknown-mme-ue-s1ap-id")
+    assert (exchange.cost.reads, exchange.cost.conditional_writes) == (1, 0)
+    assert back.context() == before
+    back.comes(back.service_request())
+    back.set_up()
+    assert back.context().connection.epoch == "counted#1"
+    assert back.says(EmmStatus(111)).reply.result == "done"
+
+
+def test_a_second_s1_setup_in_the_same_association_voids_as_a_reset_does(network: Network) -> None:
+    """TS 36.413 8.7.3.1; the same S1 Setup again, with the same count, voids nothing."""
+    network.set_up("counted#0")
+    back = attached(network)
+    set_up_again(network, "counted#0", 1)
+    assert back.says(EmmStatus(111)).reply.result == "done"
+    set_up_again(network, "counted#1", 2)
+    counting(network, 1)
+    assert back.says(EmmStatus(111)).reply.result == "stale"
+    assert page(network).reply.label == "paging"
+
+
+def test_a_reset_that_is_told_twice_counts_once(network: Network) -> None:
+    network.set_up("counted#0")
+    counting(network, 1)
+    reset(network, whole=True, number=1)
+    back = attached(network)
+    reset(network, whole=True, number=2)
+    assert page(network).reply.label == "already connected"
+    assert back.says(EmmStatus(111)).reply.result == "done"
+
+
+def test_an_initial_message_from_before_the_reset_is_idle_from_the_start(network: Network) -> None:
+    network.set_up("counted#0")
+    counting(network, 1)
+    reset(network, whole=True)
+    counting(network, 0)
+    attached(network)
+    assert page(network).reply.label == "paging"
 
 
 # --------------------------------------------------------------------------- the whole interface
