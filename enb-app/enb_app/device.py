@@ -93,7 +93,7 @@ class Connection:
         self._pump()
 
     def _pump(self) -> None:
-        while self._queue and not self.in_flight:
+        while self._queue and (self.device.eager or not self.in_flight):
             waiting = self._queue.popleft()
             self.in_flight += 1
             self.sent += 1
@@ -125,6 +125,7 @@ class Device:
     """A UE and where it is.  journal: what it and its eNB's side of it heard, and how each uplink was answered.
 
     silent_enb: types of S1AP messages that its eNB does not react to.  answers_paging: by a service request of its own.
+    eager: a message does not wait for the answer to the one before.
     """
 
     def __init__(self, ue: Ue, station: Station) -> None:
@@ -135,6 +136,7 @@ class Device:
         self.ended: Ended | None = None
         self.silent_enb: set[type[S1apMessage]] = set()
         self.answers_paging = False
+        self.eager = False
         self._timers: dict[str, Handle] = {}
 
     @property

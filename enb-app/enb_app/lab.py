@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 import traceback
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
@@ -15,7 +15,7 @@ from secrets import token_hex
 from enb_app import keys
 from enb_app.device import Device
 from enb_app.enb import Cell
-from enb_app.exchange import Answer, Exchange
+from enb_app.exchange import Answer, Exchange, Post
 from enb_app.initial_nas import s_tmsi
 from enb_app.journal import UnexpectedError
 from enb_app.measure import MessageSample
@@ -108,7 +108,6 @@ class Lab:
     async def opened(self) -> AsyncIterator[Lab]:
         """The transport runs until the block ends."""
         options = self.options
-        loop = asyncio.get_running_loop()
         transport = Transport(
             options.gateway,
             asynchronous=options.mode is Mode.ASYNC,
@@ -116,33 +115,44 @@ class Lab:
             port=options.callback_port,
         )
         async with transport:
-            exchange = self._exchange = Exchange(
-                policy=options.policy,
-                random=self.random,
-                clock=loop,
-                unix_s=time.time,
-                keys=self.keys,
-                enbs=frozenset((*(cell.enb for cell in self.cells), OPERATOR)),
-                callback_url=transport.callback_url,
-                downlink_url=transport.downlink_url,
-                post=transport.post,
-                on_downlink=self._on_downlink,
+            transport.exchange = self.join(
+                transport.post, transport.downlink_url, callback_url=transport.callback_url, unix_s=time.time
             )
-            transport.exchange = exchange
             transport.on_fault = self._on_fault
-            network = Network(
-                exchange, loop, self.name, transport.downlink_url, self._on_paging, self.samples.append, loop.time()
-            )
-            self.stations = [Station(cell, network) for cell in self.cells]
-            self._by_name = {station.cell.enb: station for station in self.stations}
             try:
                 yield self
             finally:
-                exchange.close()
-                for device in self.devices:
-                    device.close()
+                self.leave()
 
-    def _on_downlink(self, downlink: Downlink) -> None:
+    def join(
+        self, post: Post, downlink_url: Callable[[str], str], *, callback_url: str, unix_s: Callable[[], float]
+    ) -> Exchange:
+        """Set up exchange and stations over anything that carries calls; `opened` does it over HTTP."""
+        loop = asyncio.get_running_loop()
+        exchange = self._exchange = Exchange(
+            policy=self.options.policy,
+            random=self.random,
+            clock=loop,
+            unix_s=unix_s,
+            keys=self.keys,
+            enbs=frozenset((*(cell.enb for cell in self.cells), OPERATOR)),
+            callback_url=callback_url,
+            downlink_url=downlink_url,
+            post=post,
+            on_downlink=self.on_downlink,
+        )
+        network = Network(exchange, loop, self.name, downlink_url, self._on_paging, self.samples.append, loop.time())
+        self.stations = [Station(cell, network) for cell in self.cells]
+        self._by_name = {station.cell.enb: station for station in self.stations}
+        return exchange
+
+    def leave(self) -> None:
+        """Stop what would be sent again, and the devices' timers."""
+        self.exchange.close()
+        for device in self.devices:
+            device.close()
+
+    def on_downlink(self, downlink: Downlink) -> None:
         station = self._by_name.get(downlink.enb)
         if station is not None:
             station.on_downlink(downlink)

@@ -230,7 +230,15 @@ class Ue:
         state, awaited = waits.get(timer, (None, ""))
         if self.state is not state:
             return []
-        return self._end(Verdict.FAILED, f"{timer} expired: no {awaited} in time", connection_lost=True)
+        return self._given_up(f"{timer} expired: no {awaited} in time", connection_lost=True)
+
+    def _given_up(self, cause: str, *, connection_lost: bool = False) -> list[UeEffect]:
+        """What the UE asked for is over; one that was registered stays so (5.5.3.2.6 b, c; 5.6.1.6 b)."""
+        stays = self.state in (State.SERVICE_REQUEST_INITIATED, State.TRACKING_AREA_UPDATING_INITIATED)
+        effects = self._end(Verdict.FAILED, cause, connection_lost=connection_lost)
+        if stays:
+            self.state = State.REGISTERED
+        return effects
 
     def bearers_established(self, k_enb: bytes) -> list[UeEffect]:
         """The lower layers have the bearers: a service request is granted (5.6.1.4).
@@ -254,7 +262,7 @@ class Ue:
         """The lower layers lost the NAS signalling connection (5.5.1.2.6 b, 5.5.2.2.4 b, 5.5.3.2.6 b, 5.6.1.6 b)."""
         self.secure = False
         if self.state in _INITIATED:
-            return self._end(Verdict.FAILED, f"released by the network before its answer ({cause})")
+            return self._given_up(f"released by the network before its answer ({cause})")
         if self.state is State.DEREGISTERED_INITIATED:
             return self._detached()
         return []

@@ -155,7 +155,6 @@ async def service_request_ics_failure(stage: Stage) -> None:
     await ue.send(InitialContextSetupFailure(*ids(ue), Cause(*S1apCause.UNSPECIFIED.value)))
     await gone_idle(ue)
     ue.silent_enb.clear()
-    ue.ue.state = type(ue.ue.state).REGISTERED
     await page(stage.lab, ue)
 
 

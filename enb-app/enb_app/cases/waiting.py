@@ -140,7 +140,6 @@ async def no_tau_complete(stage: Stage) -> None:
     ue.perform(ue.ue.update_area())
     await _unanswered(stage, ue, TrackingAreaUpdateAccept, 6)
     ue.ue.silent_to.clear()
-    ue.ue.state = type(ue.ue.state).REGISTERED
     await service_request(ue)
 
 
@@ -253,7 +252,6 @@ async def ics_timer_expiry_ue_registered(stage: Stage) -> None:
     await ue.expect(InitialContextSetupRequest)
     await ue.expect(Released, stage.within(10))
     ue.silent_enb.clear()
-    ue.ue.state = type(ue.ue.state).REGISTERED
     await page(stage.lab, ue)
 
 
