@@ -104,11 +104,15 @@ class Bearer:
 
 @dataclass(frozen=True, slots=True)
 class RunningTimer:
-    """token: id of the item that started it.  due_ms: Unix ms.  expiries: how often it has expired already."""
+    """token: id of the item that started it.  due_ms: Unix ms.  expiries: how often it has expired already.
+
+    hurried: its message went out again since, because the eNB could not deliver it.
+    """
 
     token: str
     due_ms: int
     expiries: int = 0
+    hurried: bool = False
 
 
 @dataclass(frozen=True, slots=True)

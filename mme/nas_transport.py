@@ -176,6 +176,18 @@ def _unprotected(ctx: UeContext, plain: bytes, reason: str) -> Uplink | Discarde
     return Uplink(message, hashlib.sha256(plain).digest(), protected=False, ctx=ctx)
 
 
+def sent_last(ctx: UeContext, octets: bytes) -> bool:
+    """Whether a downlink message is the last protected one; of a plain one that cannot be told: True."""
+    try:
+        envelope = nas.open_envelope(octets)
+    except NasError:
+        return False
+    if envelope is None:
+        return True
+    security = ctx.security_new if envelope.header in _NEW else ctx.security
+    return security is not None and envelope.sequence_number == (security.dl_count - 1) & 0xFF
+
+
 def protect(ctx: UeContext, secured: Secured) -> tuple[bytes, UeContext]:
     """Encode and protect a downlink message: (octets, context with the downlink NAS COUNT moved on).  Source: 4.4.3."""
     plain = nas.encode(secured.message)

@@ -63,6 +63,7 @@ from mme.procedures import (
 )
 from mme.procedures.connection import on_initial_message
 from mme.procedures.initial_context import on_reset_of_ue
+from mme.procedures.non_delivery import on_nas_non_delivery
 from mme.procedures.sending import s1ap_cause
 from mme.push import Pusher
 from mme.replies import plain_reply
@@ -308,7 +309,8 @@ class Runtime:
             if isinstance(message, UplinkNasTransport) and connection is not None:
                 return self._nas(job, ctx, connection.tai, _octets(message.nas_pdu), env)
             if isinstance(message, NasNonDeliveryIndication):
-                return Outcome(ctx, label=f"NAS not delivered: {message.cause.value}")
+                latest = nas_transport.sent_last(ctx, _octets(message.nas_pdu))
+                return on_nas_non_delivery(ctx, message, env, latest=latest)
             return dispatch.on_s1ap(ctx, message, env)
 
         return self._on_connection(job, mme_id, run, enb_id=enb_id, message=message)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from mme.context import RunningTimer, UeContext
 from mme.enums import EmmCause, EsmCause, ItemResult, Step, TimerName
 from mme.fsm import Verdict, verdict
@@ -49,15 +47,13 @@ from mme.procedures import (
     authentication,
     detach,
     guti_reallocation,
-    identification,
     initial_context,
-    paging,
-    reachability,
     security_mode,
     service_request,
     status,
     tracking_area_update,
 )
+from mme.procedures.expiry import EXPIRY, EXPIRY_IN_STEP
 
 
 def on_nas(ctx: UeContext, message: EmmMessage, digest: bytes, tai: Tai, env: Env) -> Outcome:
@@ -146,32 +142,12 @@ def on_answer(ctx: UeContext, answer: Answer, env: Env) -> Outcome:
     return Outcome(ctx, result=ItemResult.STALE, label="answer to nothing")
 
 
-_EXPIRY: dict[TimerName, Callable[[UeContext, int, Env], Outcome]] = {
-    TimerName.T3413: paging.on_t3413_expiry,
-    TimerName.CONTEXT_SETUP: initial_context.on_context_setup_expiry,
-    TimerName.MOBILE_REACHABLE: reachability.on_mobile_reachable_expiry,
-    TimerName.IMPLICIT_DETACH: reachability.on_implicit_detach_expiry,
-}
-
-# A NAS timer means something in its step only; T3450 and T3460 are shared by procedures.
-_EXPIRY_IN_STEP: dict[tuple[TimerName, Step], Callable[[UeContext, int, Env], Outcome]] = {
-    (TimerName.T3450, Step.ATTACH_COMPLETE): attach.on_t3450_expiry,
-    (TimerName.T3450, Step.TAU_COMPLETE): tracking_area_update.on_t3450_expiry,
-    (TimerName.T3450, Step.GUTI_REALLOCATION): guti_reallocation.on_t3450_expiry,
-    (TimerName.T3460, Step.AUTHENTICATION): authentication.on_t3460_expiry,
-    (TimerName.T3460, Step.SECURITY_MODE): security_mode.on_t3460_expiry,
-    (TimerName.T3422, Step.DETACH): detach.on_t3422_expiry,
-    (TimerName.T3470, Step.IDENTITY): identification.on_t3470_expiry,
-    (TimerName.T3489, Step.ESM_INFORMATION): attach.on_t3489_expiry,
-}
-
-
 def on_timer(ctx: UeContext, name: TimerName, running: RunningTimer, env: Env) -> Outcome:
     """Take a timer that has expired for the (running.expiries + 1)th time."""
     expiries = running.expiries + 1
     if name is TimerName.NEED:
         return on_answer(ctx, Refused(Refusal.UNREACHABLE), env)
-    expiry = _EXPIRY_IN_STEP.get((name, ctx.step)) or _EXPIRY.get(name)
+    expiry = EXPIRY_IN_STEP.get((name, ctx.step)) or EXPIRY.get(name)
     if expiry is None:
         return Outcome(ctx, result=ItemResult.STALE, label=f"no procedure waits on {name.value}")
     return expiry(ctx, expiries, env)

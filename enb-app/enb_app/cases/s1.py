@@ -7,6 +7,7 @@ from dataclasses import replace
 from enb_app.cases.case import Needs, Stage, case, check
 from enb_app.device import Device
 from enb_app.journal import described
+from enb_app.effects import Registered
 from enb_app.procedures import attach, detach, done, gone_idle, page, release, resulted, service_request
 from enb_app.station import Station
 from mme.codec import nas, s1ap
@@ -360,13 +361,15 @@ async def two_enbs_with_one_identity(stage: Stage) -> None:
     await service_request(ue)
 
 
-async def _not_delivered(ue: Device, kind: type[EmmMessage], within_s: float) -> None:
+async def _not_delivered(
+    ue: Device, kind: type[EmmMessage], within_s: float, cause: S1apCause = S1apCause.RADIO_CONNECTION_WITH_UE_LOST
+) -> None:
     ue.ue.silent_to.add(kind)
     ue.perform(ue.ue.attach())
     message = await ue.expect(kind)
     await ue.settled()
     side = ue.connection.side if ue.connection else None
-    report = side.not_delivered(nas.encode(message), S1apCause.RADIO_CONNECTION_WITH_UE_LOST) if side else None
+    report = side.not_delivered(nas.encode(message), cause) if side else None
     check(report is not None, "a connection", "none")
     if report is not None and ue.connection is not None:
         ue.connection.send(report)
@@ -389,6 +392,13 @@ async def nas_non_delivery_for_identity_req(stage: Stage) -> None:
     ue = await stage.attached()
     await detach(ue)
     await _not_delivered(ue, IdentityRequest, stage.within(6))
+
+
+@case("s1", "TS 36.413 8.6.2.4", "NAS Non Delivery of the challenge, link alive: sent again at once, not by T3460")
+async def nas_non_delivery_sent_again_at_once(stage: Stage) -> None:
+    ue = stage.ue(await stage.enb())
+    await _not_delivered(ue, AuthenticationRequest, stage.timer_s(6), S1apCause.UNSPECIFIED)
+    await ue.expect(Registered)
 
 
 @case(
