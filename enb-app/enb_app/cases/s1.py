@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from enb_app.cases.case import Needs, Stage, case, check
 from enb_app.device import Device
-from enb_app.journal import described
 from enb_app.effects import Registered
+from enb_app.journal import described
 from enb_app.procedures import attach, detach, done, gone_idle, page, release, resulted, service_request
 from enb_app.station import Station
 from mme.codec import nas, s1ap
