@@ -42,6 +42,16 @@ check: $(STAMP) ## formatting, lint and types (ruff, mypy strict)
 test: $(STAMP) ## the whole test suite
 	$(BIN)/pytest -n 2 --dist loadfile -m "not lab"
 
+reload-zipapp: $(STAMP) ## make build/auto-reload, the single file that runs in any image with python3
+	@mkdir -p build && $(BIN)/python -m reload.bundle build/auto-reload && ls -l build/auto-reload
+
+reload-image: $(STAMP) ## put auto-reload into an image: BASE=host/name:tag, TO=host/name:tag, PLAIN_HTTP=1 without TLS
+	@[ -n "$(BASE)" ] || { echo "say which: make reload-image BASE=registry.example:5000/nginx:1.22" >&2; exit 1; }
+	@$(BIN)/python -m reload.image --base "$(BASE)" $(if $(TO),--to "$(TO)") $(if $(PLAIN_HTTP),--plain-http) $(if $(CREDENTIALS),--credentials "$(CREDENTIALS)")
+
+chart-push: ## package charts/CHART and push it: OCI=oci://host/charts, CHART=network-function (needs helm)
+	@bash tools/push_chart.sh "$(or $(CHART),network-function)" "$(OCI)"
+
 helm: $(STAMP) ## build helm from its Go module, once, for the tests of the charts
 	@$(BIN)/python -c 'from tests.lab import artefacts; artefacts.provide((artefacts.HELM,))'
 
@@ -78,4 +88,4 @@ clean: ## remove what the other targets made
 	rm -rf $(VENV) build .localfaas .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 
-.PHONY: help helm venv preflight demo up check test test-cassandra cassandra-up cassandra-down lab-up lab-down lab-status lab-test bench lock clean
+.PHONY: help helm reload-zipapp reload-image chart-push venv preflight demo up check test test-cassandra cassandra-up cassandra-down lab-up lab-down lab-status lab-test bench lock clean

@@ -30,6 +30,9 @@ def load() -> None:
 
 
 class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"  # a connection stays open between requests
+    disable_nagle_algorithm = True
+
     def do_GET(self) -> None:
         self._answer(200, values.get("greeting", ""))
 

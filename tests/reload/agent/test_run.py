@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import shlex
@@ -129,12 +130,16 @@ def pod(tmp_path: Path) -> Iterator[Pod]:
 def test_signal_reaches_the_same_process_and_an_open_connection_lives_on(pod: Pod) -> None:
     pod.start("--policy", "signal")
     pod.until_started(1)
-    with requests.Session() as session:
-        url = f"http://127.0.0.1:{pod.starts()[0]['port']}/"
-        assert session.get(url, timeout=10).text == "one"
-        pod.mounted.swap({"app.conf": "greeting=two\n"})
-        pod.until_daemon("hup two")
-        assert session.get(url, timeout=10).text == "two"
+    connection = http.client.HTTPConnection("127.0.0.1", int(pod.starts()[0]["port"]), timeout=30)
+    connection.connect()
+    connection.auto_open = 0  # a lost connection is an error, and not opened anew
+    connection.request("GET", "/")
+    assert connection.getresponse().read() == b"one"
+    pod.mounted.swap({"app.conf": "greeting=two\n"})
+    pod.until_daemon("hup two")
+    connection.request("GET", "/")
+    assert connection.getresponse().read() == b"two"
+    connection.close()
     pod.until_verdicts(2)
     assert len(pod.starts()) == 1
     status = pod.status()
