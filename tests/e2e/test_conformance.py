@@ -64,7 +64,9 @@ def test_every_case_passes_but_those_that_deviate(site: Site, gateway: Running, 
     told = json.loads((tmp_path / "cases.json").read_text())
     outcomes = {case["name"]: case["outcome"] for case in told["cases"]}
     assert {name for name, outcome in outcomes.items() if outcome == "fail"} <= DEVIATING, run.stdout
-    assert "skip" not in outcomes.values(), run.stdout
+    skipped = [case["detail"] for case in told["cases"] if case["outcome"] == "skip"]
+    # One MME has one policy for emergency attach: the cases of the others are skipped, and nothing else is.
+    assert all("(emergency_attach)" in why for why in skipped), run.stdout
     assert told["passed"] >= 185
 
 
