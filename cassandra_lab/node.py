@@ -22,6 +22,10 @@ START_S: Final = 240
 """Longest that a node may take until it serves: ~20 s on an idle machine."""
 STOP_S: Final = 60
 _POLL_S: Final = 0.2
+_OPTIONS: Final = bytes((0x04, 0, 0, 0, 0x05, 0, 0, 0, 0))
+"""A frame of the CQL binary protocol, version 4: what do you support?"""
+_SUPPORTED: Final = b"\x06"
+"""The opcode of its answer."""
 
 _EXPORTS: Final = (
     "java.base/jdk.internal.misc",
@@ -175,18 +179,21 @@ def start(node: Node, cache: Path) -> None:
 
 
 def wait_ready(node: Node, timeout_s: float = START_S) -> None:
-    """Wait until the CQL port is open.  Raises LabError: the process ended, or took too long."""
+    """Wait until it answers CQL.  Raises LabError: the process ended, or took too long."""
     deadline = time.monotonic() + timeout_s
     while True:
         if pid_of(node) is None:
             raise LabError(f"node {node.number} ended before it served: see {node.log} and output.log beside it")
         try:
-            with socket.create_connection((node.address, node.cql_port), timeout=1):
-                return
+            with socket.create_connection((node.address, node.cql_port), timeout=1) as connection:
+                connection.sendall(_OPTIONS)
+                if connection.recv(16)[4:5] == _SUPPORTED:
+                    return
         except OSError:
-            if time.monotonic() > deadline:
-                raise LabError(f"node {node.number} did not serve within {timeout_s:.0f} s: see {node.log}") from None
-            time.sleep(_POLL_S)
+            pass
+        if time.monotonic() > deadline:
+            raise LabError(f"node {node.number} did not serve within {timeout_s:.0f} s: see {node.log}")
+        time.sleep(_POLL_S)
 
 
 def stop(node: Node, timeout_s: float = STOP_S) -> None:

@@ -39,7 +39,13 @@ from mme.store import cassandra_queries as queries
 from mme.store import cassandra_schema as schema
 from mme.store.base import Conflict, Row, Saved, Table, TimerRow, Unknown, WriteResult
 from mme.store.bulk import StoredRow, StoredTimer
-from mme.store.cassandra_policies import CLIENT_TIMEOUT_S, CONNECT_TIMEOUT_S, NeverAgain, OnceMore
+from mme.store.cassandra_policies import (
+    CLIENT_TIMEOUT_S,
+    COMMAND_CONNECT_TIMEOUT_S,
+    CONNECT_TIMEOUT_S,
+    NeverAgain,
+    OnceMore,
+)
 from mme.store.cassandra_queries import Query
 
 REMOVED_TTL_S: Final = 86_400
@@ -281,7 +287,7 @@ class CassandraStore:
                 self._pid = os.getpid()
             return self._session
 
-    def _new_cluster(self) -> Cluster:
+    def _new_cluster(self, connect_timeout_s: float = CONNECT_TIMEOUT_S) -> Cluster:
         balancing = TokenAwarePolicy(DCAwareRoundRobinPolicy(local_dc=self.datacenter))
         policies: dict[str, RetryPolicy] = {_CONDITIONAL: NeverAgain(), _IDEMPOTENT: OnceMore()}
         profiles: dict[object, ExecutionProfile] = {
@@ -299,7 +305,8 @@ class CassandraStore:
             list(self._hosts),
             port=self._port,
             execution_profiles=profiles,
-            connect_timeout=CONNECT_TIMEOUT_S,
+            connect_timeout=connect_timeout_s,
+            control_connection_timeout=max(connect_timeout_s, CLIENT_TIMEOUT_S),
             reconnection_policy=ExponentialReconnectionPolicy(*_RECONNECT_S),
             auth_provider=PlainTextAuthProvider(access.user, access.password()) if access.user else None,
             ssl_context=access.tls(),
@@ -322,7 +329,7 @@ class CassandraStore:
     @contextmanager
     def _session_without_keyspace(self) -> Iterator[Session]:
         try:
-            cluster = self._new_cluster()
+            cluster = self._new_cluster(COMMAND_CONNECT_TIMEOUT_S)
             try:
                 yield cluster.connect()
             finally:

@@ -9,6 +9,8 @@ from cassandra.policies import RetryPolicy
 CLIENT_TIMEOUT_S: Final = 4.5
 """Longer than the server's own: cas_contention_timeout (1.8 s) and write_request_timeout (2 s) one after the other."""
 CONNECT_TIMEOUT_S: Final = 2.0
+COMMAND_CONNECT_TIMEOUT_S: Final = 15.0
+"""Of command lines: a node that has just begun to serve is slow."""
 
 
 class NeverAgain(RetryPolicy):  # type: ignore[misc]
