@@ -6,6 +6,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 PORT ?= 8080
 UES ?= 200
+STORE ?= sqlite
 NODES ?= 1
 NETWORK ?= 127.0.0
 CQL_PORT ?= 9042
@@ -28,8 +29,8 @@ preflight:
 	@command -v $(PYTHON) >/dev/null || { echo "no $(PYTHON) here: install Python 3.11 to 3.13, or make PYTHON=/path/to/python3.12 demo" >&2; exit 1; }
 	@$(PYTHON) laptop/preflight.py $(PORT)
 
-demo: preflight $(STAMP) ## attach 200 UEs on this machine and show what happened (PORT=8080, UES=200)
-	@$(BIN)/python -m laptop demo --port $(PORT) --ues $(UES)
+demo: preflight $(STAMP) ## attach 200 UEs on this machine and show what happened (PORT=8080, UES=200, STORE=sqlite|cassandra)
+	@$(BIN)/python -m laptop demo --port $(PORT) --ues $(UES) --store $(STORE)
 
 up: preflight $(STAMP) ## serve the functions on this machine until Ctrl-C (PORT=8080)
 	@$(BIN)/python -m laptop up --port $(PORT)

@@ -13,13 +13,14 @@ from pathlib import Path
 
 from rich.console import Console
 
+from cassandra_lab.jars import LabError
 from enb_app.attach import RunBrokeError
 from enb_app.report import console as terminal
-from laptop import demo, preflight
+from laptop import database, demo, preflight
 from laptop.preflight import NotReadyError
 from laptop.site import ProvisioningError, Site
 from localfaas.errors import StartError
-from mme.errors import ConfigError
+from mme.errors import ConfigError, StoreError
 
 
 def parser() -> argparse.ArgumentParser:
@@ -34,6 +35,12 @@ def parser() -> argparse.ArgumentParser:
         type=Path,
         help="keys, subscribers, store: demo makes .localfaas/demo anew, up keeps .localfaas",
     )
+    p.add_argument(
+        "--store",
+        choices=("sqlite", "cassandra"),
+        default="sqlite",
+        help="of the demonstration (%(default)s); cassandra: the cluster at CASSANDRA_HOSTS, else a node is started",
+    )
     p.add_argument("--report", type=Path, default=Path("report"), help="where the report is written (%(default)s)")
     return p
 
@@ -47,8 +54,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         preflight.check(options.port, Path.cwd())
         if options.command == "demo":
             folder = options.folder or Path(".localfaas/demo")
-            with preflight.alone(folder):
-                return demo.run(Site(folder), console, ues=options.ues, port=options.port, report_folder=options.report)
+            with preflight.alone(folder), database.url(options.store, console) as store:
+                site = Site(folder, store)
+                return demo.run(site, console, ues=options.ues, port=options.port, report_folder=options.report)
         site = Site(options.folder or Path(".localfaas"), os.environ.get("STORE_URL"))
         with preflight.alone(site.folder):
             return up(site, console, options.port, options.workers)
@@ -58,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as e:
         sys.stderr.write(f"cannot use {e.filename}: {e.strerror}\n")
         return 2
-    except (NotReadyError, ProvisioningError, StartError, RunBrokeError, ConfigError) as e:
+    except (NotReadyError, ProvisioningError, StartError, RunBrokeError, ConfigError, StoreError, LabError) as e:
         sys.stderr.write(f"{e}\n")
         return 2
 

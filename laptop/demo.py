@@ -74,7 +74,7 @@ def _conclude(console: Console, site: Site, results: tuple[Result, Result, Resul
     say(console, f"\nThe report with its plots: {page}\n\nTry next:")
     say(console, "  make up                                        # the same functions, until Ctrl-C")
     say(console, "  .venv/bin/enb-app attach --ues 20 --ladder     # in another terminal, meanwhile")
-    say(console, f"  .venv/bin/edge subscribers list --store sqlite:///{site.folder}/edge.db | head\n")
+    say(console, f"  .venv/bin/edge subscribers list --store '{site.store_url}' | head\n")
     good = attached.failed == 0 and more.failed == 0 and refused.outcomes[0].verdict is Verdict.REJECTED
     say(console, f"attached {attached.attached}/{attached.options.ues}")
     return 0 if good else 1
