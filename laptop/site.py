@@ -83,13 +83,13 @@ class Site:
         )
         with gateway, contextlib.ExitStack() as stack:
             if ticker:
-                stack.enter_context(self._ticker(gateway.url))
+                stack.enter_context(self._ticker(gateway.url, settings or {}))
             yield gateway
 
     @contextlib.contextmanager
-    def _ticker(self, gateway: str) -> Iterator[None]:
+    def _ticker(self, gateway: str, settings: Mapping[str, str]) -> Iterator[None]:
         command = [sys.executable, "-m", "mme.ticker", "--gateway", gateway, "--store", self.store_url]
-        environment = {**os.environ, "EDGE_SECRETS_DIR": str(self.secrets), "PYTHONPATH": str(ROOT)}
+        environment = {**os.environ, **settings, "EDGE_SECRETS_DIR": str(self.secrets), "PYTHONPATH": str(ROOT)}
         with (self.folder / "ticker.log").open("wb") as log:
             process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         try:

@@ -77,6 +77,10 @@ class MmeConfig:
     t3489_retransmissions: int = 2
     ack_wait_s: int = 60
     clock_bound_ms: int = 200
+    overload_start_ms: int = 300
+    overload_shed_ms: int = 700
+    overload_stop_ms: int = 100
+    t3346_s: int = 30
     s1_setup_time_to_wait_s: int = 10
     m_tmsi_key: bytes = field(default=bytes(32), repr=False)
 
@@ -195,6 +199,12 @@ def _check_timers(config: MmeConfig) -> None:
         raise ConfigError("t3412_s", "must be 0 to 31 times 2 s, 60 s or 360 s (TS 24.008 10.5.7.3)")
     if config.s1_setup_time_to_wait_s not in (1, 2, 5, 10, 20, 60):
         raise ConfigError("s1_setup_time_to_wait_s", "must be 1, 2, 5, 10, 20 or 60 (TS 36.413 9.2.1.61)")
+    if not 0 < config.overload_stop_ms < config.overload_start_ms < config.overload_shed_ms:
+        raise ConfigError(
+            "overload_stop_ms", "must be above 0, below overload_start_ms, which is below overload_shed_ms"
+        )
+    if config.t3346_s % 2 or not 2 <= config.t3346_s <= 30:
+        raise ConfigError("t3346_s", "must be an even number from 2 to 30; each UE is told this to twice this")
     if config.clock_bound_ms < 0:
         raise ConfigError("clock_bound_ms", "must be 0 or more")
     for name, value in ((f.name, getattr(config, f.name)) for f in fields(config)):

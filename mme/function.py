@@ -26,7 +26,9 @@ from mme.codec.envelope import Cost, Item, Refusal, Reply, Response
 from mme.enums import ItemResult
 from mme.errors import ConfigError, EnvelopeError
 from mme.hss.embedded import EmbeddedHss
+from mme.load import LoadMeter
 from mme.needs import Port
+from mme.overload import Limits
 from mme.push import HttpPusher
 from mme.remote_port import RemotePort
 from mme.runtime import Runtime
@@ -36,12 +38,14 @@ from mme.store.counting import CountingStore
 from mme.store.opening import open_store
 from mme.work import Ports
 from trust import signing
-from trust.access import Access
+from trust.access import TICKER, Access
 from trust.secrets import M_TMSI_KEY, SIGNING_KEY, SUBSCRIBER_KEY, read_secret
 from trust.signing import Signed, Way
 
 Answer = tuple[bytes, int, dict[str, str]]
 JSON = {"Content-Type": "application/json"}
+_HALF_A_SECOND = 0.5
+"""What a timestamp of whole seconds has been cut by, on average."""
 DEFAULT_WINDOW_S = 180  # no longer than the ids of items are remembered (three times ack_wait)
 
 
@@ -56,7 +60,15 @@ class Event(Protocol):
 class Function:
     """Judges the envelope, works off the items, signs the reply."""
 
-    def __init__(self, name: str, runtime: Runtime, access: Access, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        name: str,
+        runtime: Runtime,
+        access: Access,
+        clock: Callable[[], float] = time.time,
+        meter: LoadMeter | None = None,
+    ) -> None:
+        self._meter = meter
         self._name = name
         self._runtime = runtime
         self._access = access
@@ -70,7 +82,10 @@ class Function:
             metrics.REFUSED_REQUESTS.labels(str(e.status)).inc()
             logs.log("warning", "request refused", function=self._name, status=e.status, why=e.detail)
             return envelope.encode(Refusal(e.detail)), e.status, dict(JSON)
-        worked = [self._worked(item, caller) for item in items]
+        waited_ms = self._waited_ms(event, caller)
+        if self._meter is not None and waited_ms is not None:
+            self._meter.began(len(items), waited_ms)
+        worked = [self._worked(item, caller, waited_ms) for item in items]
         body = envelope.encode(Response([reply for reply, _ in worked], [cost for _, cost in worked]))
         signed = Signed(caller, str(int(self._clock())), Way.DOWN, self._name, "", body)
         return body, 200, JSON | signing.headers(self._access.key(caller), signed)
@@ -87,12 +102,21 @@ class Function:
             raise EnvelopeError(400, "the body holds no item")
         return caller, items
 
-    def _worked(self, item: Item, caller: str) -> tuple[Reply, Cost]:
+    def _waited_ms(self, event: Event, caller: str) -> float | None:
+        """From the eNB's signature to now; None for other callers, which do not come through the queue."""
+        if caller == TICKER or "/" in caller:
+            return None
+        timestamp = event.headers.get(signing.TIMESTAMP_HEADER, "")
+        signed_s = float(timestamp) if "." in timestamp else int(timestamp) + _HALF_A_SECOND
+        return max(0.0, (self._clock() - signed_s) * 1000)
+
+    def _worked(self, item: Item, caller: str, waited_ms: float | None = None) -> tuple[Reply, Cost]:
         fault = fault_of(item, caller)
         if fault is not None:
             return Reply(item.id[:200], ItemResult.REJECTED.value, label="not allowed", error=fault), Cost()
         try:
-            reply, cost, message = self._runtime.work(item)
+            congested = self._meter is not None and self._meter.refuses(item.id, waited_ms)
+            reply, cost, message = self._runtime.work(item, congested=congested)
         except Exception:  # noqa: BLE001  the one place where a fault of ours is kept from the batch's other items
             logs.log(
                 "error",
@@ -166,16 +190,18 @@ def build(name: str, environment: Mapping[str, str]) -> Function:
     if not url:
         raise ConfigError("store_url", "must name a store, for example sqlite:////var/lib/edge/edge.db")
     store = CountingStore(open_store(url))
+    settings = config.load(environment, m_tmsi_key=read_secret(M_TMSI_KEY))
     runtime = Runtime(
         name,
-        config.load(environment, m_tmsi_key=read_secret(M_TMSI_KEY)),
+        settings,
         store=store,
         ports=ports_from(environment, store, master),
         pusher=HttpPusher(name),
         key_of_party=access.key,
         may_reach=access.may_reach,
     )
-    return Function(name, runtime, access)
+    limits = Limits(settings.overload_start_ms, settings.overload_shed_ms, settings.overload_stop_ms)
+    return Function(name, runtime, access, meter=LoadMeter(store, name, limits))
 
 
 def serve(name: str) -> Callable[[Event, object], Answer]:

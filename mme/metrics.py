@@ -10,6 +10,16 @@ DISCARDED = Counter("mme_nas_discarded", "Uplink NAS messages dropped in silence
 CONDITIONAL_WRITES = Counter("mme_cas", "Conditional writes of UE contexts, by result.", ["result"])
 PUSHES = Counter("mme_pushes", "Downlinks pushed to an eNB's downlink URL, by result.", ["result"])
 TIMERS = Counter("mme_timers", "Timers that the ticker has dealt with, by what became of each try.", ["result"])
+QUEUE_SECONDS = Histogram(
+    "mme_queue_seconds",
+    "From when a request was signed to when the function began with it.",
+    ["function"],
+    buckets=(0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.5, 5.0, 10.0, 30.0),
+)
+QUEUE_WAIT = Gauge("mme_queue_wait_seconds", "Mean wait that the last overload decision was made on.")
+OVERLOAD_REDUCTION = Gauge("mme_overload_reduction", "Share of new signalling that eNBs were told to reject.")
+OVERLOAD_SHED = Gauge("mme_overload_shed", "Share of new attaches that the functions refuse themselves.")
+SHED = Counter("mme_attaches_shed", "Attaches refused with EMM cause 22.", ["known"])
 LEASES = Gauge("mme_leases", "Leases that this ticker holds.")
 REFUSED_REQUESTS = Counter("mme_requests_refused", "Requests refused whole, by HTTP status.", ["status"])
 ITEM_SECONDS = Histogram(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import msgspec
@@ -19,6 +20,8 @@ from mme.store.base import Store, Table, TimerRow
 from mme.work import TIMER_SHARDS, Work
 
 RETRY_S = 2.0
+AT_ONCE = 16
+"""Pushes of one announcement at the same time: an eNB that is dead holds the others a second at most."""
 
 
 class Outbox:
@@ -51,12 +54,15 @@ class Outbox:
 
     def announce(self, job: Work, names: tuple[str, ...], pdu: bytes) -> tuple[str, ...]:
         """Push a message that no context stands behind to these eNBs, once; out: those that took it."""
-        taken = []
-        for name in names:
+
+        def told(name: str) -> bool:
             entry = entry_for_enb(self._store, name, f"{job.item.id}/{name}", pdu)
-            if entry is not None and self._to_enb(job, name, [entry]):
-                taken.append(name)
-        return tuple(taken)
+            return entry is not None and bool(self._to_enb(job, name, [entry]))
+
+        if len(names) < 2:
+            return tuple(name for name in names if told(name))
+        with ThreadPoolExecutor(min(AT_ONCE, len(names))) as pool:
+            return tuple(name for name, taken in zip(names, pool.map(told, names), strict=True) if taken)
 
     def _to_enb(self, job: Work, name: str, waiting: list[OutboxEntry]) -> set[str]:
         """Ids of the entries that need not wait any longer."""

@@ -17,7 +17,8 @@ class Env:
     """All that is not in the context.  now_ms: Unix ms.  random: 32 fresh octets.  item: id of the item at work.
 
     association_alive: whether the eNB of the UE's connection still has the association that it was made on; only known
-    where a procedure asks (timers, commands).  no_context_cause: #9, or #10 for a UE that was detached implicitly.
+    where a procedure asks (timers, commands).  congested: a new attach is refused.
+    no_context_cause: #9, or #10 for a UE that was detached implicitly.
     """
 
     now_ms: int
@@ -26,6 +27,7 @@ class Env:
     item: str
     association_alive: bool = True
     no_context_cause: EmmCause = EmmCause.UE_IDENTITY_CANNOT_BE_DERIVED
+    congested: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,7 @@ class Outcome:
 
     stop: applied before start.  claim: the IMSI whose index row moves to this context.  label: for metrics and logs.
     forget: the context is done with; its row stays for the duplicates and then vanishes.
+    unstored: nothing of it is saved; what it sends needs no memory of having been sent.
     """
 
     ctx: UeContext | None
@@ -54,6 +57,7 @@ class Outcome:
     forget: bool = False
     result: ItemResult = ItemResult.DONE
     label: str = "ok"
+    unstored: bool = False
 
     def then(self, later: Outcome) -> Outcome:
         """This outcome followed by one computed from its context."""

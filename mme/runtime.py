@@ -78,6 +78,7 @@ from mme.work import Ports, Run, StaleError, Work, cost_of
 KEY_TRIES = 4
 NEEDS_ASSOCIATION = (TimerName.T3413, TimerName.MOBILE_REACHABLE, TimerName.IMPLICIT_DETACH)
 CONFIGURATION_UPDATE = "configuration-update"
+OVERLOAD = "overload"
 COMMANDS: dict[str, Run] = {
     "page": paging.start,
     "detach": partial(detach.start, reattach=False),
@@ -119,11 +120,11 @@ class Runtime:
 
     # ----------------------------------------------------------------- one item
 
-    def work(self, item: Item) -> tuple[Reply, Cost, str]:
-        """(reply, cost, name of the message).  Raises only for faults of ours."""
+    def work(self, item: Item, *, congested: bool = False) -> tuple[Reply, Cost, str]:
+        """(reply, cost, name of the message).  congested: a new attach is refused.  Raises only for faults of ours."""
         begin = time.perf_counter()
         content = item.s1ap if item.s1ap is not None else envelope.encode(item)
-        job = Work(item, hashlib.sha256(content).digest()[:8], int(self._clock() * 1000))
+        job = Work(item, hashlib.sha256(content).digest()[:8], int(self._clock() * 1000), congested=congested)
         with measure() as tally:
             try:
                 reply = self._take(job)
@@ -403,6 +404,8 @@ class Runtime:
         action, digits = command.get("action"), command.get("imsi")
         if action == CONFIGURATION_UPDATE:
             return self._configuration_update(job)
+        if action == OVERLOAD:
+            return self._overload(job, command.get("reduction"))
         known = isinstance(action, str) and action in COMMANDS
         job.name = f"command {action}" if known else "command"
         if not known or not isinstance(action, str) or not isinstance(digits, str):
@@ -429,9 +432,21 @@ class Runtime:
     def _configuration_update(self, job: Work) -> Reply:
         """MME CONFIGURATION UPDATE to every eNB of the served areas; who did not take it gets it when asked again."""
         job.name = f"command {CONFIGURATION_UPDATE}"
+        return self._announced(job, s1_management.mme_configuration_update(self._config))
+
+    def _overload(self, job: Work, reduction: object) -> Reply:
+        """OVERLOAD START or STOP to every eNB of the served areas.  reduction: per cent, 0 = stop."""
+        job.name = f"command {OVERLOAD}"
+        if not isinstance(reduction, int) or not 0 <= reduction <= 99:
+            error = "an overload command holds a reduction from 0 (it is over) to 99 per cent"
+            return Reply(job.item.id, ItemResult.REJECTED.value, label="bad command", error=error)
+        return self._announced(job, s1_management.overload(reduction))
+
+    def _announced(self, job: Work, message: S1apMessage) -> Reply:
+        """Push it to every eNB of the served areas; `retry` while some have not taken it."""
         served = tuple(Tai(self._config.plmn, tac) for tac in self._config.tacs)
         names = enbs_of(self._store, served)
-        taken = self._outbox.announce(job, names, encoded(job, s1_management.mme_configuration_update(self._config)))
+        taken = self._outbox.announce(job, names, encoded(job, message))
         result = ItemResult.DONE if len(taken) == len(names) else ItemResult.RETRY
         return Reply(job.item.id, result.value, label=f"taken by {len(taken)} of {len(names)} eNBs")
 

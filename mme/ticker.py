@@ -24,13 +24,15 @@ from dataclasses import dataclass, field
 import requests
 from prometheus_client import start_http_server
 
-from mme import config, logs, metrics
+from mme import config, logs, metrics, overload_guard
 from mme.codec import envelope
 from mme.codec.envelope import Item, Request, Timer
 from mme.enums import ItemResult, TimerName
 from mme.errors import ClockOffError, ConfigError, StoreError
 from mme.lease_holder import LENGTH_S, LeaseHolder
-from mme.routing import TIMER
+from mme.overload import Limits
+from mme.overload_guard import OverloadGuard
+from mme.routing import DOWNLINK, TIMER
 from mme.rows import ue_context
 from mme.store.base import Store, Table, TimerRow
 from mme.store.opening import open_store
@@ -190,27 +192,49 @@ def _item(item: str, row: TimerRow) -> Item:
     return Item(id=item, timer=Timer(int(row.owner), row.name, row.token, row.due_ms))
 
 
-class HttpFire:
-    """Carries timers to the gateway's synchronous route, signed as the ticker."""
+class _Caller:
+    """Calls a function by the gateway's synchronous route, signed as `name`."""
 
-    def __init__(self, gateway: str, master: bytes, timeout_s: float = LENGTH_S / 2) -> None:
-        self._timeout_s = timeout_s
-        self._url = f"{gateway.rstrip('/')}/function/{TIMER}"
-        self._key = signing.derive_key(master, TICKER)
+    def __init__(self, gateway: str, master: bytes, function: str, name: str, timeout_s: float) -> None:
+        self._url = f"{gateway.rstrip('/')}/function/{function}"
+        self._key = signing.derive_key(master, name)
+        self._function, self._name, self._timeout_s = function, name, timeout_s
         self._session = requests.Session()
         self._session.trust_env = False
 
-    def __call__(self, items: list[Item]) -> dict[str, str]:
+    def results(self, items: list[Item]) -> dict[str, str]:
+        """Result by item id, without those that got no answer."""
         body = envelope.encode(Request(items))
-        signed = Signed(TICKER, str(int(time.time())), Way.UP, TIMER, "", body)
+        signed = Signed(self._name, str(int(time.time())), Way.UP, self._function, "", body)
         headers = signing.headers(self._key, signed) | {"Content-Type": "application/json"}
         try:
             answer = self._session.post(self._url, data=body, headers=headers, timeout=self._timeout_s)
             answer.raise_for_status()
             return {reply.id: reply.result for reply in envelope.decode_response(answer.content).replies}
         except (requests.RequestException, ValueError) as e:
-            logs.log("warning", "timers got no answer", count=len(items), why=type(e).__name__)
+            logs.log("warning", "no answer", function=self._function, count=len(items), why=type(e).__name__)
             return {}
+
+
+class HttpFire:
+    """Carries timers to `mme-timer`."""
+
+    def __init__(self, gateway: str, master: bytes, timeout_s: float = LENGTH_S / 2) -> None:
+        self._caller = _Caller(gateway, master, TIMER, TICKER, timeout_s)
+
+    def __call__(self, items: list[Item]) -> dict[str, str]:
+        return self._caller.results(items)
+
+
+class HttpTell:
+    """Has `mme-downlink` push OVERLOAD START or STOP to every eNB."""
+
+    def __init__(self, gateway: str, master: bytes) -> None:
+        self._caller = _Caller(gateway, master, DOWNLINK, "operator/overload", LENGTH_S / 2)
+
+    def __call__(self, item_id: str, percent: int) -> bool:
+        item = Item(id=item_id, command={"action": "overload", "reduction": percent})
+        return self._caller.results([item]).get(item_id) == ItemResult.DONE.value
 
 
 def leased(holder: LeaseHolder) -> Shards:
@@ -260,15 +284,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    holder = LeaseHolder(store, tuple(SHARD_LEASES), length_s=options.lease_s, bound_ms=settings.clock_bound_ms)
+    holder = LeaseHolder(
+        store, (overload_guard.LEASE, *SHARD_LEASES), length_s=options.lease_s, bound_ms=settings.clock_bound_ms
+    )
     ticker = Ticker(store, fire, shards=leased(holder))
     holder.marks = lambda: {f"timer-{number}": mark for number, mark in ticker.marks().items()}
+    limits = Limits(settings.overload_start_ms, settings.overload_shed_ms, settings.overload_stop_ms)
+    guard = OverloadGuard(store, holder, HttpTell(options.gateway, read_secret(SIGNING_KEY)), limits)
+    watching = threading.Thread(target=guard.run, args=(stop,), name="overload")
+    watching.start()
     run(ticker, holder, stop)
+    watching.join()
+    with contextlib.suppress(StoreError):
+        holder.leave()
     return 0
 
 
 def run(ticker: Ticker, holder: LeaseHolder, stop: threading.Event) -> None:
-    """Tick until `stop`, then give the leases back."""
+    """Tick until `stop`."""
     had: frozenset[str] = frozenset()
     said_s = 0.0
     while not stop.wait(TICK_S):
@@ -285,8 +318,6 @@ def run(ticker: Ticker, holder: LeaseHolder, stop: threading.Event) -> None:
         if has != had:
             had = has
             logs.log("info", "leases", member=holder.me, held=sorted(has))
-    with contextlib.suppress(StoreError):
-        holder.leave()
 
 
 if __name__ == "__main__":

@@ -112,6 +112,10 @@ class Transactions:
         outcome = self._answered(job, run(ctx, env), env)
         if outcome.ctx is None:
             raise TypeError("a procedure on a context returns one")
+        if outcome.unstored:
+            _, downlinks = protected(job, outcome.ctx, outcome.downlinks)
+            reply = Reply(job.item.id, outcome.result.value, downlinks, label=outcome.label)
+            return _Prepared(outcome.ctx, reply, store=False)
         if outcome.result is ItemResult.DISCARDED and outcome.ctx.emm is EmmState.DEREGISTERED:
             return self._refused_at_the_door(job, outcome)
         if outcome.ctx == ctx and not (outcome.downlinks or outcome.start):
@@ -161,7 +165,7 @@ class Transactions:
 
     def env(self, job: Work) -> Env:
         """What a procedure gets beside the context."""
-        return Env(job.now_ms, self._random(32), self._config, job.item.id)
+        return Env(job.now_ms, self._random(32), self._config, job.item.id, congested=job.congested)
 
     def _answered(self, job: Work, outcome: Outcome, env: Env) -> Outcome:
         """Ask the ports for what the outcome needs, and go on with each answer that comes in line."""

@@ -44,7 +44,7 @@ class Spent:
 class Work:
     """An item on its way: what is known of it besides the context.
 
-    epoch, since: of connections made on its association.
+    epoch, since: of connections made on its association.  congested: if it is a new attach, it is to be refused.
     """
 
     item: Item
@@ -53,6 +53,7 @@ class Work:
     name: str = "?"
     epoch: str = ""
     since: int = 0
+    congested: bool = False
     spent: Spent = field(default_factory=Spent)
 
     def writer(self) -> str:

@@ -14,7 +14,7 @@ from trust.signing import KEY_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER, Signed
 MAX_BODY_OCTETS = 256_000
 CALLBACK_HEADER = "X-Callback-Url"
 TICKER = "ticker"
-_TIMESTAMP = re.compile(r"[0-9]{1,12}\Z")
+_TIMESTAMP = re.compile(r"[0-9]{1,12}(?:\.[0-9]{3})?\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class Access:
         signed = Signed(name, timestamp, Way.UP, function, callback, body)
         if not signing.verify(signing.derive_key(self._master, name), signed, signature):
             raise EnvelopeError(401, "the signature does not fit the key, function, callback URL and body")
-        if not _TIMESTAMP.match(timestamp) or abs(now_s - int(timestamp)) > self._window_s:
+        if not _TIMESTAMP.match(timestamp) or abs(now_s - float(timestamp)) > self._window_s:
             raise EnvelopeError(401, f"the timestamp is not within {self._window_s} s of now")
         if callback and not self.may_reach(callback):
             raise EnvelopeError(401, "the callback URL is not among those allowed")

@@ -28,8 +28,8 @@ class Way(Enum):
 class Signed:
     """What a signature covers.
 
-    timestamp: Unix seconds as decimal text.  url: the X-Callback-Url of a request, "" without one; the URL that a push
-    or an answer goes to, "" for a reply.  function: the OpenFaaS function's name.
+    timestamp: Unix seconds as decimal text, with three decimals or none.  url: the X-Callback-Url of a request, ""
+    without one; the URL that a push or an answer goes to, "" for a reply.  function: the OpenFaaS function's name.
     """
 
     key_name: str

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bench.section import Section
-from bench.sections import attach, in_flight, memory, slow_hss, table
+from bench.sections import attach, in_flight, memory, overload, slow_hss, table
 
 SECTIONS: dict[str, Section] = {
     section.name: section
@@ -12,6 +12,7 @@ SECTIONS: dict[str, Section] = {
         Section("table", "Attach time by concurrency", table.measure, table.markdown),
         Section("in-flight", "400 UEs in flight", in_flight.measure, in_flight.markdown),
         Section("slow-hss", "A slow HSS and gateway", slow_hss.measure, slow_hss.markdown),
+        Section("overload", "Three times as much as the functions can take", overload.measure, overload.markdown),
         Section("memory", "Memory of a replica", memory.measure, memory.markdown),
     )
 }

@@ -19,13 +19,16 @@ from enb_app.exchange import Answer, Exchange
 from enb_app.failures import RunBrokeError, cure
 from enb_app.measure import MessageSample, StoreOperations, UeOutcome
 from enb_app.options import AttachOptions, Fault, Mode
+from enb_app.overload import MO_SIGNALLING, RadioAccess
 from enb_app.pcap import PcapFile
 from enb_app.result import Result
 from enb_app.transport import Transport
 from enb_app.ue import Profile, Ue
 from enb_app.usim import Subscriber, Usim
 from mme import routing
+from mme.codec import s1ap
 from mme.codec.envelope import Downlink, Item
+from mme.errors import S1apError
 from mme.messages import S1SetupFailure, S1SetupResponse
 
 __all__ = ["RunBrokeError", "attach", "cells"]
@@ -64,8 +67,12 @@ class _Run:
         self.keys = keys.load(options.enb_key_file, options.secrets)
         self.subscribers = self._subscribers()
         self.drives: dict[tuple[str, int], Drive] = {}
+        self.radio = {
+            cell.enb: RadioAccess(self.random, not options.ignore_overload, options.rrc_wait_s) for cell in self.cells
+        }
         self.setups: dict[str, asyncio.Future[bytes]] = {}
         self.outcomes: list[UeOutcome] = []
+        self.heard: set[str] = set()
         self.broken: asyncio.Future[str] | None = None
         self.name = token_hex(3)
         self.origin = 0.0
@@ -124,6 +131,9 @@ class _Run:
                 counters=exchange.counters,
                 resends=exchange.outbox.resends,
                 silences=exchange.outbox.silences,
+                rrc_rejected=sum(radio.rejected for radio in self.radio.values()),
+                overload_starts=sum(radio.starts for radio in self.radio.values()),
+                overload_stops=sum(radio.stops for radio in self.radio.values()),
             )
 
     async def _set_up(self, exchange: Exchange, cell: Cell, downlink_url: str) -> MessageSample:
@@ -180,10 +190,19 @@ class _Run:
             if heard is not None and not heard.done():
                 heard.set_result(downlink.s1ap)
                 return
+            self._on_enb_downlink(downlink)
         ue = ue_of(downlink.s1ap) if downlink.ue is None else downlink.ue
         drive = None if ue is None else self.drives.get((downlink.enb, ue))
         if drive is not None:
             drive.on_downlink(downlink)
+
+    def _on_enb_downlink(self, downlink: Downlink) -> None:
+        """What is for the eNB as a whole: once, however often it is pushed."""
+        if downlink.id in self.heard or downlink.enb not in self.radio:
+            return
+        self.heard.add(downlink.id)
+        with contextlib.suppress(S1apError):
+            self.radio[downlink.enb].hear(s1ap.decode(downlink.s1ap))
 
     async def _attach_all(self, exchange: Exchange) -> None:
         options = self.options
@@ -207,6 +226,8 @@ class _Run:
         async def one() -> None:
             cell = self.cells[number % len(self.cells)]
             enb_ue_s1ap_id = number // len(self.cells) + 1
+            while (wait_s := self.radio[cell.enb].asks(MO_SIGNALLING)) is not None:
+                await asyncio.sleep(wait_s)
             drive = self._drive(exchange, number, cell, enb_ue_s1ap_id)
             self.drives[cell.enb, enb_ue_s1ap_id] = drive
             try:

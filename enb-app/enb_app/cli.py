@@ -125,6 +125,11 @@ def _add_load(command: argparse.ArgumentParser) -> None:
         action="store_true",
         help="send a UE's messages without waiting for the answer to the one before, as a real eNB does",
     )
+    load.add_argument(
+        "--ignore-overload",
+        action="store_true",
+        help="eNBs go on at S1 Overload Start; by default they reject RRC connections for signalling, and UEs wait",
+    )
 
 
 def _add_ues(command: argparse.ArgumentParser) -> None:
@@ -236,6 +241,7 @@ def options_from(arguments: argparse.Namespace) -> AttachOptions:
         callback_host=arguments.callback_host,
         callback_port=arguments.callback_port,
         pcap=arguments.pcap,
+        ignore_overload=arguments.ignore_overload,
     )
 
 

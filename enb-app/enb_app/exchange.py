@@ -128,7 +128,7 @@ class Exchange:
     def _flush(self, now: float | None = None) -> None:
         for call in self.outbox.take(self._clock.time() if now is None else now):
             body = envelope.encode(envelope.Request(list(call.items)))
-            timestamp = str(int(self._unix_s()))
+            timestamp = f"{self._unix_s():.3f}"
             signed = Signed(call.enb, timestamp, Way.UP, call.function, self._callback_url, body)
             headers = signing.headers(self._keys[call.enb], signed)
             headers["Content-Type"] = "application/json"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from enb_app.association import Leave
 from enb_app.outbox import Policy
+from enb_app.overload import LONGEST_WAIT_S
 from enb_app.ue import T3410_S
 from mme.ids import GlobalEnbId, Plmn
 
@@ -40,6 +41,7 @@ class AttachOptions:
     """rate_per_s None: closed loop of `concurrency` workers.  first_ue: how many subscribers of the list to skip.
 
     ladder_ues: so many UEs keep each message for the ladder.  callback_host: where the gateway reaches this process.
+    ignore_overload: eNBs go on at OVERLOAD START.  rrc_wait_s: longest wait that they give UEs otherwise.
     """
 
     gateway: str = DEFAULT_GATEWAY
@@ -66,4 +68,6 @@ class AttachOptions:
     callback_port: int = 0
     pcap: Path | None = None
     ladder_ues: int = 1
+    ignore_overload: bool = False
+    rrc_wait_s: float = LONGEST_WAIT_S
     seed: int | None = None

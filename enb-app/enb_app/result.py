@@ -43,6 +43,9 @@ class Result:
     counters: Counters
     resends: int
     silences: int
+    rrc_rejected: int = 0
+    overload_starts: int = 0
+    overload_stops: int = 0
 
     @property
     def attached(self) -> int:
@@ -118,6 +121,9 @@ class Result:
             "store_conditional_writes": store.conditional_writes,
             "resends": self.resends,
             "silences": self.silences,
+            "rrc_rejected": self.rrc_rejected,
+            "overload_starts": self.overload_starts,
+            "overload_stops": self.overload_stops,
             "retries": self.counters.retries,
             "failed_calls": self.counters.failed_calls,
             "refused_signatures": self.counters.refused_signatures,

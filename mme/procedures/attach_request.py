@@ -26,7 +26,7 @@ from mme.messages import (
     UndecodableEsm,
 )
 from mme.outcome import Env, Outcome
-from mme.procedures import attach, authentication, emergency, identification, security_mode
+from mme.procedures import attach, authentication, congestion, emergency, identification, security_mode
 from mme.procedures.sending import delete_session
 
 # "unused; interpreted as …, if received by the network" (TS 24.301 9.9.4.10, TS 24.008 10.5.6.17).
@@ -71,6 +71,8 @@ def on_attach_request(ctx: UeContext, msg: AttachRequest, digest: bytes, tai: Ta
         return attach.reject(begun, env, emergency.refusal(begun))
     if not begun.emergency and not env.config.serves(tai):
         return attach.reject(begun, env, EmmCause.TRACKING_AREA_NOT_ALLOWED)
+    if env.congested and msg.attach_type != AttachType.EMERGENCY:
+        return congestion.refuse(ctx, env)
     esm = msg.esm
     refused = _esm_fault(msg)
     if refused is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from mme.context import Connection, UeContext
-from mme.enums import EmmState, ItemResult, S1apCause, Step, TimerName
+from mme.enums import AttachType, EmmState, ItemResult, S1apCause, Step, TimerName
 from mme.ids import Guti
 from mme.messages import (
     AttachRequest,
@@ -21,6 +21,7 @@ from mme.outcome import Env, Outcome
 from mme.procedures import (
     attach_request,
     authentication,
+    congestion,
     detach,
     guti_reallocation,
     reachability,
@@ -47,6 +48,8 @@ def on_initial_message(ctx: UeContext, connection: Connection, message: EmmMessa
     stop = (*PROCEDURE_TIMERS, TimerName.T3413, TimerName.IMPLICIT_DETACH)
     came = Outcome(arrived, downlinks=commands, stop=stop, start=reachability.watch(arrived, env), label="connected")
     match message:
+        case AttachRequest() if env.congested and message.attach_type != AttachType.EMERGENCY:
+            later = congestion.refuse_known(arrived, env)
         case AttachRequest():
             guti = message.identity if isinstance(message.identity, Guti) else None
             anew = replace(guti_reallocation.as_used(arrived, guti), detach_when_back=None)

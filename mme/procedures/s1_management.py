@@ -11,6 +11,8 @@ from mme.messages import (
     EnbConfigurationUpdateAcknowledge,
     EnbConfigurationUpdateFailure,
     MmeConfigurationUpdate,
+    OverloadStart,
+    OverloadStop,
     Reset,
     ResetAcknowledge,
     S1apMessage,
@@ -23,6 +25,14 @@ from mme.procedures.sending import s1ap_cause
 def mme_configuration_update(config: MmeConfig) -> MmeConfigurationUpdate:
     """What S1 SETUP RESPONSE would say now, for the eNBs that are set up already.  Source: 8.7.5.1."""
     return MmeConfigurationUpdate(config.mme_name, served_gummeis(config), config.relative_mme_capacity)
+
+
+def overload(reduction: int) -> S1apMessage:
+    """OVERLOAD START: eNBs are to reject so many per cent (1 to 99) of new signalling connections; 0: OVERLOAD STOP.
+
+    What serves a call, an emergency or a page is let through.  Source: 8.7.6, 8.7.7, 9.2.3.20.
+    """
+    return OverloadStart("reject-rrc-cr-signalling", reduction) if reduction else OverloadStop()
 
 
 def on_reset(enb: EnbContext, msg: Reset, count: int | None = None) -> tuple[EnbContext, S1apMessage]:

@@ -34,6 +34,7 @@ from mme.runtime import Runtime
 from mme.sgw.embedded import EmbeddedGateway
 from mme.store.base import Store, Table, TimerRow
 from mme.store.opening import open_store
+from mme.ticker import SHARD_LEASES
 from mme.work import TIMER_SHARDS, Ports
 
 ENB = "00101-0019b"
@@ -123,7 +124,8 @@ class Site:
         row = self.store.load(Table.LEASE, "ticker")
         leases = msgspec.msgpack.decode(row.value, type=Leases) if row is not None else Leases()
         now_ms = self.store.now_ms()
-        mine = [held for held in leases.held.values() if held.holder.split("/")[1:2] == [str(process.pid)]]
+        timers = [lease for name, lease in leases.held.items() if name in SHARD_LEASES]
+        mine = [lease for lease in timers if lease.holder.split("/")[1:2] == [str(process.pid)]]
         return sum(lease.until_ms > now_ms for lease in mine)
 
     def timers(self, first_s: float, spread_s: float) -> None:

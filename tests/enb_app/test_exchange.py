@@ -86,7 +86,7 @@ def test_a_request_is_signed_over_function_callback_and_body() -> None:
     bench = Bench()
     bench.submit()
     (posted,) = bench.posted
-    what = Signed(ENB, str(NOW), Way.UP, FN, CALLBACK, posted.body)
+    what = Signed(ENB, f"{NOW}.000", Way.UP, FN, CALLBACK, posted.body)
     signature = posted.headers[signing.SIGNATURE_HEADER]
     assert signing.verify(signing.derive_key(MASTER, ENB), what, signature)
     assert posted.headers[CALLBACK_URL] == CALLBACK
@@ -98,7 +98,7 @@ def test_a_synchronous_request_names_no_callback() -> None:
     bench = Bench(callback_url="")
     bench.submit()
     (posted,) = bench.posted
-    what = Signed(ENB, str(NOW), Way.UP, FN, "", posted.body)
+    what = Signed(ENB, f"{NOW}.000", Way.UP, FN, "", posted.body)
     assert signing.verify(signing.derive_key(MASTER, ENB), what, posted.headers[signing.SIGNATURE_HEADER])
     assert CALLBACK_URL not in posted.headers
 

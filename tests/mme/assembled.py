@@ -93,8 +93,12 @@ class Assembled:
         return Answered(status, body, answer_headers)
 
     def stored(self) -> dict[str, list[tuple[str, bytes, int]]]:
-        """Everything but the timers, which only a context's change brings with it."""
-        return {t.value: [(key, row.value, row.version) for key, row in self.store.scan(t)] for t in Table}
+        """Everything but timers, which only a context's change brings with it, and the figures of the load."""
+        return {
+            t.value: [(key, row.value, row.version) for key, row in self.store.scan(t)]
+            for t in Table
+            if t is not Table.LOAD
+        }
 
 
 def headers(

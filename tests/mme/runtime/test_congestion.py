@@ -1,0 +1,139 @@
+"""New attaches refused with EMM cause #22 (TS 24.301 5.5.1.2.5), whatever else goes on; S1 overload pushed to eNBs."""
+
+from __future__ import annotations
+
+import pytest
+
+from mme.codec import nas, s1ap
+from mme.codec.envelope import Item
+from mme.enums import Direction, EmmCause, EmmState, SecurityHeader
+from mme.messages import (
+    AttachReject,
+    DownlinkNasTransport,
+    ErrorIndication,
+    OverloadStart,
+    OverloadStop,
+)
+from tests.mme.runtime.pair import ENB, OTHER_ENB, Exchange, Network
+from tests.mme.runtime.returning import attached, idle
+from tests.mme.runtime.test_attach import assert_registered
+
+
+@pytest.fixture
+def congested(network: Network, monkeypatch: pytest.MonkeyPatch) -> Network:
+    """Whatever comes is refused if it is a new attach."""
+    make = network.runtime
+
+    class Congested:
+        def __init__(self, function: str) -> None:
+            self._runtime = make(function)
+
+        def work(self, item: Item) -> object:
+            return self._runtime.work(item, congested=True)
+
+    monkeypatch.setattr(network, "runtime", Congested)
+    return network
+
+
+def test_a_new_attach_is_refused_without_t3346_and_leaves_nothing(congested: Network) -> None:
+    talk = congested.ue(congested.subscribe())
+    sqn, before = congested.sqn(), congested.snapshot()
+    first = talk.post()
+    assert (first.reply.result, first.reply.label) == ("rejected", "congestion")
+    rejected, indication = [s1ap.decode(d.s1ap) for d in first.reply.downlink]
+    assert isinstance(rejected, DownlinkNasTransport)
+    assert isinstance(rejected.nas_pdu, bytes)
+    assert rejected.nas_pdu == bytes.fromhex("074416")  # TS 24.301 8.2.3: EMM, ATTACH REJECT, cause 22
+    assert isinstance(indication, ErrorIndication)
+    assert indication.cause is not None
+    assert indication.cause.value == "unknown-mme-ue-s1ap-id"
+    assert indication.enb_ue_s1ap_id == talk.number
+    assert (congested.sqn(), congested.snapshot()) == (sqn, before)
+    assert (first.cost.reads, first.cost.writes, first.cost.conditional_writes) == (2, 0, 0)
+    talk.take(first)
+    assert talk.queue == []
+    assert talk.done is not None
+    assert talk.done.emm_cause == EmmCause.CONGESTION.value
+    assert congested.snapshot() == before
+
+
+def test_a_copy_of_a_refused_attach_is_refused_alike(congested: Network) -> None:
+    talk = congested.ue(congested.subscribe())
+    first = talk.post()
+    assert congested.again(first).reply == first.reply
+
+
+def test_a_copy_of_an_attach_that_was_taken_before_is_a_duplicate(
+    network: Network, request: pytest.FixtureRequest
+) -> None:
+    talk = network.ue(network.subscribe())
+    first = talk.post()
+    assert first.reply.result == "done"
+    request.getfixturevalue("congested")
+    assert network.again(first).reply == first.reply
+
+
+def test_what_was_begun_is_finished(network: Network, request: pytest.FixtureRequest) -> None:
+    talk = network.ue(network.subscribe())
+    talk.step()
+    request.getfixturevalue("congested")
+    talk.run()
+    assert_registered(network, talk)
+
+
+def test_a_known_ue_is_told_t3346_under_protection_and_stays_known(
+    network: Network, request: pytest.FixtureRequest
+) -> None:
+    back = idle(network)
+    request.getfixturevalue("congested")
+    exchange: Exchange = back.comes(back.sealed(back.attach_request(), header=SecurityHeader.INTEGRITY))
+    assert (exchange.reply.result, exchange.reply.label) == ("rejected", "congestion")
+    [reject] = [message for message in back.told if isinstance(message, AttachReject)]
+    assert reject.cause is EmmCause.CONGESTION
+    assert reject.t3346_s is not None
+    assert network.config.t3346_s <= reject.t3346_s <= 2 * network.config.t3346_s
+    assert back.context().emm is EmmState.REGISTERED
+    assert back.context().security is not None
+
+
+def test_a_service_request_is_served(network: Network, request: pytest.FixtureRequest) -> None:
+    back = attached(network)
+    request.getfixturevalue("congested")
+    assert back.comes(back.service_request()).reply.label == "service request"
+
+
+def overload(network: Network, reduction: object, number: int = 1) -> Exchange:
+    item = Item(id=f"operator/overload/{number}", command={"action": "overload", "reduction": reduction})
+    return network.send("mme-downlink", item)
+
+
+def test_overload_start_and_stop_reach_every_enb(network: Network) -> None:
+    network.set_up("there", enb=OTHER_ENB)
+    assert overload(network, 60).reply.label == "taken by 2 of 2 eNBs"
+    assert {d.enb for d in network.pushes.taken} == {ENB, OTHER_ENB}
+    for downlink in network.pushes.taken:
+        assert downlink.ue is None
+        assert s1ap.decode(downlink.s1ap) == OverloadStart("reject-rrc-cr-signalling", 60)
+    network.pushes.taken.clear()
+    assert overload(network, 0, 2).reply.result == "done"
+    assert [s1ap.decode(d.s1ap) for d in network.pushes.taken] == [OverloadStop(), OverloadStop()]
+
+
+def test_the_same_overload_again_is_the_same_downlink(network: Network) -> None:
+    network.pushes.works = False
+    assert overload(network, 60).reply.result == "retry"
+    network.pushes.works = True
+    assert overload(network, 60).reply.result == "done"
+    assert len({ids for _, ids in network.pushes.attempts}) == 1
+
+
+@pytest.mark.parametrize("reduction", [-1, 100, None, "50", 1.5])
+def test_a_reduction_that_no_enb_understands_is_refused(network: Network, reduction: object) -> None:
+    refused = overload(network, reduction).reply
+    assert (refused.result, network.pushes.attempts) == ("rejected", [])
+
+
+def test_attach_reject_with_t3346_as_the_specification_has_it() -> None:
+    """TS 24.301 8.2.3, TS 24.008 10.5.7.4: IEI 5F, length 1, unit 2 s (000) times 20."""
+    octets = bytes.fromhex("0744165f0114")
+    assert nas.decode(octets, Direction.DOWNLINK) == AttachReject(EmmCause.CONGESTION, t3346_s=40)

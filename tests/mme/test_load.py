@@ -1,0 +1,163 @@
+"""Waits and decisions shared through a store: who writes when, who decides, and who is told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from mme.lease_holder import LeaseHolder
+from mme.load import DECISION, FUNCTIONS, LoadMeter, read_decision, read_samples
+from mme.overload import Limits, Sample
+from mme.overload_guard import LEASE, OverloadGuard
+from mme.store.base import Table
+from mme.store.counting import CountingStore, measure
+from mme.store.faulty import FaultConflict, FaultUnavailable, FaultyStore, on_load, on_save
+from mme.store.sqlite import SqliteStore
+
+
+@dataclass
+class Clock:
+    now_s: float = 1_700_000_000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@dataclass
+class Enbs:
+    """works: they take what they are told."""
+
+    works: bool = True
+    told: list[tuple[str, int]] = field(default_factory=list)
+
+    def __call__(self, item_id: str, percent: int) -> bool:
+        self.told.append((item_id, percent))
+        return self.works
+
+
+@dataclass
+class Site:
+    store: FaultyStore
+    clock: Clock
+    enbs: Enbs = field(default_factory=Enbs)
+
+    def meter(self) -> LoadMeter:
+        return LoadMeter(self.store, "mme-initial-ue", clock=self.clock)
+
+    def guard(self) -> OverloadGuard:
+        holder = LeaseHolder(self.store, (LEASE,), clock=self.clock, stop_watch=self.clock)
+        return OverloadGuard(self.store, holder, self.enbs, Limits(), clock=self.clock)
+
+    def go(self, meter: LoadMeter, guards: list[OverloadGuard], waited_ms: float, seconds: float) -> None:
+        for _ in range(int(seconds * 2)):
+            self.clock.now_s += 0.5
+            meter.began(1, waited_ms)
+            for guard in guards:
+                guard.holder.keep()
+                guard.step()
+
+
+@pytest.fixture
+def site(sqlite_site: SqliteStore) -> Site:
+    clock = Clock()
+    sqlite_site._clock = clock
+    return Site(FaultyStore(sqlite_site), clock)
+
+
+@pytest.fixture
+def sqlite_site(tmp_path):  # type: ignore[no-untyped-def]
+    opened = SqliteStore(tmp_path / "store.db")
+    yield opened
+    opened.close()
+
+
+def test_a_process_writes_at_most_twice_a_second(site: Site) -> None:
+    meter = LoadMeter(CountingStore(site.store), "mme-initial-ue", clock=site.clock)
+    with measure() as tally:
+        for _ in range(1000):
+            site.clock.now_s += 0.005
+            meter.began(1, 40)
+    assert tally.conditional_writes == 10
+    assert tally.writes == 0
+    assert tally.reads == 20
+
+
+def test_samples_of_several_processes_stand_side_by_side(site: Site) -> None:
+    for waited in (100, 300):
+        site.meter().began(2, waited)
+    assert sorted((s.items, s.waited_ms) for s in read_samples(site.store)) == [(2, 200), (2, 600)]
+
+
+def test_a_conflict_or_a_store_that_is_away_costs_a_sample_and_nothing_else(site: Site) -> None:
+    meter = site.meter()
+    site.store.plan = on_save(FaultConflict())
+    meter.began(1, 100)
+    assert read_samples(site.store) == []
+    site.clock.now_s += 1
+    site.store.plan = on_load(FaultUnavailable())
+    meter.began(1, 100)
+    site.clock.now_s += 1
+    meter.began(1, 100)
+    assert read_samples(site.store) == [Sample(int(site.clock.now_s * 1000), 1, 100)]
+
+
+def test_every_function_that_enbs_call_is_looked_at(site: Site) -> None:
+    for function in FUNCTIONS:
+        LoadMeter(site.store, function, clock=site.clock).began(1, 7)
+    assert len(read_samples(site.store)) == len(FUNCTIONS)
+
+
+def test_long_waits_start_it_and_short_ones_end_it(site: Site) -> None:
+    meter, guard = site.meter(), site.guard()
+    site.go(meter, [guard], 20, 5)
+    assert site.enbs.told == []
+    site.go(meter, [guard], 1500, 10)
+    assert site.enbs.told[0][1] > 0
+    assert site.enbs.told[-1][1] == 90
+    assert meter.refuses("e/ue/1", 5000.0)
+    site.go(meter, [guard], 20, 60)
+    assert site.enbs.told[-1][1] == 0
+    assert not meter.refuses("e/ue/1", 5000.0)
+    ids = [item_id for item_id, _ in site.enbs.told]
+    assert len(set(ids)) == len(ids)
+
+
+def test_one_decides_and_another_goes_on_from_there_when_it_dies(site: Site) -> None:
+    meter, first, second = site.meter(), site.guard(), site.guard()
+    site.go(meter, [first, second], 1500, 10)
+    count = len(site.enbs.told)
+    decision, _ = read_decision(site.store)
+    assert second.step() is None
+    site.go(meter, [second], 1500, 12)
+    after, _ = read_decision(site.store)
+    assert after.fence == decision.fence + 1
+    assert after.percent == 90
+    assert len(site.enbs.told) > count
+    assert first.step() is None
+
+
+def test_a_holder_that_has_been_followed_cannot_overwrite(site: Site) -> None:
+    """Its stop watch stood still: it does not know that its lease has run out."""
+    meter, first, second = site.meter(), site.guard(), site.guard()
+    site.go(meter, [first], 1500, 3)
+    now_s = site.clock.now_s
+    first.holder.stop_watch = lambda: now_s
+    site.go(meter, [second], 1500, 12)
+    before = site.store.load(Table.LOAD, DECISION)
+    assert LEASE in first.holder.held()
+    assert first.step() is None
+    assert site.store.load(Table.LOAD, DECISION) == before
+
+
+def test_enbs_that_did_not_take_it_are_told_again_under_the_same_id(site: Site) -> None:
+    meter, guard = site.meter(), site.guard()
+    site.enbs.works = False
+    site.go(meter, [guard], 5000, 12)
+    last = site.enbs.told[-1]
+    assert site.enbs.told.count(last) > 1
+    site.enbs.works = True
+    site.go(meter, [guard], 5000, 5)
+    count = len(site.enbs.told)
+    site.go(meter, [guard], 5000, 5)
+    assert len(site.enbs.told) == count
