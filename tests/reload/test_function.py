@@ -173,14 +173,16 @@ def test_a_writer_in_between_is_seen_and_its_change_is_kept(edge: Edge) -> None:
     def somebody() -> None:
         if next(meanwhile, False):
             with edge.api.lock:
-                edge.api.objects["configmaps", "core", "amf-config"]["data"]["other.txt"] = "theirs"
+                data = edge.api.objects["configmaps", "core", "amf-config"]["data"]
+                data["amf.yaml"] = data["amf.yaml"].replace('mnc: "01"', 'mnc: "05"')
             edge.api.touch("core", "amf-config")
 
     edge.api.before_patch = somebody
     status, _ = edge.call(set={"amf.yaml:amf.tac": 9}, wait=False)
     assert status == 200
-    assert edge.api.data("core", "amf-config")["other.txt"] == "theirs"
-    assert "tac: 9 " in edge.api.data("core", "amf-config")["amf.yaml"]
+    text = edge.api.data("core", "amf-config")["amf.yaml"]
+    assert 'mnc: "05"' in text
+    assert "tac: 9 " in text
 
 
 def test_conflicts_without_end_are_given_up(edge: Edge) -> None:
