@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -105,9 +104,7 @@ def edge(tmp_path: Path) -> Iterator[Edge]:
     api.kubelets.append(made.sync)
     yield made
     for pod in made.pods:
-        if pod.process is not None and pod.process.poll() is None:
-            pod.process.send_signal(signal.SIGTERM)
-            pod.process.wait(30)
+        pod.close()
     api.close()
 
 

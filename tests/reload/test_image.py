@@ -183,6 +183,6 @@ def test_the_single_file_needs_nothing_installed(tmp_path: Path) -> None:
         pod.mounted.swap({"app.conf": "greeting=one\n", "a.yaml": 'mnc: "001"\n'})
         pod.until_started(1)
     finally:
-        pod.end()
+        pod.close()
     shown = subprocess.run([str(program), "--help"], capture_output=True, text=True, timeout=60, check=True)
     assert "auto-reload" in shown.stdout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -108,23 +109,25 @@ class Pod:
         self.process.send_signal(number)
         return self.process.wait(30)
 
+    def close(self) -> None:
+        """End the agent, and a daemon that outlived it."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(20)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        for start in self.starts():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(start["pid"]), signal.SIGKILL)
+
 
 @pytest.fixture
 def pod(tmp_path: Path) -> Iterator[Pod]:
     made = Pod(tmp_path)
     yield made
-    if made.process is not None and made.process.poll() is None:
-        made.process.send_signal(signal.SIGTERM)
-        try:
-            made.process.wait(20)
-        except subprocess.TimeoutExpired:
-            made.process.kill()
-            made.process.wait()
-    for start in made.starts():
-        try:
-            os.kill(int(start["pid"]), signal.SIGKILL)
-        except ProcessLookupError:
-            continue
+    made.close()
 
 
 def test_signal_reaches_the_same_process_and_an_open_connection_lives_on(pod: Pod) -> None:
