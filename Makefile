@@ -81,6 +81,9 @@ cassandra-down: $(STAMP) ## stop them; CLEAN=1 removes their data, too
 bench: $(STAMP) ## measure, and write bench/results with the raw figures
 	$(BIN)/python -m bench
 
+placement-helm: helm ## put helm beside the placement function's handler, from where its image takes it
+	@cp "$$($(BIN)/python -c 'from tests.lab import artefacts; print(artefacts.program(artefacts.HELM, "helm"))')" functions/placement/helm
+
 lock: ## compile requirements/*.txt anew (needs uv)
 	cd requirements && uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate dev.in -o dev.txt
 	cd requirements && uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate -c dev.txt functions.in -o ../template/python3-flask-edge/requirements.txt
@@ -89,4 +92,4 @@ clean: ## remove what the other targets made
 	rm -rf $(VENV) build .localfaas .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 
-.PHONY: help helm reload-zipapp reload-image chart-push venv preflight demo up check test test-cassandra cassandra-up cassandra-down lab-up lab-down lab-status lab-test bench lock clean
+.PHONY: help helm placement-helm reload-zipapp reload-image chart-push venv preflight demo up check test test-cassandra cassandra-up cassandra-down lab-up lab-down lab-status lab-test bench lock clean

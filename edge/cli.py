@@ -9,9 +9,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from edge import store, subscribers, ue
+from edge import clusters, placements, store, subscribers, ue
 from edge.secrets import create_secrets
 from mme.errors import ConfigError, StoreError
+from placement.errors import PlacementError
+from placement.errors import StoreError as PlacementStoreError
 from trust.secrets import DEFAULT_DIRECTORY, DIRECTORY_VARIABLE, SIGNING_KEY, read_secret
 from trust.signing import derive_key
 
@@ -27,6 +29,8 @@ def parser() -> argparse.ArgumentParser:
     _add_store_commands(groups.add_parser("store", help="the database: its tables, backup and restore"))
     _add_enbs(groups.add_parser("enbs", help="eNBs that may speak to the functions"))
     _add_ue(groups.add_parser("ue", help="what the network asks of a UE"))
+    clusters.add_commands(groups.add_parser("clusters", help="where workloads may be placed"))
+    placements.add_commands(groups.add_parser("placements", help="what is placed where"))
     _add_secrets(groups.add_parser("secrets", help="keys of the installation"))
     _add_decode(groups.add_parser("decode", help="show the S1AP and NAS messages of a function's answer"))
     return p
@@ -204,7 +208,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 2
     try:
         code: int = args.run(args)
-    except (ConfigError, StoreError, OSError) as e:
+    except (ConfigError, StoreError, PlacementError, PlacementStoreError, OSError) as e:
         sys.stderr.write(f"edge: {e}\n")
         return 1
     return code

@@ -11,6 +11,8 @@ from trust.secrets import NAMES, SECRET_OCTETS
 EMPTY = {
     "edge-kubeconfigs": "apiVersion: v1\nkind: Config\nclusters: []\ncontexts: []\nusers: []\n",
     "reload-policy": "callers: {}\n",
+    "placement-policy": "# who may place what where: docs/placement.md\ncallers: {}\n",
+    "placement-credentials": "# chart registries, and the S3 server: docs/placement.md\nregistries: []\n",
 }
 """Secrets that an operator fills in: without clusters, and nobody may change anything."""
 

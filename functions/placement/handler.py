@@ -1,0 +1,3 @@
+from placement.function import serve
+
+handle = serve()

@@ -1,0 +1,146 @@
+"""A cluster's API server over HTTPS: JSON in, JSON out, short timeouts, errors that tell whose fault it is."""
+
+from __future__ import annotations
+
+import ssl
+import tempfile
+import time
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import msgspec
+import urllib3
+from urllib3.exceptions import HTTPError
+
+from placement.errors import Code, PlacementError
+from placement.kubeconfig import Credentials
+
+CONNECT_S = 1.0
+READ_S = 2.5
+MERGE_PATCH = "application/merge-patch+json"
+
+
+class ApiError(Exception):
+    """The API server answered with another status than 2xx.  message: its own sentence."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(f"{status}: {message}")
+        self.status = status
+        self.message = message
+
+
+class Api:
+    """One API server.  cluster: its name, for messages.  offset_s: its clock minus ours, after the first answer."""
+
+    def __init__(self, cluster: str, credentials: Credentials, *, read_s: float = READ_S) -> None:
+        self.cluster = cluster
+        self.offset_s = 0.0
+        self._server = credentials.server
+        self._headers = {"Accept": "application/json", "User-Agent": "telco-edge-placement"}
+        if credentials.token is not None:
+            self._headers["Authorization"] = f"Bearer {credentials.token}"
+        options: dict[str, Any] = {}
+        if credentials.server.startswith("https:"):
+            options["ssl_context"] = _tls(credentials, cluster)
+            if credentials.server_name is not None:
+                options |= {"assert_hostname": credentials.server_name, "server_hostname": credentials.server_name}
+        timeout = urllib3.Timeout(connect=CONNECT_S, read=read_s)
+        self._pool = urllib3.PoolManager(timeout=timeout, retries=False, **options)
+
+    def get(self, path: str, *, read_s: float | None = None, **query: str) -> dict[str, Any]:
+        """read_s: None = as usual.  Raises ApiError, PlacementError."""
+        return self._call("GET", path, query, None, read_s=read_s)
+
+    def post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Raises ApiError, PlacementError."""
+        return self._call("POST", path, {}, body, "application/json")
+
+    def put(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Raises ApiError, PlacementError."""
+        return self._call("PUT", path, {}, body, "application/json")
+
+    def patch(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """A JSON merge patch.  Raises ApiError, PlacementError."""
+        return self._call("PATCH", path, {}, body, MERGE_PATCH)
+
+    def delete(self, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Raises ApiError, PlacementError."""
+        return self._call("DELETE", path, {}, body, "application/json")
+
+    def close(self) -> None:
+        """Give back connections."""
+        self._pool.clear()
+
+    def now(self) -> float:
+        """Unix seconds by the server's clock, to a second."""
+        return time.time() + self.offset_s
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str],
+        body: Mapping[str, Any] | None,
+        content_type: str = "",
+        *,
+        read_s: float | None = None,
+    ) -> dict[str, Any]:
+        url = f"{self._server}{path}{'?' + urlencode(query) if query else ''}"
+        headers = self._headers | ({"Content-Type": content_type} if body is not None else {})
+        octets = msgspec.json.encode(body) if body is not None else None
+        try:
+            more: dict[str, Any] = (
+                {} if read_s is None else {"timeout": urllib3.Timeout(connect=CONNECT_S, read=read_s)}
+            )
+            answer = self._pool.request(method, url, body=octets, headers=headers, redirect=False, **more)
+        except (HTTPError, OSError) as e:
+            raise PlacementError(
+                Code.CLUSTER_DOWN, f"The API server of {self.cluster} does not answer ({type(e).__name__})."
+            ) from e
+        self._learn_clock(answer.headers.get("Date"))
+        try:
+            decoded: Any = msgspec.json.decode(answer.data) if answer.data else {}
+        except msgspec.MsgspecError:
+            decoded = {}
+        found = decoded if isinstance(decoded, dict) else {}
+        if 200 <= answer.status < 300:
+            return found
+        self._raise(answer.status, str(found.get("message") or answer.reason or ""))
+        raise AssertionError
+
+    def _raise(self, status: int, message: str) -> None:
+        if status in (401, 403):
+            # The server's sentence names the verb, the kind and the namespace, which is what the operator needs.
+            raise PlacementError(Code.CLUSTER_REFUSED, f"{self.cluster} refused: {message or status}.")
+        if status == 429 or status >= 500:
+            raise PlacementError(Code.CLUSTER_DOWN, f"The API server of {self.cluster} answers {status}.")
+        raise ApiError(status, message)
+
+    def _learn_clock(self, date: str | None) -> None:
+        if not date:
+            return
+        try:
+            self.offset_s = parsedate_to_datetime(date).timestamp() - time.time()
+        except ValueError:
+            return
+
+
+def _tls(credentials: Credentials, cluster: str) -> ssl.SSLContext:
+    try:
+        authority = credentials.authority.decode("ascii") if credentials.authority is not None else None
+        context = ssl.create_default_context(cadata=authority)
+        if credentials.certificate is not None and credentials.key is not None:
+            # The standard library reads a client's key from a file only; it is gone when this block ends.
+            with tempfile.TemporaryDirectory(prefix="placement-tls-") as folder:
+                pem = Path(folder) / "client.pem"
+                pem.touch(mode=0o600)
+                pem.write_bytes(credentials.certificate.rstrip() + b"\n" + credentials.key)
+                context.load_cert_chain(pem)
+    except (ssl.SSLError, ValueError, OSError) as e:
+        raise PlacementError(
+            Code.CLUSTER_CREDENTIALS, f"The kubeconfig of {cluster} holds a certificate or key that cannot be read."
+        ) from e
+    return context

@@ -1,0 +1,114 @@
+"""The first step: which cluster.  Reads what `plan` must be told, all clusters at once, and lets it decide."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from placement import manifest, values
+from placement.api import Api
+from placement.capacity import read_room
+from placement.cluster import Cluster, Placed, Pods, Room, State, Unreachable
+from placement.errors import Code, PlacementError
+from placement.helm import Helm, registry_files
+from placement.helm_errors import meaning
+from placement.masking import all_words
+from placement.plan import (
+    VALUES,
+    VALUES_FILE,
+    HelmPlan,
+    Refused,
+    candidates,
+    home_of,
+    plan,
+    template_argv,
+)
+from placement.quantities import cpu_m, memory_b
+from placement.request import Request
+from placement.settings import Secrets
+
+TEMPLATE_S = 2.5
+_AT_ONCE = 8
+
+
+class Chooser:
+    """connect: an Api to a cluster; raises PlacementError cluster_credentials."""
+
+    def __init__(self, helm: Helm, secrets: Secrets, connect: Callable[[Cluster], Api]) -> None:
+        self._helm = helm
+        self._secrets = secrets
+        self._connect = connect
+
+    def choose(
+        self, request: Request, clusters: Sequence[Cluster], placed: Sequence[Placed], *, timeout_s: float
+    ) -> HelmPlan | Refused:
+        """`plan` with everything it needs.  Raises PlacementError: values, chart or registry."""
+        registry = self._secrets.registry(request.chart_repository)
+        plain_http = registry is not None and registry.plain_http
+        state = State(placed=tuple(placed))
+        if request.named is None and home_of(request, placed) is None:
+            asked = candidates(request, clusters, placed)
+            with ThreadPoolExecutor(_AT_ONCE) as pool:
+                rooms = {cluster.name: pool.submit(self._room, cluster) for cluster in asked}
+                workload = self._workload(request) if asked else ()
+                state = State({name: room.result() for name, room in rooms.items()}, state.placed, workload)
+        return plan(request, clusters, state, timeout_s=timeout_s, plain_http=plain_http)
+
+    def locate(self, request: Request, clusters: Sequence[Cluster], placed: Sequence[Placed]) -> HelmPlan:
+        """Where a release is that is to be rolled back, removed or looked at.
+
+        Raises PlacementError: unknown_cluster, no_such_release (named clusters are believed: the inventory may have
+        been lost).
+        """
+        names = {cluster.name for cluster in clusters}
+        if request.named is not None:
+            if request.named not in names:
+                raise PlacementError(Code.UNKNOWN_CLUSTER, f"No cluster {request.named!r} is registered.")
+            return HelmPlan(request.named, (), "the request names it", {})
+        fitting = {cluster.name for cluster in candidates(request, clusters, ())}
+        homes = [
+            p.cluster
+            for p in placed
+            if (p.namespace, p.release) == (request.run_namespace, request.function_name) and p.cluster in fitting
+        ]
+        if not homes:
+            raise PlacementError(
+                Code.NO_SUCH_RELEASE, f"No release {request.run_namespace}/{request.function_name} is placed there."
+            )
+        if len(homes) > 1:
+            raise PlacementError(
+                Code.BAD_REQUEST, f"The release is on {', '.join(sorted(homes))}: name one of them as `cluster`."
+            )
+        return HelmPlan(homes[0], (), "the release is there", {})
+
+    def _room(self, cluster: Cluster) -> Room | Unreachable:
+        try:
+            api = self._connect(cluster)
+        except PlacementError as e:
+            return Unreachable(e.detail.rstrip("."))
+        try:
+            return read_room(api)
+        finally:
+            api.close()
+
+    def _workload(self, request: Request) -> tuple[Pods, ...]:
+        declared = request.choose.needs
+        if declared is not None:
+            return (Pods(declared.replicas, cpu_m(declared.cpu), memory_b(declared.memory)),)
+        given = values.gather(request, self._secrets.object_store())
+        registry = self._secrets.registry(request.chart_repository)
+        argv = template_argv(request, plain_http=registry is not None and registry.plain_http)
+        ran = self._helm.run(argv, registry_files(registry) | values_files(given), timeout_s=TEMPLATE_S)
+        if ran.stopped is not None:
+            raise PlacementError(Code.REGISTRY_DOWN, f"The chart was not there and rendered within {TEMPLATE_S:g} s.")
+        if ran.exit_code != 0:
+            raise meaning(ran.stderr, all_words(given.parsed) | self._secrets.secret_words())
+        return manifest.needs(manifest.objects(ran.stdout))
+
+
+def values_files(given: values.Values) -> dict[str, str]:
+    """As helm reads them."""
+    files = {VALUES: given.inline}
+    if given.file is not None:
+        files[VALUES_FILE] = given.file
+    return files

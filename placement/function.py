@@ -1,0 +1,169 @@
+"""The OpenFaaS function: `handle = serve()` is all that functions/placement/handler.py says.
+
+A call is POST with a signed JSON body (trust.signing).  With an X-Callback-Url it is answered `accepted` at once and
+worked off by the ticker, because the queue's slot is shared with the MME; without one it is worked off while the caller
+waits, for at most INLINE_S, and goes on without it after that.  The ticker calls with {"step": key}.
+HTTP status: 200 with an answer, whatever it says; 400, 403 for a request refused before it was an operation, 401, 405,
+413 for one that is not to be answered at all.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+import msgspec
+
+from placement import logs, metrics, policy
+from placement.callbacks import FUNCTION, HttpCallbacks
+from placement.errors import Code, PlacementError, StoreError
+from placement.helm import Helm, remove_left_over
+from placement.inventory import Clusters, Inventory
+from placement.journal import Journal
+from placement.operation import Answer, encode_answer, error_answer
+from placement.request import MAX_ID_CHARACTERS, Request, decode
+from placement.sealing import Sealer
+from placement.settings import Secrets, number
+from placement.status import listing, status
+from placement.steps import Placer
+from placement.store.opening import open_store
+from trust import signing
+from trust.access import CALLBACK_HEADER, TICKER, Access
+from trust.errors import ConfigError, EnvelopeError
+from trust.secrets import SIGNING_KEY, read_secret, secrets_directory
+from trust.signing import Signed, Way
+
+HttpAnswer = tuple[bytes, int, dict[str, str]]
+CALL_ID = "X-Call-Id"
+DEFAULT_WINDOW_S = 180
+_REFUSED = {Code.BAD_REQUEST: 400, Code.BAD_NAME: 400, Code.NOT_ALLOWED: 403, Code.CALL_ID_REUSED: 409}
+
+
+class Event(Protocol):
+    """What the template hands over."""
+
+    body: bytes
+    headers: Mapping[str, str]
+    method: str
+
+
+class StepCall(msgspec.Struct, forbid_unknown_fields=True):
+    """The ticker's body."""
+
+    step: str
+
+
+class StepDone(msgspec.Struct):
+    """Its answer.  after_s: when the next step is due; null = there is none."""
+
+    after_s: float | None
+
+
+class Function:
+    """Judges the envelope and answers, signed."""
+
+    def __init__(self, placer: Placer, access: Access, clock: Callable[[], float] = time.time) -> None:
+        self._placer = placer
+        self._access = access
+        self._clock = clock
+
+    def handle(self, event: Event, _context: object = None) -> HttpAnswer:
+        """(body, HTTP status, headers)."""
+        try:
+            if event.method != "POST":
+                raise EnvelopeError(405, "this function takes POST with a signed JSON body")
+            caller = self._access.authenticate(FUNCTION, event.headers, event.body, self._clock())
+        except EnvelopeError as e:
+            metrics.REFUSED_REQUESTS.labels(str(e.status)).inc()
+            logs.log("warning", "request refused", status=e.status, why=e.detail)
+            return msgspec.json.encode({"error": e.detail}), e.status, {"Content-Type": "application/json"}
+        if caller == TICKER:
+            return self._signed(caller, *self._step(event.body))
+        answer, http_status = self._answer(caller, event)
+        return self._signed(caller, encode_answer(answer), http_status)
+
+    def _signed(self, caller: str, body: bytes, http_status: int) -> HttpAnswer:
+        signed = Signed(caller, str(int(self._clock())), Way.DOWN, FUNCTION, "", body)
+        headers = {"Content-Type": "application/json"} | signing.headers(self._access.key(caller), signed)
+        return body, http_status, headers
+
+    def _step(self, body: bytes) -> tuple[bytes, int]:
+        try:
+            after_s = self._placer.advance(msgspec.json.decode(body, type=StepCall).step)
+        except msgspec.MsgspecError:
+            return msgspec.json.encode({"error": "the body is no step"}), 400
+        except StoreError as e:
+            return msgspec.json.encode({"error": str(e)}), 503
+        return msgspec.json.encode(StepDone(after_s)), 200
+
+    def _answer(self, caller: str, event: Event) -> tuple[Answer, int]:
+        try:
+            request = decode(event.body)
+            grant = policy.grant_of(self._placer.secrets.grants(), caller)
+            policy.check(grant, caller, request)
+            return self._worked(caller, event, request, grant), 200
+        except PlacementError as e:
+            return Answer("refused", error=error_answer(e)), _REFUSED.get(e.code, 200)
+        except StoreError as e:
+            logs.log("error", "store", why=str(e))
+            return Answer("refused", error=error_answer(PlacementError(Code.STORE_DOWN))), 200
+        except Exception:  # noqa: BLE001  the boundary: the caller is told a code, the log the trace
+            logs.log("error", "fault", caller=caller, traceback=traceback.format_exc())
+            return Answer("failed", error=error_answer(PlacementError(Code.INTERNAL))), 200
+
+    def _worked(self, caller: str, event: Event, request: Request, grant: policy.Grant) -> Answer:
+        if request.action == "list":
+            return listing(self._placer, grant, request)
+        if request.action == "status":
+            return status(self._placer, grant, caller, request)
+        # X-Call-Id is not signed: a captured request could be sent again under a new one.
+        signature = "" if request.id else event.headers.get(signing.SIGNATURE_HEADER, "")
+        call_id = (request.id or event.headers.get(CALL_ID) or signature)[:MAX_ID_CHARACTERS]
+        callback_url = event.headers.get(CALLBACK_HEADER, "")
+        held = self._placer.accept(
+            caller,
+            call_id,
+            event.body,
+            request,
+            create_namespaces=grant.create_namespaces,
+            callback_url=callback_url,
+            signature=signature,
+        )
+        return held.operation.answer if callback_url else self._placer.work(held.operation.key)
+
+
+def build(environment: Mapping[str, str]) -> Function:
+    """The function with all its parts.  Raises ConfigError."""
+    master = read_secret(SIGNING_KEY)
+    window_s = int(number(environment, "signature_window_s", DEFAULT_WINDOW_S, most=3600))
+    access = Access(master, environment.get("callback_allow", "http://127.0.0.1,http://localhost"), window_s)
+    url = environment.get("store_url")
+    if not url:
+        raise ConfigError("store_url", "must name a store, for example sqlite:////var/lib/edge/edge.db")
+    store = open_store(url)
+    placer = Placer(
+        journal=Journal(store),
+        inventory=Inventory(store),
+        clusters=Clusters(store),
+        secrets=Secrets(secrets_directory()),
+        sealer=Sealer(master),
+        helm=Helm(environment.get("helm_binary", "helm")),
+        callbacks=HttpCallbacks(access),
+        helm_timeout_s=number(environment, "helm_timeout_s", 3.5, most=60),
+    )
+    remove_left_over()
+    return Function(placer, access)
+
+
+def serve() -> Callable[[Event, object], HttpAnswer]:
+    """The function's `handle`.  A wrong setting ends the process with the setting's name."""
+    try:
+        function = build(os.environ)
+    except ConfigError as e:
+        logs.log("error", "configuration", function=FUNCTION, why=str(e))
+        sys.exit(1)
+    return function.handle

@@ -1,0 +1,218 @@
+"""Runs helm: by argv, in a directory of its own that is gone afterwards, for a bounded time, and never unwatched."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from placement.errors import Code, PlacementError
+from placement.plan import REGISTRY_CONFIG
+
+TERM_GRACE_S = 0.8
+"""Helm marks an interrupted release as failed when it gets SIGTERM; then it is killed."""
+MAX_OUTPUT_OCTETS = 8 << 20
+POLL_S = 0.02
+_PREFIX = "placement-helm-"
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """How to reach one chart registry.  host: with its port.  authority: PEM text."""
+
+    host: str
+    username: str = ""
+    password: str = field(default="", repr=False)
+    plain_http: bool = False
+    authority: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """How a run ended.  stopped: None = helm ended by itself, else why it was stopped."""
+
+    exit_code: int
+    stdout: str = field(repr=False)
+    stderr: str = field(repr=False)
+    seconds: float
+    stopped: Code | None = None
+
+
+class Keepalive:
+    """Renews something while helm lives, in a thread of its own.
+
+    renew: raises PlacementError.  lease_lost ends it at once; any other failure when nothing succeeded for
+    patience_s, which must be shorter than the lease, so that helm is dead before another may begin.
+    """
+
+    def __init__(self, renew: Callable[[], None], *, every_s: float, patience_s: float) -> None:
+        self.lost = threading.Event()
+        self._renew = renew
+        self._every_s = every_s
+        self._patience_s = patience_s
+        self._stop = threading.Event()
+        self._good = time.monotonic()
+        self._thread = threading.Thread(target=self._run, name="lease", daemon=True)
+
+    def __enter__(self) -> Keepalive:
+        self._good = time.monotonic()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def is_lost(self) -> bool:
+        """Whether helm must be stopped now: a renewal that hangs counts as one that failed."""
+        return self.lost.is_set() or time.monotonic() - self._good > self._patience_s
+
+    def _run(self) -> None:
+        while not self._stop.wait(self._every_s):
+            begun = time.monotonic()
+            try:
+                self._renew()
+            except PlacementError as e:
+                if e.code is Code.LEASE_LOST:
+                    self.lost.set()
+                    return
+            else:
+                self._good = begun
+
+
+class Helm:
+    """The helm binary.  folder: where the runs' directories are made, None = the system's place for temporary files."""
+
+    def __init__(self, binary: str = "helm", *, folder: Path | None = None) -> None:
+        self._binary = binary
+        self._folder = folder
+
+    def run(
+        self,
+        argv: tuple[str, ...],
+        files: Mapping[str, str],
+        *,
+        timeout_s: float,
+        keepalive: Keepalive | None = None,
+    ) -> Ran:
+        """Run `helm ARGV` with these files (mode 0600) in its directory.  Raises PlacementError configuration.
+
+        After timeout_s, or when keepalive is lost: SIGTERM, TERM_GRACE_S later SIGKILL, for the whole process group.
+        """
+        binary = shutil.which(self._binary)
+        if binary is None:
+            raise PlacementError(Code.CONFIGURATION, f"There is no helm at {self._binary!r} (setting helm_binary).")
+        with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=self._folder) as name:
+            folder = Path(name)
+            for file, text in files.items():
+                _write_private(folder / file, text)
+            with (folder / "stdout").open("wb") as out, (folder / "stderr").open("wb") as err:
+                begun = time.monotonic()
+                process = subprocess.Popen(
+                    [*_dies_with_us(), binary, *argv],
+                    cwd=folder,
+                    env=_environment(folder),
+                    stdin=subprocess.DEVNULL,
+                    stdout=out,
+                    stderr=err,
+                    start_new_session=True,
+                )
+                try:
+                    stopped = _watch(process, begun + timeout_s, keepalive)
+                finally:
+                    _kill(process, signal.SIGKILL)
+                    process.wait()
+            seconds = time.monotonic() - begun
+            return Ran(process.returncode, _read(folder / "stdout"), _read(folder / "stderr"), seconds, stopped)
+
+
+def _watch(process: subprocess.Popen[bytes], give_up: float, keepalive: Keepalive | None) -> Code | None:
+    while True:
+        try:
+            process.wait(timeout=POLL_S)
+            return None
+        except subprocess.TimeoutExpired:
+            pass
+        lost = keepalive is not None and keepalive.is_lost()
+        if lost or time.monotonic() > give_up:
+            _kill(process, signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=TERM_GRACE_S)
+            return Code.LEASE_LOST if lost else Code.TIMEOUT
+
+
+def _kill(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    try:
+        os.killpg(process.pid, number)
+    except ProcessLookupError:
+        return
+
+
+def _dies_with_us() -> list[str]:
+    """A killed function must not leave a helm behind that nobody renews a lease for (util-linux; part of the image)."""
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", "KILL", "--"] if setpriv else []
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    """Nothing of the function's own environment but the path."""
+    home = str(folder)
+    return {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "HOME": home,
+        "TMPDIR": home,
+        "HELM_CACHE_HOME": f"{home}/cache",
+        "HELM_CONFIG_HOME": f"{home}/config",
+        "HELM_DATA_HOME": f"{home}/data",
+        "HELM_DRIVER": "secret",
+        "NO_PROXY": "*",
+    }
+
+
+def _write_private(path: Path, text: str) -> None:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+def _read(path: Path) -> str:
+    with path.open("rb") as file:
+        return file.read(MAX_OUTPUT_OCTETS).decode(errors="replace")
+
+
+def registry_files(registry: Registry | None) -> dict[str, str]:
+    """What helm is told of the registry, as a file: no password is ever an argument."""
+    config: dict[str, object] = {}
+    if registry is not None and registry.username:
+        basic = base64.b64encode(f"{registry.username}:{registry.password}".encode()).decode()
+        config = {"auths": {registry.host: {"auth": basic}}}
+    files = {REGISTRY_CONFIG: json.dumps(config)}
+    if registry is not None and registry.authority:
+        files[CA_FILE] = registry.authority
+    return files
+
+
+CA_FILE = "registry-ca.pem"
+
+
+def remove_left_over(folder: Path | None = None, *, older_than_s: float = 600) -> int:
+    """Remove directories of runs whose function was killed; how many."""
+    removed = 0
+    now = time.time()
+    for path in Path(folder or tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        try:
+            if path.is_dir() and now - path.stat().st_mtime > older_than_s:
+                shutil.rmtree(path)
+                removed += 1
+        except OSError:
+            continue
+    return removed

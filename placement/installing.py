@@ -1,0 +1,156 @@
+"""The step that changes a cluster: one run of helm under the release's lease; what an interrupted one left, mended."""
+
+from __future__ import annotations
+
+import json
+import threading
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from placement import manifest, releases
+from placement.api import Api, ApiError
+from placement.errors import Code, PlacementError
+from placement.helm import Helm, Keepalive, Ran
+from placement.helm_errors import meaning
+from placement.leases import DURATION_S, HeldError, Lease
+from placement.releases import Revision
+
+RENEW_EVERY_S = 2.0
+PATIENCE_S = 6.0
+"""Without a renewal; shorter than the lease by more than helm's grace, so that no other run begins beside one dying."""
+AT_ONCE = 2
+"""Helm processes of one replica: beside other functions on few cores, more would only be slower."""
+SLOT_WAIT_S = 0.5
+
+
+class NotNowError(Exception):
+    """Nothing was done: all slots are taken, or an earlier run of this operation still holds the lease."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What helm is to do.  mark: description that its revision will carry, "" for rollback and uninstall."""
+
+    argv: tuple[str, ...]
+    files: Mapping[str, str]
+    namespace: str
+    release: str
+    holder: str
+    mark: str = ""
+    create_namespace: bool = False
+    struck: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """before, after: the newest revisions around the run; None = no release.  repeated: an earlier run had done it."""
+
+    before: Revision | None
+    after: Revision | None
+    repeated: bool = False
+
+
+class Installer:
+    """Runs helm on clusters, AT_ONCE at a time."""
+
+    def __init__(self, helm: Helm, *, timeout_s: float) -> None:
+        self._helm = helm
+        self._timeout_s = timeout_s
+        self._slots = threading.BoundedSemaphore(AT_ONCE)
+
+    def run(self, api: Api, run: Run) -> Installed:
+        """Do it.  Raises NotNowError, and PlacementError: of the lease, of helm, or that nothing can be said yet.
+
+        A PlacementError of helm's run carries what it left, or that this is not known (cluster_down).
+        """
+        if not self._slots.acquire(timeout=SLOT_WAIT_S):
+            raise NotNowError
+        try:
+            lease = self._lease(api, run)
+            try:
+                return self._under(api, run, lease)
+            finally:
+                lease.release()
+        finally:
+            self._slots.release()
+
+    def mend(self, api: Api, namespace: str, release: str, holder: str) -> Revision | None:
+        """After an interrupted run: under the lease, mark a pending revision as failed; the newest revision.
+
+        Raises NotNowError, PlacementError.
+        """
+        lease = self._lease(api, Run((), {}, namespace, release, holder))
+        try:
+            releases.recover(api, namespace, release)
+            return releases.latest(api, namespace, release)
+        finally:
+            lease.release()
+
+    def _lease(self, api: Api, run: Run) -> Lease:
+        lease = Lease(api, run.namespace, run.release, f"{run.holder}/{uuid.uuid4().hex[:8]}", DURATION_S)
+        try:
+            lease.take()
+        except HeldError as e:
+            # Our own earlier run was killed with the function; its lease ends by itself.
+            if e.holder.startswith(f"{run.holder}/"):
+                raise NotNowError from e
+            raise
+        except PlacementError as e:
+            if e.code is not Code.NAMESPACE_MISSING or not run.create_namespace:
+                raise
+            _create_namespace(api, run.namespace)
+            lease.take()
+        return lease
+
+    def _under(self, api: Api, run: Run, lease: Lease) -> Installed:
+        releases.recover(api, run.namespace, run.release)
+        before = releases.latest(api, run.namespace, run.release)
+        if run.mark and before is not None and (before.description, before.status) == (run.mark, "deployed"):
+            return Installed(None, before, repeated=True)
+        with Keepalive(lease.renew, every_s=RENEW_EVERY_S, patience_s=PATIENCE_S) as keepalive:
+            argv = (*run.argv, "--description", run.mark) if run.mark else run.argv
+            ran = self._helm.run(argv, run.files, timeout_s=self._timeout_s, keepalive=keepalive)
+        if ran.stopped is None and ran.exit_code == 0:
+            return Installed(before, _revision_of(ran) or releases.latest(api, run.namespace, run.release))
+        error = PlacementError(ran.stopped) if ran.stopped is not None else meaning(ran.stderr, run.struck)
+        if ran.stopped is not None or error.code is Code.CLUSTER_DOWN:
+            raise InterruptedRunError(error)
+        releases.recover(api, run.namespace, run.release)
+        after = releases.latest(api, run.namespace, run.release)
+        raise PlacementError(error.code, error.detail, left=left(before, after))
+
+
+class InterruptedRunError(Exception):
+    """Helm was stopped or lost the cluster in the middle: what it left must be looked at.  error: why."""
+
+    def __init__(self, error: PlacementError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+def left(before: Revision | None, after: Revision | None) -> str:
+    """What a failed run left on the cluster, "" = nothing."""
+    if after is None or (before is not None and after.number == before.number):
+        return ""
+    names = ["/".join((kind, name)) for kind, _, name in map(manifest.name_of, manifest.objects(after.manifest))]
+    shown = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
+    kept = f"; revision {before.number} was there before" if before is not None else ""
+    return f"revision {after.number} marked {after.status}, with some or all of {shown or 'no objects'}{kept}"
+
+
+def _revision_of(ran: Ran) -> Revision | None:
+    """What `helm upgrade --output json` tells; rollback and uninstall tell nothing."""
+    try:
+        record = json.loads(ran.stdout)
+    except ValueError:
+        return None
+    return releases.revision_of(record) if isinstance(record, dict) else None
+
+
+def _create_namespace(api: Api, namespace: str) -> None:
+    try:
+        api.post("/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
+    except ApiError as e:
+        if e.status != 409:
+            raise PlacementError(Code.CLUSTER_REFUSED, f"{api.cluster} refused: {e.message}.") from e

@@ -1,0 +1,139 @@
+"""An operation: one accepted call, worked off in short steps, each a row's next state; and what it answers."""
+
+from __future__ import annotations
+
+import hashlib
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from placement.errors import PlacementError
+from placement.readiness import Pod
+
+
+class Phase(StrEnum):
+    """What the next step does."""
+
+    PLAN = "plan"
+    PREVIEW = "preview"
+    HELM = "helm"
+    MEND = "mend"
+    RELOAD = "reload"
+    WATCH = "watch"
+    UNDO = "undo"
+    WATCH_UNDO = "watch-undo"
+    NOTIFY = "notify"
+    DONE = "done"
+
+
+class ErrorAnswer(msgspec.Struct, frozen=True):
+    """code: of docs/errors.md.  message: one sentence, and what is left on the cluster if anything is."""
+
+    code: str
+    message: str
+    hint: str
+
+
+class Why(msgspec.Struct, frozen=True):
+    """this: why the cluster was chosen.  others: why each other one was not."""
+
+    this: str = ""
+    others: dict[str, str] = {}
+
+
+class Answer(msgspec.Struct, frozen=True, omit_defaults=False):
+    """What a caller gets, at the end and on the way.
+
+    status: accepted, progressing | planned, deployed, ready, rolled-back, uninstalled, absent, listed | failed,
+    refused.
+    deployed: helm is done and nobody waited for the pods.  The last three fields belong to diff, status and list.
+    """
+
+    status: str
+    cluster: str | None = None
+    release: str | None = None
+    revision: int | None = None
+    chart: str | None = None
+    time_taken_s: float = 0.0
+    pods: tuple[Pod, ...] = ()
+    why: Why = Why()
+    error: ErrorAnswer | None = None
+    diff: list[str] | None = None
+    drift: list[str] | None = None
+    placements: list[dict[str, Any]] | None = None
+
+
+class Operation(msgspec.Struct, frozen=True):
+    """A row of the store.
+
+    key: caller and call id.  request: sealed, "" once it is needed no more.  digest: of the request's body.
+    target: revision to roll back to, 0 = the one before.
+    runner, until_ms: whose step runs, and until when it is left alone.  before: revision that was good before.
+    configs: ConfigMaps whose new content is waited for.  attempt: runs of helm begun.  since_s: when the last one
+    began, by the cluster's clock.
+    """
+
+    key: str
+    caller: str
+    call_id: str
+    digest: str
+    request: str
+    action: str
+    namespace: str
+    release: str
+    phase: Phase
+    begun_ms: int
+    callback_url: str = ""
+    create_namespaces: bool = False
+    waits: bool = False
+    atomic: bool = False
+    timeout_s: int = 120
+    runner: str = ""
+    until_ms: int = 0
+    attempt: int = 0
+    since_s: float = 0.0
+    cluster: str = ""
+    chart: str = ""
+    repository: str = ""
+    values_digest: str = ""
+    group: str = ""
+    why: Why = Why()
+    target: int = 0
+    revision: int = 0
+    before: int = 0
+    configs: tuple[str, ...] = ()
+    deadline_ms: int = 0
+    error: ErrorAnswer | None = None
+    answer: Answer = Answer("accepted")
+    notified: int = 0
+
+    @property
+    def is_done(self) -> bool:
+        """Whether its answer is final."""
+        return self.phase in (Phase.DONE, Phase.NOTIFY)
+
+    @property
+    def mark(self) -> str:
+        """Helm's description of the revision that this operation makes: a repeat finds it and does nothing twice."""
+        return f"placement {hashlib.sha256(self.key.encode()).hexdigest()[:24]}"
+
+
+def key_of(caller: str, call_id: str) -> str:
+    """Call ids of different callers never meet."""
+    return f"{caller}\n{call_id}"
+
+
+def error_answer(error: PlacementError) -> ErrorAnswer:
+    """As JSON tells it."""
+    left = f" Left on the cluster: {error.left}." if error.left else ""
+    return ErrorAnswer(error.code.value, error.detail + left, error.hint)
+
+
+def encode_answer(answer: Answer) -> bytes:
+    """JSON; the fields of diff, status and list only where they are."""
+    fields = msgspec.to_builtins(answer)
+    for name in ("diff", "drift", "placements"):
+        if fields[name] is None:
+            del fields[name]
+    return msgspec.json.encode(fields)

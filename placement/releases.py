@@ -1,0 +1,109 @@
+"""Helm's own records on a cluster: one Secret per revision.  Read for status, mended after an interrupted run."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from placement.api import Api, ApiError
+from placement.errors import Code, PlacementError
+
+PENDING = ("pending-install", "pending-upgrade", "pending-rollback", "uninstalling")
+RECOVERED = "interrupted; marked as failed by the placement function"
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """One revision.  status: Helm's: deployed, superseded, failed, pending-…, uninstalling.  config: given values."""
+
+    number: int
+    status: str
+    chart: str
+    manifest: str
+    config: Mapping[str, Any]
+    description: str
+
+
+def decode(secret: Mapping[str, Any]) -> dict[str, Any]:
+    """The record in a Secret: base64 of base64 of gzip of JSON.  Raises ValueError."""
+    try:
+        packed = base64.b64decode(base64.b64decode(secret["data"]["release"]))
+        record = json.loads(gzip.decompress(packed) if packed[:2] == b"\x1f\x8b" else packed)
+    except (KeyError, TypeError, OSError, EOFError, zlib.error, ValueError) as e:
+        raise ValueError("a release record that is not Helm's") from e
+    if not isinstance(record, dict):
+        raise ValueError("a release record that is not Helm's")
+    return record
+
+
+def encode(record: Mapping[str, Any]) -> str:
+    """As `decode` reads it."""
+    return base64.b64encode(base64.b64encode(gzip.compress(json.dumps(record).encode()))).decode()
+
+
+def revisions(api: Api, namespace: str, release: str) -> list[Revision]:
+    """Every revision that Helm kept, oldest first.  Raises PlacementError."""
+    found = [revision_of(decode(secret)) for secret in _secrets(api, namespace, release)]
+    return sorted(found, key=lambda r: r.number)
+
+
+def latest(api: Api, namespace: str, release: str) -> Revision | None:
+    """The newest revision, None = no such release."""
+    newest = max(_secrets(api, namespace, release), key=_number, default=None)
+    return None if newest is None else revision_of(decode(newest))
+
+
+def recover(api: Api, namespace: str, release: str) -> str | None:
+    """Mark a revision that a killed run left pending as failed; its status before, None = nothing to do.
+
+    `helm upgrade --install` goes on from a failed revision and removes what that one had made and the new one lacks;
+    a pending one it refuses for ever.  Only for who holds the lease.
+    """
+    newest = max(_secrets(api, namespace, release), key=_number, default=None)
+    if newest is None:
+        return None
+    record = decode(newest)
+    status = str((record.get("info") or {}).get("status"))
+    if status not in PENDING:
+        return None
+    record["info"] = {**record["info"], "status": "failed", "description": RECOVERED}
+    labels = {**(newest["metadata"].get("labels") or {}), "status": "failed"}
+    changed = {
+        **newest,
+        "metadata": {**newest["metadata"], "labels": labels},
+        "data": {**newest["data"], "release": encode(record)},
+    }
+    # With its resourceVersion: a helm that still lives would lose this race openly.
+    api.put(f"/api/v1/namespaces/{namespace}/secrets/{newest['metadata']['name']}", changed)
+    return status
+
+
+def _secrets(api: Api, namespace: str, release: str) -> list[Mapping[str, Any]]:
+    try:
+        found = api.get(f"/api/v1/namespaces/{namespace}/secrets", labelSelector=f"owner=helm,name={release}")
+    except ApiError as e:
+        raise PlacementError(Code.CLUSTER_REFUSED, f"{api.cluster} refused to list releases: {e.message}.") from e
+    return list(found.get("items") or [])
+
+
+def _number(secret: Mapping[str, Any]) -> int:
+    text = str((secret["metadata"].get("labels") or {}).get("version", "0"))
+    return int(text) if text.isdecimal() else 0
+
+
+def revision_of(record: Mapping[str, Any]) -> Revision:
+    """A record of Helm as a value."""
+    info, chart = record.get("info") or {}, (record.get("chart") or {}).get("metadata") or {}
+    return Revision(
+        number=int(record.get("version") or 0),
+        status=str(info.get("status") or "unknown"),
+        chart=f"{chart.get('name', '')}-{chart.get('version', '')}",
+        manifest=str(record.get("manifest") or ""),
+        config=record.get("config") or {},
+        description=str(info.get("description") or ""),
+    )

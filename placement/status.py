@@ -1,0 +1,115 @@
+"""Questions that change nothing, answered at once: what is placed, and how a release is doing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from placement import manifest, policy, releases, watching
+from placement.api import ApiError
+from placement.cluster import Cluster
+from placement.errors import Code, PlacementError
+from placement.inventory import Placement
+from placement.operation import Answer, Why, error_answer
+from placement.readiness import Verdict
+from placement.request import Request
+from placement.steps import Placer
+
+
+def listing(placer: Placer, grant: policy.Grant, request: Request) -> Answer:
+    """The inventory, as far as the caller may see it; narrowed by what the request names."""
+    clusters = {cluster.name: cluster for cluster in placer.clusters.all()}
+    found = [p for p in placer.inventory.all() if _may_see(grant, clusters.get(p.cluster), p) and _asked(request, p)]
+    return Answer("listed", placements=[as_row(p) for p in found])
+
+
+def _may_see(grant: policy.Grant, cluster: Cluster | None, placement: Placement) -> bool:
+    return cluster is not None and grant.may_use(cluster) and grant.may_see(placement.namespace)
+
+
+def _asked(request: Request, placement: Placement) -> bool:
+    wanted = (
+        (request.named, placement.cluster),
+        (request.run_namespace or None, placement.namespace),
+        (request.function_name or None, placement.release),
+    )
+    return all(name is None or name == has for name, has in wanted)
+
+
+def as_row(placement: Placement) -> dict[str, Any]:
+    """A placement as JSON, its newest event beside it."""
+    row: dict[str, Any] = msgspec.to_builtins(placement)
+    return row
+
+
+def status(placer: Placer, grant: policy.Grant, caller: str, request: Request) -> Answer:
+    """How the release is, and what the cluster has otherwise than the inventory or the release's manifest.
+
+    Raises PlacementError.
+    """
+    begun = time.monotonic()
+    clusters = placer.permitted(grant, caller, request)
+    found = placer.chooser.locate(request, clusters, placer.inventory.placed())
+    api = placer.connect(placer.clusters.get(found.cluster))
+    try:
+        kept = releases.revisions(api, request.run_namespace, request.function_name)
+        known = placer.inventory.get(found.cluster, request.run_namespace, request.function_name)
+        answer = Answer("absent", found.cluster, request.function_name, why=Why(found.why, found.why_not))
+        if not kept:
+            drift = ["the release is in the inventory and not on the cluster"] if known and known.is_placed else []
+            missing = PlacementError(Code.NO_SUCH_RELEASE)
+            return msgspec.structs.replace(answer, drift=drift, error=error_answer(missing), time_taken_s=_since(begun))
+        newest = kept[-1]
+        objects = manifest.objects(newest.manifest)
+        look = watching.look(api, request.run_namespace, objects)
+        drift = _drift(known, newest) + watching.drift(api, request.run_namespace, objects)
+    except ApiError as e:
+        raise PlacementError(Code.APPLY_FAILED, f"The cluster answers: {e.message}.") from e
+    finally:
+        api.close()
+    word, error = _judged(newest, look)
+    return msgspec.structs.replace(
+        answer,
+        status=word,
+        revision=newest.number,
+        chart=newest.chart,
+        pods=look.pods,
+        drift=drift,
+        error=error_answer(error) if error is not None else None,
+        time_taken_s=_since(begun),
+    )
+
+
+def _since(begun: float) -> float:
+    return round(time.monotonic() - begun, 3)
+
+
+def _judged(newest: releases.Revision, look: watching.Look) -> tuple[str, PlacementError | None]:
+    if newest.status in releases.PENDING:
+        return "progressing", None
+    if newest.status == "failed":
+        return "failed", PlacementError(Code.APPLY_FAILED, f"Revision {newest.number} failed: {newest.description}.")
+    match look.verdict:
+        case Verdict.READY:
+            return "ready", None
+        case Verdict.FAILED:
+            return "failed", PlacementError(Code.PODS_CRASH, f"Pods of the release crash or cannot start: {look.why}.")
+        case _:
+            return "progressing", None
+
+
+def _drift(known: Placement | None, newest: releases.Revision) -> list[str]:
+    if known is None or not known.is_placed:
+        return ["the release is on the cluster and not in the inventory"]
+    found: list[str] = []
+    pairs: Sequence[tuple[str, object, object]] = (
+        ("revision", known.revision, newest.number),
+        ("chart", known.chart, newest.chart),
+    )
+    for what, ours, theirs in pairs:
+        if ours != theirs:
+            found.append(f"{what}: the inventory has {ours}, the cluster {theirs}")
+    return found

@@ -1,0 +1,159 @@
+"""The store on Apache Cassandra; imported only when a URL asks for it.
+
+Conditional writes at LOCAL_SERIAL; reads of single rows at LOCAL_SERIAL too, because one of them may have to judge a
+write whose answer was lost, and placements are few.  Due steps are plain rows of one partition, at LOCAL_QUORUM.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any, Final
+
+from cassandra import ConsistencyLevel, DriverException, RequestValidationException
+from cassandra.cluster import Cluster, ExecutionProfile, NoHostAvailable
+from cassandra.connection import ConnectionException
+from cassandra.policies import DCAwareRoundRobinPolicy, FallthroughRetryPolicy, TokenAwarePolicy
+from cassandra.protocol import ErrorMessage
+from cassandra.query import SimpleStatement, dict_factory
+
+from placement.errors import StoreError
+from placement.store.base import DUE, Conflict, Row, Saved, Table, Unknown, WriteResult
+
+TIMEOUT_S: Final = 4.5
+"""Longer than the server's own write and contention timeouts together."""
+_FAILURES: Final = (DriverException, ErrorMessage, ConnectionException, NoHostAvailable, OSError)
+_NEVER_SENT: Final = (NoHostAvailable, RequestValidationException)
+_PART: Final = "due"
+
+# f-strings below hold names of the Table enumeration and a checked keyspace and nothing else.
+
+
+class CassandraStore:
+    """hosts: contact points.  keyspace: an identifier; its tables are made by `create_schema`."""
+
+    def __init__(self, hosts: tuple[str, ...], keyspace: str, *, port: int = 9042, datacenter: str = "datacenter1"):
+        if not keyspace.isidentifier():
+            raise ValueError("a keyspace is letters, digits and underscores")
+        self._keyspace = keyspace
+        self._hosts = hosts
+        self._port = port
+        self._datacenter = datacenter
+        self._lock = threading.Lock()
+        self._cluster: Any = None
+        self._session: Any = None
+
+    def create_schema(self, replication: int = 1) -> None:
+        """Make keyspace and tables where they are not there."""
+        topology = f"{{'class': 'NetworkTopologyStrategy', '{self._datacenter}': {int(replication)}}}"
+        self._connect(keyspace=None)
+        self._run(f"CREATE KEYSPACE IF NOT EXISTS {self._keyspace} WITH replication = {topology}", ())
+        for table in Table:
+            self._run(
+                f"CREATE TABLE IF NOT EXISTS {self._keyspace}.{table.value} "
+                "(key text PRIMARY KEY, version int, writer text, value blob)",
+                (),
+            )
+        self._run(
+            f"CREATE TABLE IF NOT EXISTS {self._keyspace}.{DUE} (part text, operation text, due_ms bigint, "
+            "PRIMARY KEY (part, operation)) WITH gc_grace_seconds = 3600",
+            (),
+        )
+
+    def load(self, table: Table, key: str) -> Row | None:
+        """See Store."""
+        query = f"SELECT version, writer, value FROM {self._keyspace}.{table.value} WHERE key = %s"  # noqa: S608
+        rows = self._run(query, (key,), ConsistencyLevel.LOCAL_SERIAL)
+        return _row(rows[0]) if rows else None
+
+    def save(
+        self, table: Table, key: str, value: bytes | None, *, expect: int | None, writer: str, ttl_s: int | None = None
+    ) -> WriteResult:
+        """See Store."""
+        name = f"{self._keyspace}.{table.value}"
+        if value is None:
+            if expect is None:
+                raise ValueError("a removal needs the version that it expects")
+            query, arguments = f"DELETE FROM {name} WHERE key = %s IF version = %s", (key, expect)  # noqa: S608
+        elif expect is None:
+            columns = "(key, version, writer, value) VALUES (%s, 1, %s, %s)"
+            query = f"INSERT INTO {name} {columns} IF NOT EXISTS USING TTL %s"
+            arguments = (key, writer, value, ttl_s or 0)  # type: ignore[assignment]
+        else:
+            query = (
+                f"UPDATE {name} USING TTL %s SET version = %s, writer = %s, value = %s WHERE key = %s IF version = %s"  # noqa: S608
+            )
+            arguments = (ttl_s or 0, expect + 1, writer, value, key, expect)  # type: ignore[assignment]
+        try:
+            rows = self._run(query, arguments)
+        except StoreError as e:
+            if isinstance(e.__cause__, _NEVER_SENT):
+                raise
+            return Unknown()
+        if rows and rows[0].get("[applied]"):
+            return Saved(0 if value is None else (expect or 0) + 1)
+        return Conflict(self.load(table, key))
+
+    def scan(self, table: Table) -> list[tuple[str, Row]]:
+        """See Store."""
+        rows = self._run(f"SELECT key, version, writer, value FROM {self._keyspace}.{table.value}", ())  # noqa: S608
+        found = [(row["key"], _row(row)) for row in rows]
+        return sorted(((key, row) for key, row in found if row is not None), key=lambda pair: pair[0])
+
+    def set_due(self, operation: str, due_ms: int | None) -> None:
+        """See Store."""
+        if due_ms is None:
+            self._run(f"DELETE FROM {self._keyspace}.{DUE} WHERE part = %s AND operation = %s", (_PART, operation))  # noqa: S608
+        else:
+            self._run(
+                f"INSERT INTO {self._keyspace}.{DUE} (part, operation, due_ms) VALUES (%s, %s, %s)",  # noqa: S608
+                (_PART, operation, due_ms),
+            )
+
+    def due(self, now_ms: int) -> list[str]:
+        """See Store."""
+        rows = self._run(f"SELECT operation, due_ms FROM {self._keyspace}.{DUE} WHERE part = %s", (_PART,))  # noqa: S608
+        return [
+            r["operation"] for r in sorted(rows, key=lambda r: (r["due_ms"], r["operation"])) if r["due_ms"] <= now_ms
+        ]
+
+    def close(self) -> None:
+        """See Store."""
+        with self._lock:
+            if self._cluster is not None:
+                self._cluster.shutdown()
+            self._cluster = self._session = None
+
+    def _connect(self, keyspace: str | None) -> Any:
+        with self._lock:
+            if self._session is None:
+                profile = ExecutionProfile(
+                    load_balancing_policy=TokenAwarePolicy(DCAwareRoundRobinPolicy(local_dc=self._datacenter)),
+                    retry_policy=FallthroughRetryPolicy(),
+                    consistency_level=ConsistencyLevel.LOCAL_QUORUM,
+                    serial_consistency_level=ConsistencyLevel.LOCAL_SERIAL,
+                    request_timeout=TIMEOUT_S,
+                    row_factory=dict_factory,
+                )
+                try:
+                    self._cluster = Cluster(
+                        self._hosts, port=self._port, execution_profiles={"default": profile}, connect_timeout=2.0
+                    )
+                    self._session = self._cluster.connect(keyspace)
+                except _FAILURES as e:
+                    raise StoreError(f"Cassandra: {type(e).__name__}") from e
+            return self._session
+
+    def _run(self, query: str, arguments: tuple[Any, ...], consistency: int | None = None) -> list[dict[str, Any]]:
+        session = self._session or self._connect(None)
+        statement = SimpleStatement(query, consistency_level=consistency) if consistency is not None else query
+        try:
+            return list(session.execute(statement, arguments or None))
+        except _FAILURES as e:
+            raise StoreError(f"Cassandra: {type(e).__name__}") from e
+
+
+def _row(found: dict[str, Any]) -> Row | None:
+    """None for what an expired row or a failed condition leaves."""
+    if found.get("version") is None or found.get("value") is None:
+        return None
+    return Row(bytes(found["value"]), found["version"], found["writer"])

@@ -1,0 +1,35 @@
+"""Open the placement's store by the same URL as the other functions' (setting store_url)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from placement.store.base import Store
+from placement.store.sqlite import SqliteStore
+from trust.errors import ConfigError
+
+
+def open_store(url: str, *, create: bool = False) -> Store:
+    """sqlite:///file.db, sqlite:////directory/file.db or cassandra://host1,host2:9042/keyspace (?dc=…&rf=…).
+
+    Nothing is connected before the first operation, unless `create` asks for Cassandra's tables.  Raises ConfigError.
+    """
+    parts = urlsplit(url)
+    if parts.scheme == "sqlite" and not parts.netloc and len(parts.path) > 1:
+        return SqliteStore(Path(unquote(parts.path[1:])))
+    keyspace = parts.path.strip("/")
+    if parts.scheme != "cassandra" or not parts.netloc or not keyspace.isidentifier():
+        raise ConfigError("store_url", "must be like sqlite:///file.db or cassandra://host1,host2/keyspace")
+    from placement.store.cassandra import CassandraStore  # noqa: PLC0415  the driver is heavy
+
+    options = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+    hosts, port = [], 9042
+    for part in parts.netloc.split(","):
+        host, _, number = part.partition(":")
+        hosts.append(host)
+        port = int(number) if number.isdecimal() else port
+    store = CassandraStore(tuple(hosts), keyspace, port=port, datacenter=options.get("dc", "datacenter1"))
+    if create:
+        store.create_schema(int(options.get("rf", "1")))
+    return store

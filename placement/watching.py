@@ -1,0 +1,128 @@
+"""A look at a release on its cluster: its workloads and pods, whether it runs, and what differs from what was asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from placement import quantities, readiness
+from placement.api import Api, ApiError
+from placement.manifest import WORKLOADS, Object, name_of, selector_of
+from placement.readiness import Pod, Verdict
+
+_PATHS = {
+    "Deployment": ("/apis/apps/v1", "deployments"),
+    "StatefulSet": ("/apis/apps/v1", "statefulsets"),
+    "DaemonSet": ("/apis/apps/v1", "daemonsets"),
+    "ReplicaSet": ("/apis/apps/v1", "replicasets"),
+    "Job": ("/apis/batch/v1", "jobs"),
+    "CronJob": ("/apis/batch/v1", "cronjobs"),
+    "Pod": ("/api/v1", "pods"),
+    "ConfigMap": ("/api/v1", "configmaps"),
+    "Secret": ("/api/v1", "secrets"),
+    "Service": ("/api/v1", "services"),
+    "ServiceAccount": ("/api/v1", "serviceaccounts"),
+    "PersistentVolumeClaim": ("/api/v1", "persistentvolumeclaims"),
+    "NetworkPolicy": ("/apis/networking.k8s.io/v1", "networkpolicies"),
+    "Ingress": ("/apis/networking.k8s.io/v1", "ingresses"),
+    "PodDisruptionBudget": ("/apis/policy/v1", "poddisruptionbudgets"),
+    "HorizontalPodAutoscaler": ("/apis/autoscaling/v2", "horizontalpodautoscalers"),
+}
+MOST_PODS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """pods: at most MOST_PODS, by name.  why: the verdict's reason."""
+
+    pods: tuple[Pod, ...]
+    verdict: Verdict
+    why: str
+
+
+def look(api: Api, namespace: str, manifest: Sequence[Object], since_s: float = 0.0) -> Look:
+    """Raises PlacementError, ApiError."""
+    workloads = [thing for thing in manifest if thing.get("kind") in WORKLOADS]
+    live = [
+        _live(api, namespace, thing) or {"kind": thing["kind"], "metadata": thing["metadata"]} for thing in workloads
+    ]
+    pods: dict[str, Mapping[str, Any]] = {}
+    for thing in workloads:
+        labels = selector_of(thing)
+        if labels:
+            selector = ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
+            found = api.get(f"/api/v1/namespaces/{_in(thing, namespace)}/pods", labelSelector=selector)
+            pods |= {pod["metadata"]["name"]: pod for pod in found.get("items") or []}
+    pods |= {thing["metadata"]["name"]: thing for thing in live if thing["kind"] == "Pod" and thing.get("status")}
+    shown = [pods[name] for name in sorted(pods)]
+    verdict, why = readiness.judge(live, shown, since_s)
+    return Look(tuple(readiness.pod_of(pod) for pod in shown[:MOST_PODS]), verdict, why)
+
+
+def _in(thing: Object, namespace: str) -> str:
+    return name_of(thing)[1] or namespace
+
+
+def _live(api: Api, namespace: str, thing: Object) -> Object | None:
+    """The object as the cluster has it, None = it is not there."""
+    folder, plural = _PATHS[thing["kind"]]
+    name = quote(name_of(thing)[2], safe="")
+    try:
+        found = api.get(f"{folder}/namespaces/{_in(thing, namespace)}/{plural}/{name}")
+    except ApiError as e:
+        if e.status == 404:
+            return None
+        raise
+    return {"kind": thing["kind"], **found}
+
+
+def drift(api: Api, namespace: str, manifest: Sequence[Object]) -> list[str]:
+    """What the cluster has otherwise than the release's manifest says, a clause each; no content is shown.
+
+    Only fields that the manifest names are compared, in `spec` and `data`: the server and controllers add others.
+    Kinds beyond those that charts of network functions usually hold are not looked at.
+    """
+    found = []
+    for thing in manifest:
+        if thing.get("kind") not in _PATHS:
+            continue
+        kind, _, name = name_of(thing)
+        live = _live(api, namespace, thing)
+        if live is None:
+            found.append(f"{kind}/{name} is missing")
+            continue
+        for part in ("spec", "data", "binaryData"):
+            found += [f"{kind}/{name}: {path} differs" for path in _differing(thing.get(part), live.get(part), part)]
+    return found
+
+
+def _differing(wanted: Any, live: Any, path: str) -> list[str]:
+    if wanted is None or wanted in ({}, [], ""):
+        return []
+    if isinstance(wanted, dict):
+        if not isinstance(live, dict):
+            return [path]
+        return [line for key, value in wanted.items() for line in _differing(value, live.get(key), f"{path}.{key}")]
+    if isinstance(wanted, list):
+        if not isinstance(live, list) or len(live) < len(wanted):
+            return [path]
+        named = {part.get("name"): part for part in live if isinstance(part, dict)}
+        pairs = [
+            (part, named.get(part.get("name")) if isinstance(part, dict) and "name" in part else live[index], index)
+            for index, part in enumerate(wanted)
+        ]
+        return [line for part, other, index in pairs for line in _differing(part, other, f"{path}[{index}]")]
+    return [] if _same(wanted, live) else [path]
+
+
+def _same(wanted: Any, live: Any) -> bool:
+    if wanted == live or str(wanted) == str(live):
+        return True
+    try:  # "0.5" and "500m" are one quantity
+        return quantities.memory_b(str(wanted)) == quantities.memory_b(str(live)) and quantities.cpu_m(
+            str(wanted)
+        ) == quantities.cpu_m(str(live))
+    except ValueError:
+        return False
