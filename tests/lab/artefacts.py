@@ -146,7 +146,7 @@ KUBERNETES = GoPrograms(
     _version_stamps(),
 )
 HELM = GoPrograms("helm", ("helm.sh/helm/v3/cmd/helm",), "1 min")
-COREDNS = GoPrograms("coredns", ("github.com/coredns/coredns",), "2 min")
+COREDNS = GoPrograms("coredns", (".",), "1 min")
 # Debian's prometheus is built without kubernetes_sd_configs and discovers no pods.
 PROMETHEUS = GoPrograms(
     "prometheus",
