@@ -78,6 +78,20 @@ def test_a_service_answers_by_name_and_by_address(site: Site, namespace: str, se
         welcomes(site.a, namespace, f"http://{host}/")
 
 
+def test_the_labs_own_names_resolve_and_other_names_do_not_exist(
+    site: Site, namespace: str, published: Publish
+) -> None:
+    if site.plan is None:
+        pytest.skip("LAB_KUBECONFIGS names clusters with a DNS of their own")
+    run_pod(site.b, namespace, "client", published(images.debian()))
+    program = "import socket, sys; print(socket.gethostbyname(sys.argv[1]))"
+    for name, address in (("registry.lab", site.plan.hub_address), ("host.lab", site.plan.host_address)):
+        assert site.b.exec("client", "python3", "-c", program, name, namespace=namespace).strip() == address
+    # "not known" is NXDOMAIN's; a server that fails says "Temporary failure", and callers would try again.
+    with pytest.raises(LabError, match="Name or service not known"):
+        site.b.exec("client", "python3", "-c", program, "www.example.com", namespace=namespace)
+
+
 def test_the_clusters_do_not_see_each_others_pods(site: Site, namespace: str, published: Publish) -> None:
     address = run_pod(site.a, namespace, "web", published(images.nginx()))
     for cluster in site.clusters:

@@ -12,9 +12,8 @@ def objects(lab: LabPlan, plan: ClusterPlan, image: str) -> list[dict[str, Any]]
 
     Besides the cluster's services it knows registry.lab, s3.lab and host.lab; all other names do not exist.
     """
-    names = f"{lab.hub_address} registry.lab s3.lab\n        {lab.host_address} host.lab"
     corefile = f"""\
-.:53 {{
+{CLUSTER_DOMAIN}:53 in-addr.arpa:53 {{
     errors
     health
     ready
@@ -22,11 +21,21 @@ def objects(lab: LabPlan, plan: ClusterPlan, image: str) -> list[dict[str, Any]]
         pods insecure
         ttl 5
     }}
-    hosts {{
-        {names}
-    }}
     cache 5
     reload
+}}
+lab:53 {{
+    errors
+    hosts {{
+        {lab.hub_address} registry.lab s3.lab
+        {lab.host_address} host.lab
+    }}
+}}
+.:53 {{
+    errors
+    template ANY ANY {{
+        rcode NXDOMAIN
+    }}
 }}
 """
     meta = {"name": "coredns", "namespace": "kube-system"}
