@@ -46,7 +46,7 @@ class Chooser:
         registry = self._secrets.registry(request.chart_repository)
         plain_http = registry is not None and registry.plain_http
         state = State(placed=tuple(placed))
-        if request.named is None and home_of(request, placed) is None:
+        if request.named is None and home_of(request, clusters, placed) is None:
             asked = candidates(request, clusters, placed)
             with ThreadPoolExecutor(_AT_ONCE) as pool:
                 rooms = {cluster.name: pool.submit(self._room, cluster) for cluster in asked}

@@ -100,7 +100,7 @@ def plan(
     """
     if request.named is not None and request.named not in {cluster.name for cluster in clusters}:
         return Refused(Code.UNKNOWN_CLUSTER, f"No cluster {request.named!r} is registered.", {})
-    home = home_of(request, state.placed)
+    home = home_of(request, clusters, state.placed)
     why_not: dict[str, str] = {}
     good: list[Cluster] = []
     for cluster in sorted(clusters, key=lambda c: c.name):
@@ -121,10 +121,16 @@ def plan(
     return _best(request, clusters, good, state, home=home, why_not=why_not, argv=argv)
 
 
-def home_of(request: Request, placed: Sequence[Placed]) -> str | None:
-    """The cluster that the release is on.  With a named cluster or several homes, only the named one counts."""
+def home_of(request: Request, clusters: Sequence[Cluster], placed: Sequence[Placed]) -> str | None:
+    """The cluster that the release is on, among those where the request asks for it.
+
+    The same release may be at several locations; with several homes at one, only a named one counts.
+    """
+    asked = {c.name for c in clusters if request.location in (None, c.location)}
     homes = sorted(
-        p.cluster for p in placed if (p.namespace, p.release) == (request.run_namespace, request.function_name)
+        p.cluster
+        for p in placed
+        if (p.namespace, p.release) == (request.run_namespace, request.function_name) and p.cluster in asked
     )
     if request.named is not None:
         return request.named if request.named in homes else None

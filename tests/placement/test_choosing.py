@@ -10,8 +10,8 @@ from tests.placement.conftest import Site
 
 def test_the_same_function_is_placed_by_location(make_site: Callable[..., Site]) -> None:
     site = make_site(2)
-    berlin = site.call(location="berlin", function_name="upf-b")
-    munich = site.call(location="munich", function_name="upf-m")
+    berlin = site.call(location="berlin")
+    munich = site.call(location="munich")
     assert (berlin.body["cluster"], munich.body["cluster"]) == ("a", "b")
     assert [len(cluster.things("deployments")) for cluster in site.clusters] == [1, 1]
     assert berlin.body["why"] == {
@@ -54,7 +54,7 @@ def test_a_release_stays_where_it_is(make_site: Callable[..., Site]) -> None:
     again = site.call(values={"tac": "8"})
     assert (first.body["cluster"], again.body["cluster"], again.body["revision"]) == ("b", "b", 2)
     assert again.body["why"]["this"] == "the release is there already"
-    elsewhere = site.call(location="berlin")
+    elsewhere = site.call(choose={"zone": "berlin-1"})
     assert (elsewhere.status, elsewhere.code) == ("refused", "placed_elsewhere")
     assert "b" in elsewhere.body["error"]["message"]
 
