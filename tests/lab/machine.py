@@ -8,7 +8,6 @@ import os
 import shutil
 import signal
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -42,39 +41,34 @@ def start(namespace: str, folder: Path, daemons: Sequence[Daemon], path: Sequenc
     folder.mkdir(parents=True, exist_ok=True)
     listed = [{**asdict(daemon), "argv": [str(word) for word in daemon.argv]} for daemon in daemons]
     (folder / "processes.json").write_text(json.dumps(listed, indent=1))
-    with (folder / "supervisor.log").open("ab") as log:
-        process = subprocess.Popen(
-            [
-                "/usr/bin/nsenter",
-                f"--net=/run/netns/{namespace}",
-                "unshare",
-                "--mount",
-                "--propagation=private",
-                "--pid",
-                "--fork",
-                "--kill-child",
-                "--mount-proc",
-                sys.executable,
-                "-I",
-                str(_SUPERVISOR),
-                str(folder),
-            ],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            env={
-                "HOME": "/root",
-                "PATH": ":".join([*(str(one) for one in path), "/usr/sbin:/usr/bin:/sbin:/bin"]),
-                "LD_LIBRARY_PATH": str(libraries),
-                "XTABLES_LIBDIR": str(libraries / "xtables"),
-            },
-            cwd="/",
-        )
-    (folder / "pid").write_text(f"{process.pid} {_started(process.pid)}\n")
+    argv = [
+        *("/usr/bin/nsenter", f"--net=/run/netns/{namespace}"),
+        *("unshare", "--mount", "--propagation=private", "--pid", "--fork", "--kill-child", "--mount-proc"),
+        *(sys.executable, "-I", str(_SUPERVISOR), str(folder)),
+    ]
+    environment = {
+        "HOME": "/root",
+        "PATH": ":".join([*(str(one) for one in path), "/usr/sbin:/usr/bin:/sbin:/bin"]),
+        "LD_LIBRARY_PATH": str(libraries),
+        "XTABLES_LIBDIR": str(libraries / "xtables"),
+    }
+    # posix_spawn, since nobody is to wait for this process: it outlives us.
+    log = str(folder / "supervisor.log")
+    pid = os.posix_spawn(
+        argv[0],
+        argv,
+        environment,
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
+            (os.POSIX_SPAWN_DUP2, 1, 2),
+        ],
+        setsid=True,
+    )
+    (folder / "pid").write_text(f"{pid} {_started(pid)}\n")
     deadline = time.monotonic() + 30
-    while not (folder / "control.sock").exists():
-        if process.poll() is not None or time.monotonic() > deadline:
+    while not is_running(folder):
+        if _has_ended(pid) or time.monotonic() > deadline:
             raise LabError(f"the supervisor of {namespace} did not start: {(folder / 'supervisor.log').read_text()}")
         time.sleep(0.02)
 
@@ -85,6 +79,7 @@ def stop(namespace: str, folder: Path) -> None:
         pid, started = (folder / "pid").read_text().split()
         if _started(int(pid)) == started:
             os.kill(int(pid), signal.SIGKILL)
+            _has_ended(int(pid))
     # What a crash left behind without a pid file still sits in our namespace, and nothing of anybody else does.
     deadline = time.monotonic() + 30
     while left := _processes_in(namespace):
@@ -152,6 +147,14 @@ def is_running(folder: Path) -> bool:
 def _started(pid: int) -> str:
     """Give the start time of a process in clock ticks since boot: with the pid it names one process for ever."""
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+
+
+def _has_ended(pid: int) -> bool:
+    """Tell whether a process that we started has ended, and reap it; a process of somebody else never has."""
+    try:
+        return os.waitpid(pid, os.WNOHANG)[0] == pid
+    except ChildProcessError:
+        return False
 
 
 def _processes_in(namespace: str) -> list[int]:

@@ -208,6 +208,7 @@ def main() -> None:
     ctypes.CDLL(None).prctl(15, title, 0, 0, 0)  # PR_SET_NAME, for `ps`
     # Process 1 gets no default action for signals: without handlers these are ignored, and only the kill from outside
     # ends the namespace.
+    os.chdir("/")
     private_mounts(folder)
     Supervisor(folder).run()
 
