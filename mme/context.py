@@ -9,7 +9,8 @@ from mme.epoch import covers
 from mme.ids import Ecgi, Guti, Imsi, Tai
 from mme.needs import Profile, Session, Vector, session_id_of
 
-SCHEMA = 1
+SCHEMA = 2
+"""Number of the shape below; `mme.upgrades` reads those of before."""
 CONNECTION_BITS = 4
 COUNT_ALMOST_USED_UP = (1 << 24) - 0x1000
 

@@ -6,6 +6,7 @@ MmeError
 │   └── NasError         cause: the EMM (or ESM) cause of a status message; discard: True = silently (TS 24.301 7)
 ├── StoreError
 │   ├── StoreUnavailableError nothing was tried: 503
+│   │   └── NewerRowError     a newer program wrote the row
 │   └── StoreContendedError   conflicts beyond the bound: result `retry`
 └── ClockOffError        this machine's clock is off from the store's: no lease
 EnvelopeError (the HTTP request is refused whole) and ConfigError (at start: exit 1) are trust.errors'.
@@ -76,6 +77,10 @@ class StoreError(MmeError):
 
 class StoreUnavailableError(StoreError):
     """The store cannot be reached, or answered too late, on a read: nothing was changed."""
+
+
+class NewerRowError(StoreUnavailableError):
+    """A row is of a newer schema than this program knows: left alone, until this program is newer, too."""
 
 
 class StoreContendedError(StoreError):

@@ -10,18 +10,27 @@ import msgspec
 
 from mme.context import SCHEMA, UeContext
 from mme.enb_context import EnbContext
-from mme.errors import StoreContendedError, StoreUnavailableError
+from mme.errors import NewerRowError, StoreContendedError
 from mme.ids import Imsi, Tai
 from mme.store.base import Conflict, Row, Saved, Store, Table, save_resolved
+from mme.upgrades import upgraded
 from mme.work import CONFLICT_TRIES, Work
 
 pack: Callable[[Any], bytes] = msgspec.msgpack.Encoder().encode
 _ue_context = msgspec.msgpack.Decoder(UeContext).decode
 _enb_context = msgspec.msgpack.Decoder(EnbContext).decode
 _names = msgspec.msgpack.Decoder(tuple[str, ...]).decode
+_raw: Callable[[bytes], dict[str, Any]] = msgspec.msgpack.Decoder(dict[str, Any]).decode
 _index = msgspec.msgpack.Decoder(tuple[int, ...]).decode
 
 CLAIMS_KEPT = 4
+
+
+class _Numbered(msgspec.Struct):
+    schema: int
+
+
+_numbered = msgspec.msgpack.Decoder(_Numbered).decode
 
 Change = Callable[[bytes | None], tuple[bytes, int | None] | None]
 """Old value (None: no row) to (new value, TTL in seconds or None); None = leave the row as it is."""
@@ -44,16 +53,36 @@ def change_row(store: Store, table: Table, key: str, change: Change, job: Work) 
 
 
 def ue_context(row: Row) -> UeContext:
-    """The context in a row.  Raises StoreUnavailableError for one that a newer version wrote."""
+    """The context in a row; one of an older schema as this program has it, so that the next write upgrades the row.
+
+    Raises NewerRowError for one that a newer program wrote.
+    """
     return ue_context_in(row.value)
 
 
 def ue_context_in(value: bytes) -> UeContext:
     """As `ue_context`, from the row's value."""
-    ctx = _ue_context(value)
-    if ctx.schema > SCHEMA:
-        raise StoreUnavailableError(f"a context of schema {ctx.schema} was written by a newer version than this")
-    return ctx
+    try:
+        ctx = _ue_context(value)
+    except msgspec.ValidationError:
+        # Of another shape: only its number says whose.
+        if _schema_of(value) == SCHEMA:
+            raise
+        return _of_another_schema(value)
+    return ctx if ctx.schema == SCHEMA else _of_another_schema(value)
+
+
+def _of_another_schema(value: bytes) -> UeContext:
+    schema = _schema_of(value)
+    if schema > SCHEMA:
+        raise NewerRowError(
+            f"a UE context has schema {schema}, this program knows {SCHEMA}: it was written by a newer program"
+        )
+    return _ue_context(pack(upgraded(_raw(value))))
+
+
+def _schema_of(value: bytes) -> int:
+    return _numbered(value).schema
 
 
 def load_enb(store: Store, name: str) -> EnbContext | None:

@@ -28,7 +28,7 @@ from mme import config, logs, metrics, overload_guard
 from mme.codec import envelope
 from mme.codec.envelope import Item, Request, Timer
 from mme.enums import ItemResult, TimerName
-from mme.errors import ClockOffError, ConfigError, StoreError
+from mme.errors import ClockOffError, ConfigError, NewerRowError, StoreError
 from mme.lease_holder import LENGTH_S, LeaseHolder
 from mme.overload import Limits
 from mme.overload_guard import OverloadGuard
@@ -135,9 +135,13 @@ class Ticker:
     def _is_stale(self, row: TimerRow) -> bool:
         """Whether the row's context shows, in one read, that nothing waits for it any more."""
         found = self.store.load(Table.UE_CONTEXT, row.owner)
+        try:
+            ctx = ue_context(found) if found is not None else None
+        except NewerRowError:
+            return False  # the function judges: it may be newer than this ticker, and no other timer waits for this one
         if row.name == TimerName.UNUSED_SESSION.value:
-            return found is not None and ue_context(found).uses_session(row.token)
-        return found is None or ue_context(found).running(row.name, row.token, row.due_ms) is None
+            return ctx is not None and ctx.uses_session(row.token)
+        return ctx is None or ctx.running(row.name, row.token, row.due_ms) is None
 
     def _fire_due(self, now_ms: int) -> int:
         due = []

@@ -25,6 +25,7 @@ VALUES = {
     "mme.lease",
     "mme.ue_capability",
     "mme.routing",
+    "mme.upgrades",
 }
 IMPURE_LIBRARIES = {"os", "random", "time", "logging", "socket", "threading", "requests", "datetime", "secrets", "uuid"}
 
