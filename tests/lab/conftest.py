@@ -14,7 +14,10 @@ from tests.lab import lab, oci
 from tests.lab.kubectl import Cluster
 from tests.lab.plan import LabPlan
 
-_NAMED = ("LAB_REGISTRY", "LAB_S3", "LAB_S3_ACCESS_KEY_FILE", "LAB_S3_SECRET_KEY_FILE", "LAB_HOST_ADDRESS")
+_NAMED = (
+    *("LAB_REGISTRY", "LAB_S3", "LAB_S3_ACCESS_KEY_FILE", "LAB_S3_SECRET_KEY_FILE", "LAB_HOST_ADDRESS"),
+    *("LAB_HELM", "LAB_KUBECTL"),
+)
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ def site() -> Site:
         Path(values["LAB_S3_ACCESS_KEY_FILE"]),
         Path(values["LAB_S3_SECRET_KEY_FILE"]),
         values["LAB_HOST_ADDRESS"],
-        Path(lab.environment(plan)["LAB_HELM"]),
+        Path(values["LAB_HELM"]),
         plan if ours else None,
     )
 

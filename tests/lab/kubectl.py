@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ class Cluster:
 
     def kubectl(self, *words: str | Path, stdin: str | None = None, timeout_s: float = 60) -> str:
         """Give kubectl's standard output; raises LabError with what it said when it fails."""
-        program = artefacts.program(KUBERNETES, "kubectl")
+        program = os.environ.get("LAB_KUBECTL") or artefacts.program(KUBERNETES, "kubectl")
         return run([program, f"--kubeconfig={self.kubeconfig}", *words], stdin=stdin, timeout_s=timeout_s)
 
     def get(self, kind: str, name: str = "", *, namespace: str = "default", labels: str = "") -> dict[str, Any]:

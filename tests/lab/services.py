@@ -54,7 +54,8 @@ def _s3(lab: LabPlan) -> Daemon:
             "-ip.bind=127.0.0.1",
             "-master.volumeSizeLimitMB=64",
             "-master.telemetry=false",
-            "-volume.max=16",
+            # Each bucket takes seven volumes with its first object; a volume takes disk only as it fills.
+            "-volume.max=1400",
             "-volume.minFreeSpace=1",
             "-filer=true",
             "-s3",

@@ -56,10 +56,14 @@ def curl(site: Site, *words: str, key: str | None = None) -> subprocess.Complete
     )
 
 
-def test_an_object_comes_back_as_it_was_put_and_other_keys_are_refused(site: Site, tmp_path: Path) -> None:
+def test_an_object_comes_back_as_it_was_put_and_other_keys_are_refused(
+    site: Site, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     bucket = f"{site.s3_endpoint}/values-{secrets.token_hex(4)}"
     content = tmp_path / "values.yaml"
     content.write_text(f"tac: 7 # {secrets.token_hex(8)}\n")
+    request.addfinalizer(lambda: curl(site, "-X", "DELETE", bucket))
+    request.addfinalizer(lambda: curl(site, "-X", "DELETE", f"{bucket}/values.yaml"))
     for words in (["-X", "PUT", bucket], ["-T", str(content), f"{bucket}/values.yaml"]):
         done = curl(site, *words)
         assert done.returncode == 0, done.stderr
