@@ -166,8 +166,8 @@ def _processes_in(namespace: str) -> list[int]:
 def _hierarchies() -> list[Path]:
     if (_CGROUPS / "cgroup.controllers").exists():
         return [_CGROUPS]
-    # cpu and cpuacct may be one folder with two names.
-    return sorted({child.resolve() for child in _CGROUPS.iterdir() if (child / "tasks").exists()})
+    # Also the one of version 2 beside those of version 1, where runc puts containers too.
+    return sorted({child.resolve() for child in _CGROUPS.iterdir() if (child / "cgroup.procs").exists()})
 
 
 def _remove_cgroups(name: str) -> None:
