@@ -78,7 +78,7 @@ class MmeConfig:
     ack_wait_s: int = 60
     clock_bound_ms: int = 200
     overload_start_ms: int = 300
-    overload_shed_ms: int = 700
+    overload_shed_ms: int = 500
     overload_stop_ms: int = 100
     t3346_s: int = 30
     s1_setup_time_to_wait_s: int = 10

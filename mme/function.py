@@ -36,7 +36,7 @@ from mme.sgw.embedded import EmbeddedGateway
 from mme.store.base import Store
 from mme.store.counting import CountingStore
 from mme.store.opening import open_store
-from mme.work import Ports
+from mme.work import NO_LOAD, Load, Ports
 from trust import signing
 from trust.access import TICKER, Access
 from trust.secrets import M_TMSI_KEY, SIGNING_KEY, SUBSCRIBER_KEY, read_secret
@@ -110,13 +110,18 @@ class Function:
         signed_s = float(timestamp) if "." in timestamp else int(timestamp) + _HALF_A_SECOND
         return max(0.0, (self._clock() - signed_s) * 1000)
 
+    def _load(self, item: Item, waited_ms: float | None) -> Load:
+        if self._meter is None or waited_ms is None:
+            return NO_LOAD
+        return Load(self._meter.refuses(item.id, waited_ms), self._meter.reduction())
+
     def _worked(self, item: Item, caller: str, waited_ms: float | None = None) -> tuple[Reply, Cost]:
         fault = fault_of(item, caller)
         if fault is not None:
             return Reply(item.id[:200], ItemResult.REJECTED.value, label="not allowed", error=fault), Cost()
         try:
-            congested = self._meter is not None and self._meter.refuses(item.id, waited_ms)
-            reply, cost, message = self._runtime.work(item, congested=congested)
+            load = self._load(item, waited_ms)
+            reply, cost, message = self._runtime.work(item, load)
         except Exception:  # noqa: BLE001  the one place where a fault of ours is kept from the batch's other items
             logs.log(
                 "error",

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from mme import metrics, routing
+from mme.admission import Admission
 from mme.errors import StoreError
 from mme.overload import FRESH_MS, STEP_MS, Decision, Limits, Sample
 from mme.rows import pack
@@ -67,6 +68,10 @@ class LoadMeter:
     _waited_ms: float = 0.0
     _next_ms: int = 0
     _decision: Decision = field(default_factory=Decision)
+    _admission: Admission = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._admission = Admission(self.limits.shed_ms)
 
     def began(self, items: int, waited_ms: float) -> None:
         """So many items of a request begin now, which were sent that long ago."""
@@ -75,6 +80,7 @@ class LoadMeter:
         with self._lock:
             self._items += items
             self._waited_ms += items * waited_ms
+            self._admission.saw(waited_ms, now_ms)
             if now_ms < self._next_ms:
                 return
             sample = Sample(now_ms, self._items, int(self._waited_ms))
@@ -82,10 +88,15 @@ class LoadMeter:
         with contextlib.suppress(StoreError):
             self._exchange(sample, now_ms)
 
-    def refuses(self, item_id: str, waited_ms: float | None) -> bool:
-        """Whether that new attach is to be refused; the same answer for each copy while the decision is the same."""
+    def refuses(self, item_id: str, waited_ms: float) -> bool:
+        """Whether that item is to be refused if it is a new attach; copies that waited alike are treated alike."""
         draw = zlib.crc32(item_id.encode()) % 100
-        return self._decision.refuses(draw, waited_ms, int(self.clock() * 1000), self.limits)
+        with self._lock:
+            return self._admission.refuses(draw, waited_ms, int(self.clock() * 1000))
+
+    def reduction(self) -> int:
+        """What eNBs are told to reject at present, in per cent; 0 = there is no overload."""
+        return self._decision.told_now(int(self.clock() * 1000))
 
     def _exchange(self, sample: Sample, now_ms: int) -> None:
         self._decision, _ = read_decision(self.store)

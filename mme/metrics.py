@@ -18,8 +18,7 @@ QUEUE_SECONDS = Histogram(
 )
 QUEUE_WAIT = Gauge("mme_queue_wait_seconds", "Mean wait that the last overload decision was made on.")
 OVERLOAD_REDUCTION = Gauge("mme_overload_reduction", "Share of new signalling that eNBs were told to reject.")
-OVERLOAD_SHED = Gauge("mme_overload_shed", "Share of new attaches that the functions refuse themselves.")
-SHED = Counter("mme_attaches_shed", "Attaches refused with EMM cause 22.", ["known"])
+SHED = Counter("mme_attaches_shed", "New attaches refused with EMM cause 22.")
 LEASES = Gauge("mme_leases", "Leases that this ticker holds.")
 REFUSED_REQUESTS = Counter("mme_requests_refused", "Requests refused whole, by HTTP status.", ["status"])
 ITEM_SECONDS = Histogram(

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from mme.codec import nas
 from mme.context import SecurityContext, UeContext
 from mme.crypto import nas_security
-from mme.enums import Direction, SecurityHeader, Step
+from mme.enums import AttachType, Direction, SecurityHeader, Step
 from mme.errors import NasError
 from mme.ids import Gummei, Guti, Imsi, STmsi
 from mme.messages import (
@@ -46,6 +46,7 @@ UNPROTECTED = (
     ExtendedServiceRequest,
 )
 
+_PLAIN_ATTACH_REQUEST = bytes.fromhex("0741")
 _NEW = (SecurityHeader.INTEGRITY_NEW, SecurityHeader.INTEGRITY_CIPHERED_NEW)
 _CIPHERED = (SecurityHeader.INTEGRITY_CIPHERED, SecurityHeader.INTEGRITY_CIPHERED_NEW)
 
@@ -143,6 +144,14 @@ def claimed_m_tmsi(octets: bytes, s_tmsi: STmsi | None, gummei: Gummei) -> int |
         case ExtendedServiceRequest(m_tmsi=int() as m_tmsi):
             return m_tmsi
     return s_tmsi.m_tmsi if s_tmsi is not None and s_tmsi.mme_code == gummei.mme_code else None
+
+
+def attaches_plainly(octets: bytes) -> bool:
+    """Whether it is, by its first octets, an ATTACH REQUEST without any protection, and not for an emergency.
+
+    Source: 8.2.4, 9.9.3.11 (EPS attach type, 6 = EPS emergency attach).
+    """
+    return len(octets) > 2 and octets[:2] == _PLAIN_ATTACH_REQUEST and octets[2] & 7 != AttachType.EMERGENCY
 
 
 def _security_for(ctx: UeContext, envelope: SecuredEnvelope) -> tuple[SecurityContext | None, bool]:

@@ -1,9 +1,8 @@
-"""How much load to refuse, from how long items wait in the queue: pure, one step at a time.
+"""What eNBs are told to reject, from how long items wait in the queue: pure, one step at a time.
 
-Two valves, one after the other.  The first is the eNBs' (OVERLOAD START with a traffic load reduction, TS 36.413
-8.7.6): what they reject on the radio costs the functions nothing.  The second is the functions' own (EMM cause #22 to
-new attaches): it opens only where the first does not help, at a longer wait.  Each adds up how far the wait is from
-where it is to be, and leans against where it is now, so that it settles there and the functions stay busy.
+OVERLOAD START with a traffic load reduction (TS 36.413 8.7.6): what eNBs reject on the radio costs the functions
+nothing.  The reduction adds up how far the wait is from where it is to be, and leans against where it is now, so that
+it settles there and the functions stay busy.  Where eNBs do not help, each process refuses by itself: mme.admission.
 """
 
 from __future__ import annotations
@@ -35,18 +34,21 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """start_ms, shed_ms: the aims of the two valves.  stop_ms: a wait below it is no overload."""
+    """start_ms: the wait that eNBs are to bring about.  shed_ms: from there on functions refuse new attaches.
+
+    stop_ms: a wait below it is no overload.
+    """
 
     start_ms: int = 300
-    shed_ms: int = 700
+    shed_ms: int = 500
     stop_ms: int = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """reduction: the share of new signalling that eNBs are to reject; shed: that of new attaches that functions refuse.
+    """reduction: the share of new signalling that eNBs are to reject.
 
-    reduction_sum, shed_sum: what has added up of each.  percent: the reduction as eNBs are told, 0 = no overload.
+    reduction_sum: what has added up of it.  percent: the reduction as eNBs are told, 0 = no overload.
     fence: of the lease under which it was decided.  at_ms: when, Unix ms.  quiet_ms: how long waits have been short.
     told: running number of what the eNBs are to be told; it changes with what that is.
     """
@@ -55,21 +57,13 @@ class Decision:
     at_ms: int = 0
     reduction: float = 0.0
     reduction_sum: float = 0.0
-    shed_sum: float = 0.0
-    shed: float = 0.0
     quiet_ms: int = 0
     percent: int = 0
     told: int = 0
 
-    def refuses(self, draw: int, waited_ms: float | None, now_ms: int, limits: Limits) -> bool:
-        """Whether a new attach is to be refused.  draw: 0 to 99, the same for each copy of an item.
-
-        While there is an overload, one that has waited for twice the aim is refused in any case: its next messages
-        would wait as long, and its UE give up half way.
-        """
-        if now_ms - self.at_ms > DECISION_MS or not (self.percent or self.shed):
-            return False
-        return draw < self.shed * 100 or (waited_ms is not None and waited_ms > 2 * limits.shed_ms)
+    def told_now(self, now_ms: int) -> int:
+        """The reduction in per cent that eNBs are under; 0 = none, or the decision is too old to hold."""
+        return self.percent if now_ms - self.at_ms <= DECISION_MS else 0
 
 
 def wait_ms(samples: list[Sample], now_ms: int) -> float | None:
@@ -85,16 +79,7 @@ def decided(last: Decision, wait: float | None, now_ms: int, limits: Limits) -> 
     waited = wait or 0.0
     quiet_ms = last.quiet_ms + passed_ms if waited < limits.stop_ms else 0
     reduction, reduction_sum = _turned(last.reduction_sum, waited, limits.start_ms, passed_ms / 1000)
-    shed, shed_sum = _turned(last.shed_sum, waited, limits.shed_ms, passed_ms / 1000)
-    decision = replace(
-        last,
-        at_ms=now_ms,
-        quiet_ms=quiet_ms,
-        reduction=reduction,
-        reduction_sum=reduction_sum,
-        shed=shed,
-        shed_sum=shed_sum,
-    )
+    decision = replace(last, at_ms=now_ms, quiet_ms=quiet_ms, reduction=reduction, reduction_sum=reduction_sum)
     percent = _percent(decision, last.percent)
     return replace(decision, percent=percent, told=last.told + (percent != last.percent))
 

@@ -49,7 +49,6 @@ class OverloadGuard:
         write_decision(self.store, decision, version)
         metrics.QUEUE_WAIT.set((wait or 0.0) / 1000)
         metrics.OVERLOAD_REDUCTION.set(decision.percent / 100)
-        metrics.OVERLOAD_SHED.set(decision.shed)
         if (last.percent == 0) != (decision.percent == 0):
             event = "overload" if decision.percent else "overload is over"
             logs.log("warning", event, wait_ms=round(wait or 0), percent=decision.percent)

@@ -25,7 +25,7 @@ from mme.context import (
     UeContext,
     key_of,
 )
-from mme.downlinks import encoded
+from mme.downlinks import encoded, protected
 from mme.enums import EmmCause, EmmState, ItemResult, S1apCause, TimerName
 from mme.epoch import association
 from mme.errors import NasError, S1apError, StoreContendedError, StoreError, StoreUnavailableError
@@ -53,6 +53,7 @@ from mme.outbox import Outbox
 from mme.outcome import Env, Outcome
 from mme.procedures import (
     authentication,
+    congestion,
     detach,
     dispatch,
     guti_reallocation,
@@ -70,10 +71,10 @@ from mme.replies import plain_reply
 from mme.routing import DOWNLINK, function_of
 from mme.rows import context_of_imsi, enbs_of, load_enb, lose_association
 from mme.s1_interface import S1Interface, no_setup
-from mme.store.base import Store
+from mme.store.base import Store, Table
 from mme.store.counting import measure
 from mme.transaction import Transactions
-from mme.work import Ports, Run, StaleError, Work, cost_of
+from mme.work import NO_LOAD, Load, Ports, Run, StaleError, Work, cost_of
 
 KEY_TRIES = 4
 NEEDS_ASSOCIATION = (TimerName.T3413, TimerName.MOBILE_REACHABLE, TimerName.IMPLICIT_DETACH)
@@ -120,11 +121,11 @@ class Runtime:
 
     # ----------------------------------------------------------------- one item
 
-    def work(self, item: Item, *, congested: bool = False) -> tuple[Reply, Cost, str]:
-        """(reply, cost, name of the message).  congested: a new attach is refused.  Raises only for faults of ours."""
+    def work(self, item: Item, load: Load = NO_LOAD) -> tuple[Reply, Cost, str]:
+        """(reply, cost, name of the message).  Raises only for faults of ours."""
         begin = time.perf_counter()
         content = item.s1ap if item.s1ap is not None else envelope.encode(item)
-        job = Work(item, hashlib.sha256(content).digest()[:8], int(self._clock() * 1000), congested=congested)
+        job = Work(item, hashlib.sha256(content).digest()[:8], int(self._clock() * 1000), load=load)
         with measure() as tally:
             try:
                 reply = self._take(job)
@@ -134,6 +135,8 @@ class Runtime:
                 reply = Reply(item.id, ItemResult.RETRY.value, label="store contended", error=str(e))
         total = (time.perf_counter() - begin) * 1000
         metrics.MESSAGES.labels(job.name, reply.result).inc()
+        if reply.label == congestion.LABEL:
+            metrics.SHED.inc()
         metrics.ITEM_SECONDS.labels(job.name).observe(total / 1000)
         return reply, cost_of(tally, job.spent, total), job.name
 
@@ -234,9 +237,13 @@ class Runtime:
 
     def _initial_ue(self, job: Work, message: InitialUeMessage) -> Reply:
         """A new connection.  Whatever it says, it makes a context of its own; a proven identity takes over later."""
+        octets = _octets(message.nas_pdu)
+        if job.load.congested and nas_transport.attaches_plainly(octets):
+            refused = self._refused_unread(job, message)
+            if refused is not None:
+                return refused
         if self._interface.load(job) is None:
             return no_setup(job, message.enb_ue_s1ap_id)
-        octets = _octets(message.nas_pdu)
         cause = EmmCause.UE_IDENTITY_CANNOT_BE_DERIVED
         try:
             return self._known_ue(job, message, octets)
@@ -254,6 +261,17 @@ class Runtime:
             if reply is not None:
                 return reply
         raise StoreContendedError("no free context key was found")
+
+    def _refused_unread(self, job: Work, message: InitialUeMessage) -> Reply | None:
+        """ATTACH REJECT #22 for one read and no more; None where the item was taken before, and this is a copy."""
+        key = pending_key(self._config.m_tmsi_key, job.item.enb, job.item.id, 0)
+        if self._store.load(Table.UE_CONTEXT, str(key)) is not None:
+            return None
+        job.name = AttachRequest.__name__
+        connection = _connection(job, message, key, 0)
+        outcome = congestion.refuse(UeContext(key=key, origin=job.item.id, connections=(connection,)))
+        _, downlinks = protected(job, UeContext(key=key, connections=(connection,)), outcome.downlinks)
+        return Reply(job.item.id, outcome.result.value, downlinks, label=outcome.label)
 
     def _known_ue(self, job: Work, message: InitialUeMessage, octets: bytes) -> Reply:
         """The context that the UE claims, if the message's integrity proves the claim.  Raises _UnprovenError."""

@@ -30,7 +30,10 @@ class S1Interface:
         self._duplicates_s = duplicates_s
 
     def set_up(self, job: Work, message: S1SetupRequest, env: Env) -> Reply:
-        """S1 SETUP REQUEST; only the eNB whose key signed it may name itself so."""
+        """S1 SETUP REQUEST; only the eNB whose key signed it may name itself so.
+
+        During an overload OVERLOAD START comes with the answer: the eNB was not there when the others were told.
+        """
         item = job.item
         if str(message.global_enb_id) != item.enb:
             return Reply(
@@ -43,7 +46,10 @@ class S1Interface:
         association, resets = epochs.association(item.epoch), epochs.resets(item.epoch) or 0
         enb, answer = s1_setup.on_s1_setup_request(message, association, item.downlink_url, env)
         result = ItemResult.REJECTED if enb is None else ItemResult.DONE
-        reply = plain_reply(job, result, [answer], label=type(answer).__name__)
+        answers: list[S1apMessage] = [answer]
+        if enb is not None and job.load.reduction:
+            answers.append(s1_management.overload(job.load.reduction))
+        reply = plain_reply(job, result, answers, label=type(answer).__name__)
         if enb is None:
             return reply
         told = reply

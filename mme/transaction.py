@@ -165,7 +165,7 @@ class Transactions:
 
     def env(self, job: Work) -> Env:
         """What a procedure gets beside the context."""
-        return Env(job.now_ms, self._random(32), self._config, job.item.id, congested=job.congested)
+        return Env(job.now_ms, self._random(32), self._config, job.item.id, congested=job.load.congested)
 
     def _answered(self, job: Work, outcome: Outcome, env: Env) -> Outcome:
         """Ask the ports for what the outcome needs, and go on with each answer that comes in line."""

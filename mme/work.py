@@ -40,11 +40,25 @@ class Spent:
     port_ms: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What an overload means for an item.  congested: if it is a new attach, it is to be refused.
+
+    reduction: what eNBs are told to reject at present, in per cent; 0 = there is no overload.
+    """
+
+    congested: bool = False
+    reduction: int = 0
+
+
+NO_LOAD = Load()
+
+
 @dataclass(slots=True)
 class Work:
     """An item on its way: what is known of it besides the context.
 
-    epoch, since: of connections made on its association.  congested: if it is a new attach, it is to be refused.
+    epoch, since: of connections made on its association.
     """
 
     item: Item
@@ -53,7 +67,7 @@ class Work:
     name: str = "?"
     epoch: str = ""
     since: int = 0
-    congested: bool = False
+    load: Load = NO_LOAD
     spent: Spent = field(default_factory=Spent)
 
     def writer(self) -> str:

@@ -29,6 +29,8 @@ WINDOW_S = 300
 """A reply or push whose timestamp is further away is refused: it was recorded, or a clock is wrong."""
 _ASK_AGAIN = frozenset({408, 425, 429})
 _SENTENCE = 160
+CONGESTION = "congestion"
+"""Label of a reply to an item that was refused because there are too many (docs/overload.md)."""
 
 
 class Handle(Protocol):
@@ -242,6 +244,8 @@ class Exchange:
             self.counters.late += 1
             self._hand_out(enb, reply)
             return
+        if reply.label == CONGESTION:
+            self.outbox.congested(enb, entry.function, now)
         self.counters.results[reply.result] = self.counters.results.get(reply.result, 0) + 1
         self._hand_out(enb, reply)
         self._tell(Answer(reply, entry.function, entry.added, now, entry.tries, cost=cost), reply.id)

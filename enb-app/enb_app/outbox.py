@@ -22,6 +22,8 @@ class Policy:
     longest_wait_s; the half of it is random.  An answer is missed after a time that follows what answers took so far
     (RFC 6298), within the bounds.  batch: most items in one call.  linger_s: how long an item may wait for others.
     calls: under way at once for one function while batching, so that what waits meanwhile travels together.
+    Once something is refused for congestion, for crowd_s: the same function gets up to crowd items in one call, each
+    waiting for others for crowd_linger_s at most, and an answer is not missed before longest_silence_s.
     """
 
     tries: int = 8
@@ -34,6 +36,9 @@ class Policy:
     batch: int = 1
     linger_s: float = 0.003
     calls: int = 2
+    crowd: int = 32
+    crowd_linger_s: float = 0.5
+    crowd_s: float = 5.0
 
 
 @dataclass(slots=True)
@@ -68,8 +73,11 @@ class Call:
 
 @dataclass(slots=True)
 class _Queue:
+    """crowded_until: so long what waits travels together, because there was congestion."""
+
     waiting: deque[Entry] = field(default_factory=deque)
     under_way: int = 0
+    crowded_until: float = 0.0
 
 
 def run_of(item_id: str) -> str:
@@ -92,6 +100,13 @@ class Outbox:
         self._number = 0
         self._srtt: float | None = None
         self._rttvar = 0.0
+        self._patient_until = 0.0
+
+    def congested(self, enb: str, function: str, now: float) -> None:
+        """Something was refused for congestion: fewer calls for the same items, and more patience."""
+        until = now + self.policy.crowd_s
+        self._queues.setdefault((enb, function), _Queue()).crowded_until = until
+        self._patient_until = until
 
     def add(self, item: Item, function: str, now: float) -> None:
         """Take an item to be sent; its id must be new."""
@@ -166,7 +181,7 @@ class Outbox:
                     self._wait(entry, now)
             elif kind == "silence" and subject in self._calls:
                 call, _ = self._calls[subject]
-                deadline = call.posted + self._silence_s(call.tries)
+                deadline = call.posted + self._silence_s(call.tries, now)
                 if deadline > now:
                     self._alarm(deadline, "silence", subject)
                 else:
@@ -186,18 +201,29 @@ class Outbox:
 
     def _wait(self, entry: Entry, now: float) -> None:
         entry.since = now
-        self._queues.setdefault((entry.item.enb, entry.function), _Queue()).waiting.append(entry)
-        if self.policy.batch > 1:
-            self._alarm(now + self.policy.linger_s, "linger", "")
+        queue = self._queues.setdefault((entry.item.enb, entry.function), _Queue())
+        queue.waiting.append(entry)
+        batch, linger_s = self._together(queue, now)
+        if batch > 1:
+            self._alarm(now + linger_s, "linger", "")
+
+    def _together(self, queue: _Queue, now: float) -> tuple[int, float]:
+        """(most items of one call, seconds that an item waits for others)."""
+        policy = self.policy
+        if now < queue.crowded_until:
+            return max(policy.batch, policy.crowd), policy.crowd_linger_s
+        return policy.batch, policy.linger_s
 
     def _may_go(self, queue: _Queue, now: float) -> bool:
         policy = self.policy
-        if policy.batch == 1:
+        batch, linger_s = self._together(queue, now)
+        if batch == 1:
             return True
-        if queue.under_way >= policy.calls:
+        # What waits here is not seen to wait there: in a crowd calls are not held back.
+        if policy.batch > 1 and now >= queue.crowded_until and queue.under_way >= policy.calls:
             return False
         # The alarm for this very moment was computed by the same sum, so the comparison is exact.
-        return len(queue.waiting) >= policy.batch or now >= queue.waiting[0].since + policy.linger_s
+        return len(queue.waiting) >= batch or now >= queue.waiting[0].since + linger_s
 
     def _call(self, key: tuple[str, str], queue: _Queue, now: float) -> Call:
         """Take from the queue's front: at most one item of a UE, in order; the others keep their places."""
@@ -205,7 +231,8 @@ class Outbox:
         runs: set[str] = set()
         left: deque[Entry] = deque()
         size = 0
-        while queue.waiting and len(taken) < self.policy.batch:
+        batch, _ = self._together(queue, now)
+        while queue.waiting and len(taken) < batch:
             entry = queue.waiting.popleft()
             octets = len(entry.item.s1ap or b"")
             if entry.run in runs or (taken and size + octets > BODY_LIMIT):
@@ -228,7 +255,7 @@ class Outbox:
         tries = max(entry.tries for entry in taken)
         call = Call(call_id, *key, tuple(entry.item for entry in taken), now, tries)
         self._calls[call_id] = (call, {entry.item.id for entry in taken})
-        self._alarm(now + self._silence_s(tries), "silence", call_id)
+        self._alarm(now + self._silence_s(tries, now), "silence", call_id)
         return call
 
     def _leave_call(self, entry: Entry) -> None:
@@ -252,7 +279,9 @@ class Outbox:
         self._rttvar += (abs(self._srtt - took_s) - self._rttvar) / 4
         self._srtt += (took_s - self._srtt) / 8
 
-    def _silence_s(self, tries: int) -> float:
+    def _silence_s(self, tries: int, now: float) -> float:
         policy = self.policy
+        if now < self._patient_until:
+            return policy.longest_silence_s
         usual = policy.first_silence_s if self._srtt is None else self._srtt + 4 * self._rttvar
         return min(policy.longest_silence_s, max(policy.least_silence_s, usual) * (1 << tries - 1))

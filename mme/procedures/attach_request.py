@@ -72,7 +72,7 @@ def on_attach_request(ctx: UeContext, msg: AttachRequest, digest: bytes, tai: Ta
     if not begun.emergency and not env.config.serves(tai):
         return attach.reject(begun, env, EmmCause.TRACKING_AREA_NOT_ALLOWED)
     if env.congested and msg.attach_type != AttachType.EMERGENCY:
-        return congestion.refuse(ctx, env)
+        return congestion.refuse(ctx)
     esm = msg.esm
     refused = _esm_fault(msg)
     if refused is not None:

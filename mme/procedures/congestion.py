@@ -11,7 +11,7 @@ from mme.procedures.sending import nas, release, s1ap_cause
 LABEL = "congestion"
 
 
-def refuse(ctx: UeContext, env: Env) -> Outcome:  # noqa: ARG001
+def refuse(ctx: UeContext) -> Outcome:
     """ATTACH REJECT #22 to a UE that has proven nothing; nothing is stored.
 
     Without integrity, and so without T3346: the UE tries again after T3411 (5.5.1.2.6 d).  The connection ends by an

@@ -193,3 +193,39 @@ def test_an_id_is_used_once() -> None:
     box.add(item(1), FN, 0.0)
     with pytest.raises(ValueError, match="twice"):
         box.add(item(1), FN, 0.0)
+
+
+def test_after_a_refusal_for_congestion_what_waits_travels_together() -> None:
+    box = outbox(crowd=4, crowd_linger_s=0.1, crowd_s=5.0)
+    box.congested(ENB, FN, 0.0)
+    for run in range(6):
+        box.add(item(run), FN, 0.0)
+    assert [len(call.items) for call in box.take(0.0)] == [4]
+    assert box.next_due() == 0.1
+    box.expire(0.1)
+    assert [len(call.items) for call in box.take(0.1)] == [2]
+    box.add(item(6), "mme-ue-context", 0.2)
+    assert [len(call.items) for call in box.take(0.2)] == [1], "only what was refused is held back"
+    for run in range(7, 10):
+        box.add(item(run), FN, 5.0)
+    assert [len(call.items) for call in box.take(5.0)] == [1, 1, 1], "it is over"
+
+
+def test_calls_are_not_held_back_in_a_crowd() -> None:
+    """The MME judges by how long a call has waited: what waits here would not be seen."""
+    box = outbox(crowd=2, batch=2, calls=1, crowd_s=5.0)
+    box.congested(ENB, FN, 0.0)
+    for run in range(6):
+        box.add(item(run), FN, 0.0)
+    assert [len(call.items) for call in box.take(0.0)] == [2, 2, 2]
+
+
+def test_an_answer_is_missed_later_while_there_is_congestion() -> None:
+    box = outbox(least_silence_s=4.0, first_silence_s=4.0, longest_silence_s=12.0, crowd_s=20.0)
+    box.congested(ENB, "mme-initial-ue", 0.0)
+    box.add(item(1), FN, 0.0)
+    box.take(0.0)
+    assert box.expire(11.9) == []
+    assert box.silences == 0
+    box.expire(12.0)
+    assert box.silences == 1

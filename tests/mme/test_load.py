@@ -116,11 +116,22 @@ def test_long_waits_start_it_and_short_ones_end_it(site: Site) -> None:
     assert site.enbs.told[0][1] > 0
     assert site.enbs.told[-1][1] == 90
     assert meter.refuses("e/ue/1", 5000.0)
+    assert meter.reduction() == 90
     site.go(meter, [guard], 20, 60)
     assert site.enbs.told[-1][1] == 0
     assert not meter.refuses("e/ue/1", 5000.0)
+    assert meter.reduction() == 0
     ids = [item_id for item_id, _ in site.enbs.told]
     assert len(set(ids)) == len(ids)
+
+
+def test_a_process_refuses_by_itself_without_a_decision(site: Site) -> None:
+    """Nobody holds the lease, and the store is away: its own items' waits are enough."""
+    meter = site.meter()
+    site.go(meter, [], 5000, 2)
+    site.store.plan = on_load(FaultUnavailable())
+    assert meter.refuses("e/ue/1", 5000.0)
+    assert not meter.refuses("e/ue/1", 100.0)
 
 
 def test_one_decides_and_another_goes_on_from_there_when_it_dies(site: Site) -> None:

@@ -566,3 +566,19 @@ def test_a_service_request_and_what_is_ciphered_are_claimed_by_the_s_tmsi_alone(
 @pytest.mark.parametrize("message", IN_ENVELOPE, ids=lambda m: type(m).__name__)
 def test_what_has_no_mac_claims_nobody(message: EmmMessage) -> None:
     assert claimed_m_tmsi(nas.encode(message), HERE, GUMMEI) is None
+
+
+@pytest.mark.parametrize(
+    ("octets", "plain_attach"),
+    [
+        ("074171", True),  # TS 24.301 8.2.4: EMM, ATTACH REQUEST, no key, EPS attach
+        ("074172", True),  # combined
+        ("074176", False),  # 9.9.3.11: EPS emergency attach
+        ("0741", False),
+        ("074571", False),  # DETACH REQUEST
+        ("1700000000000741710b", False),  # integrity protected: whose it is must be seen first
+        ("", False),
+    ],
+)
+def test_a_plain_attach_is_told_by_its_first_octets(octets: str, plain_attach: bool) -> None:
+    assert nas_transport.attaches_plainly(bytes.fromhex(octets)) is plain_attach

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
+from enb_app.ue import Profile
 from mme.codec import nas, s1ap
 from mme.codec.envelope import Item
-from mme.enums import Direction, EmmCause, EmmState, SecurityHeader
+from mme.enums import AttachType, Direction, EmmCause, EmmState, SecurityHeader
 from mme.messages import (
     AttachReject,
     DownlinkNasTransport,
     ErrorIndication,
     OverloadStart,
     OverloadStop,
+    S1SetupResponse,
 )
-from tests.mme.runtime.pair import ENB, OTHER_ENB, Exchange, Network
+from mme.work import Load
+from tests.mme.runtime.pair import DOWNLINK_URL, ENB, OTHER_ENB, PLMN, Exchange, Network
 from tests.mme.runtime.returning import attached, idle
 from tests.mme.runtime.test_attach import assert_registered
 
@@ -29,7 +33,7 @@ def congested(network: Network, monkeypatch: pytest.MonkeyPatch) -> Network:
             self._runtime = make(function)
 
         def work(self, item: Item) -> object:
-            return self._runtime.work(item, congested=True)
+            return self._runtime.work(item, Load(congested=True))
 
     monkeypatch.setattr(network, "runtime", Congested)
     return network
@@ -49,7 +53,7 @@ def test_a_new_attach_is_refused_without_t3346_and_leaves_nothing(congested: Net
     assert indication.cause.value == "unknown-mme-ue-s1ap-id"
     assert indication.enb_ue_s1ap_id == talk.number
     assert (congested.sqn(), congested.snapshot()) == (sqn, before)
-    assert (first.cost.reads, first.cost.writes, first.cost.conditional_writes) == (2, 0, 0)
+    assert (first.cost.reads, first.cost.writes, first.cost.conditional_writes) == (1, 0, 0)
     talk.take(first)
     assert talk.queue == []
     assert talk.done is not None
@@ -100,6 +104,31 @@ def test_a_service_request_is_served(network: Network, request: pytest.FixtureRe
     back = attached(network)
     request.getfixturevalue("congested")
     assert back.comes(back.service_request()).reply.label == "service request"
+
+
+def test_an_emergency_attach_is_read_to_the_end(network: Network, request: pytest.FixtureRequest) -> None:
+    request.getfixturevalue("congested")
+    talk = network.ue(network.subscribe(), profile=Profile(plmn=PLMN, attach_type=AttachType.EMERGENCY))
+    assert talk.post().reply.label != "congestion"
+
+
+def test_an_enb_that_comes_during_an_overload_is_told_with_its_setup(network: Network) -> None:
+    item = Item(
+        id=f"{OTHER_ENB}/late-setup/1",
+        enb=OTHER_ENB,
+        epoch="late",
+        s1ap=network._cell(int(OTHER_ENB.partition("-")[2], 16)).setup_request().octets,
+        downlink_url=DOWNLINK_URL,
+    )
+    runtime = network.runtime("mme-enb")
+    reply, _, _ = runtime.work(item, Load(reduction=60))
+    answer, start = [s1ap.decode(d.s1ap) for d in reply.downlink]
+    assert isinstance(answer, S1SetupResponse)
+    assert start == OverloadStart("reject-rrc-cr-signalling", 60)
+    assert [d.ue for d in reply.downlink] == [None, None]
+    assert runtime.work(item)[0] == reply, "a copy is told the same"
+    anew = msgspec.structs.replace(item, id=f"{OTHER_ENB}/late-setup/2", epoch="later")
+    assert [type(s1ap.decode(d.s1ap)) for d in runtime.work(anew)[0].downlink] == [S1SetupResponse]
 
 
 def overload(network: Network, reduction: object, number: int = 1) -> Exchange:
