@@ -78,8 +78,8 @@ cassandra-up: $(STAMP) ## start real Cassandra nodes on loopback addresses (NODE
 cassandra-down: $(STAMP) ## stop them; CLEAN=1 removes their data, too
 	@$(BIN)/python -m cassandra_lab down $(if $(CLEAN),--clean)
 
-bench: $(STAMP) ## measure, and write bench/results with the raw figures
-	$(BIN)/python -m bench
+bench: $(STAMP) ## measure, and write bench/results with the raw figures (STORE=sqlite|cassandra)
+	$(BIN)/python -m bench --store $(STORE)
 
 placement-helm: helm ## put helm beside the placement function's handler, from where its image takes it
 	@cp "$$($(BIN)/python -c 'from tests.lab import artefacts; print(artefacts.program(artefacts.HELM, "helm"))')" functions/placement/helm

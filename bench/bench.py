@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+from bench.database import Database
 from enb_app import attach as attach_module
 from enb_app.attach import attach
 from enb_app.exchange import Answer, Exchange
@@ -24,10 +25,35 @@ from mme.codec.envelope import Cost, Item
 
 
 @dataclass(frozen=True, slots=True)
+class Sizes:
+    """Of the sections on Cassandra.  rows: there when `operations` of each kind are timed, ascending.
+
+    resident: UE contexts there when `attaches` are timed, ascending.
+    """
+
+    operations: int = 10_000
+    rows: tuple[int, ...] = (0, 50_000, 100_000, 200_000)
+    resident: tuple[int, ...] = (1_000, 10_000, 100_000, 1_000_000)
+    attaches: int = 60
+
+
+QUICK_SIZES = Sizes(operations=100, rows=(0, 1_000), resident=(100, 1_000), attaches=10)
+
+
+@dataclass(frozen=True, slots=True)
 class Bench:
-    """quick: few samples, to see that everything runs."""
+    """quick: few samples, to see that everything runs.  database: Cassandra's; None: the embedded file of each site."""
 
     quick: bool = False
+    sizes: Sizes = field(default_factory=Sizes)
+    database: Database | None = None
+
+    @property
+    def cassandra(self) -> Database:
+        """The database.  Raises RuntimeError: this measurement has none."""
+        if self.database is None:
+            raise RuntimeError("this section measures Cassandra: `make bench STORE=cassandra`")
+        return self.database
 
     def pick(self, usual: int, quick: int) -> int:
         """How many: `usual`, or `quick` for a quick run."""
@@ -41,8 +67,10 @@ class Bench:
     @contextlib.contextmanager
     def ground(self, subscribers: int) -> Iterator[Ground]:
         """A fresh site with so many subscribers, gone afterwards."""
-        with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-            site = Site(Path(folder))
+        with contextlib.ExitStack() as stack:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-"))
+            store = stack.enter_context(self.database.keyspace()) if self.database is not None else None
+            site = Site(Path(folder), store)
             site.provision(subscribers)
             yield Ground(self, site)
 

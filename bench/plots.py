@@ -58,8 +58,55 @@ def memory(figures: dict[str, Any], path: Path) -> None:
     _save(figure, path)
 
 
-PLOTS = {"table": table, "attach": attach, "memory": memory}
+def operations(figures: dict[str, Any], path: Path) -> None:
+    """Boxes of each kind over the rows that were there, and a session per process beside one per call."""
+    figure = _figure(height=3.4)
+    levels = figures["levels"]
+    kinds = figures["boxes"]
+    several = figure.subplots(1, len(kinds) + 1, width_ratios=[*([1.0] * len(kinds)), 0.8])
+    limit = max(level["kinds"][kind]["p99"] for level in levels for kind in kinds) * 1.1
+    for axes, kind in zip(several, kinds, strict=False):
+        boxes = [_box(level["kinds"][kind], f"{level['rows'] // 1000} k") for level in levels]
+        axes.bxp(boxes, showfliers=False)
+        axes.set(title=kind, xlabel="rows there", ylim=(0, limit))
+        axes.grid(axis="y", alpha=0.3)
+    several[0].set_ylabel("ms (box: quartiles; whiskers: p1, p99)")
+    sessions = figures["sessions"]
+    several[-1].bxp(
+        [_box(sessions[name], name.removeprefix("per ")) for name in ("per process", "per call")], showfliers=False
+    )
+    several[-1].set(title="read, a session per", yscale="log")
+    for axes in several:
+        axes.title.set_fontsize(8)
+        axes.tick_params(labelsize=7)
+    _save(figure, path)
+
+
+def _box(found: dict[str, float], label: str) -> dict[str, Any]:
+    named = {"med": "p50", "q1": "p25", "q3": "p75", "whislo": "p1", "whishi": "p99"}
+    return {"label": label, **{name: found[of] for name, of in named.items()}}
+
+
+def growth(figures: dict[str, Any], path: Path) -> None:
+    """Attach p50 over resident contexts, and beside it where they are the fewest."""
+    figure = _figure(height=3.2)
+    axes = figure.subplots()
+    rows = figures["rows"]
+    sizes = [row["resident"] for row in rows]
+    axes.plot(sizes, [row["p50_ms"] for row in rows], "o-", color=_COLOURS["sync"], label="with so many")
+    beside = f"in the same minutes, with {sizes[0]}"
+    axes.plot(sizes, [row["fewest_p50_ms"] for row in rows], "o--", color=_COLOURS["async"], label=beside)
+    axes.set(xscale="log", xlabel="resident UE contexts", ylabel="attach p50, ms")
+    axes.set_ylim(bottom=0)
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False)
+    _save(figure, path)
+
+
+PLOTS = {"table": table, "attach": attach, "memory": memory, "operations": operations, "growth": growth}
 """By section."""
+COPIED = ("operations", "growth")
+"""Shown in docs, too."""
 
 
 def _figure(height: float = 4.0) -> Figure:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from bench.bench import Bench
@@ -32,10 +32,14 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """figures: what the summary shows and all it was computed from.  targets: with their values."""
+    """figures: what the summary shows and all it was computed from.  targets: with their values.
+
+    samples: raw figures, many of them, which are kept in a compressed file beside.
+    """
 
     figures: Figures
     targets: tuple[Target, ...]
+    samples: Figures = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bench.plots import PLOTS
-from bench.sections import SECTIONS
+from bench.plots import COPIED, PLOTS
+from bench.section import Section
 
 _EARLIER = """\
 ## Beside earlier systems
@@ -20,13 +21,18 @@ asynchronous there.
 """
 
 
-def write(folder: Path) -> Path:
-    """Make summary.md and the plots from the sections' JSON in `folder`; the file made."""
-    found = {name: json.loads(file.read_text()) for name in SECTIONS if (file := folder / f"{name}.json").is_file()}
+def write(
+    folder: Path, sections: Mapping[str, Section], command: str = "make bench", images: Path | None = None
+) -> Path:
+    """Make summary.md and the plots from the sections' JSON in `folder`; the file made.
+
+    images: where copies of the plots go, too.
+    """
+    found = {name: json.loads(file.read_text()) for name in sections if (file := folder / f"{name}.json").is_file()}
     lines = [
         "# Bench",
         "",
-        "Made by `make bench`; the raw figures lie beside this file.  docs/bench.md says what they mean.",
+        f"Made by `{command}`; the raw figures lie beside this file.  docs/bench.md says what they mean.",
     ]
     lines += ["", "| target | value | at most | |", "| --- | ---: | ---: | --- |"]
     for run in found.values():
@@ -35,11 +41,13 @@ def write(folder: Path) -> Path:
             verdict = "reached" if target["reached"] else "**MISSED**"
             lines.append(f"| {target['what']} | {value} | {target['limit']:g}{target['unit']} | {verdict} |")
     for name, run in found.items():
-        lines += ["", f"## {SECTIONS[name].title}", "", _circumstances(run), ""]
-        lines += SECTIONS[name].markdown(run["figures"])
+        lines += ["", f"## {sections[name].title}", "", _circumstances(run), ""]
+        lines += sections[name].markdown(run["figures"])
         if name in PLOTS:
             PLOTS[name](run["figures"], folder / f"{name}.svg")
-            lines += ["", f"![{SECTIONS[name].title}]({name}.svg)"]
+            if images is not None and name in COPIED:
+                PLOTS[name](run["figures"], images / f"cassandra-{name}.svg")
+            lines += ["", f"![{sections[name].title}]({name}.svg)"]
     path = folder / "summary.md"
     path.write_text("\n".join([*lines, "", _EARLIER]))
     return path

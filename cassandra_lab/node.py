@@ -6,6 +6,8 @@ import contextlib
 import os
 import signal
 import socket
+import ssl
+import subprocess
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,6 +23,7 @@ RING_DELAY_MS: Final = 5000
 START_S: Final = 240
 """Longest that a node may take until it serves: ~20 s on an idle machine."""
 STOP_S: Final = 60
+TOOL_S: Final = 120
 _POLL_S: Final = 0.2
 _OPTIONS: Final = bytes((0x04, 0, 0, 0, 0x05, 0, 0, 0, 0))
 """A frame of the CQL binary protocol, version 4: what do you support?"""
@@ -55,6 +58,10 @@ _OPENS: Final = (
     "java.base/java.util.concurrent.atomic",
     "java.base/java.nio",
     "java.rmi/sun.rmi.transport.tcp",
+)
+_MODULES: Final = (
+    *(word for name in _EXPORTS for word in ("--add-exports", f"{name}=ALL-UNNAMED")),
+    *(word for name in _OPENS for word in ("--add-opens", f"{name}=ALL-UNNAMED")),
 )
 _LOGBACK: Final = """\
 <configuration>
@@ -149,13 +156,14 @@ def start(node: Node, cache: Path) -> None:
         "-XX:ConcGCThreads=1",
         f"-XX:ErrorFile={node.folder / 'jvm-error.log'}",
         "-Djdk.attach.allowAttachSelf=true",
-        *(word for name in _EXPORTS for word in ("--add-exports", f"{name}=ALL-UNNAMED")),
-        *(word for name in _OPENS for word in ("--add-opens", f"{name}=ALL-UNNAMED")),
+        *_MODULES,
         "-Dcassandra-foreground=yes",
         f"-Dcassandra.config=file://{node.folder / 'cassandra.yaml'}",
         f"-Dlogback.configurationFile={node.folder / 'logback.xml'}",
         f"-Dcassandra.ring_delay_ms={RING_DELAY_MS}",
         f"-Dcassandra.jmx.local.port={node.jmx_port}",
+        # The first superuser of a node with logins is there about when it serves, not ten seconds later.
+        "-Dcassandra.superuser_setup_delay_ms=0",
         *(["-Dcassandra.skip_wait_for_gossip_to_settle=0"] if node.of == 1 else []),
         _storage(node),
         "-cp",
@@ -185,7 +193,7 @@ def wait_ready(node: Node, timeout_s: float = START_S) -> None:
         if pid_of(node) is None:
             raise LabError(f"node {node.number} ended before it served: see {node.log} and output.log beside it")
         try:
-            with socket.create_connection((node.address, node.cql_port), timeout=1) as connection:
+            with _connected(node) as connection:
                 connection.sendall(_OPTIONS)
                 if connection.recv(16)[4:5] == _SUPPORTED:
                     return
@@ -194,6 +202,25 @@ def wait_ready(node: Node, timeout_s: float = START_S) -> None:
         if time.monotonic() > deadline:
             raise LabError(f"node {node.number} did not serve within {timeout_s:.0f} s: see {node.log}")
         time.sleep(_POLL_S)
+
+
+def _connected(node: Node) -> socket.socket:
+    """A connection to its CQL port, over TLS where the node asks for it; whose certificate it is does not matter here.
+
+    Raises OSError.
+    """
+    plain = socket.create_connection((node.address, node.cql_port), timeout=1)
+    if not node.options.get("client_encryption_options", {}).get("enabled"):
+        return plain
+    anybody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    anybody.check_hostname = False
+    anybody.verify_mode = ssl.CERT_NONE
+    try:
+        plain.settimeout(5)
+        return anybody.wrap_socket(plain)
+    except OSError:
+        plain.close()
+        raise
 
 
 def stop(node: Node, timeout_s: float = STOP_S) -> None:
@@ -215,6 +242,34 @@ def kill(node: Node) -> None:
     os.kill(pid, signal.SIGKILL)
     if not _gone(node, pid, STOP_S):
         raise LabError(f"process {pid} of node {node.number} does not end")
+
+
+def tool(node: Node, cache: Path, *command: str) -> str:
+    """Cassandra's own nodetool, over JMX on this machine; what it prints.  Raises LabError."""
+    path = jars.classpath(cache, lambda _: None)
+    name = "org.apache.cassandra.tools.NodeTool"
+    home = f"-Duser.home={node.folder}"  # it keeps a history there
+    arguments = [
+        jars.java(),
+        "-Xmx64M",
+        *_MODULES,
+        home,
+        "-cp",
+        path,
+        name,
+        "-h",
+        "127.0.0.1",
+        "-p",
+        str(node.jmx_port),
+        *command,
+    ]
+    try:
+        run = subprocess.run(arguments, check=False, capture_output=True, text=True, timeout=TOOL_S, cwd=node.folder)
+    except subprocess.TimeoutExpired:
+        raise LabError(f"nodetool {command[0]} took more than {TOOL_S} s") from None
+    if run.returncode:
+        raise LabError(f"nodetool {command[0]} failed: {run.stderr.strip()[:300]}")
+    return run.stdout
 
 
 def pause(node: Node) -> None:

@@ -64,6 +64,10 @@ async def _show(site: Site, gateway: Running, console: Console, *, ues: int) -> 
         f"   {killed[0] if killed else 'no replica'} was killed; {more.attached}/{MORE_UES} attached, "
         f"{more.resends} messages were sent again.",
     )
+    for cause in sorted({outcome.cause for outcome in more.outcomes if outcome.verdict is not Verdict.ATTACHED}):
+        say(console, f"   not attached: {cause}")
+    if more.failed:
+        say(console, "   A new replica costs a second of processor time: busy machines need longer than a UE waits.")
     return attached, refused, more
 
 

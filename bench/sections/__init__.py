@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bench.section import Section
-from bench.sections import attach, in_flight, memory, overload, slow_hss, table
+from bench.sections import attach, growth, in_flight, memory, operations, overload, slow_hss, table
 
 SECTIONS: dict[str, Section] = {
     section.name: section
@@ -16,3 +16,13 @@ SECTIONS: dict[str, Section] = {
         Section("memory", "Memory of a replica", memory.measure, memory.markdown),
     )
 }
+
+CASSANDRA_SECTIONS: dict[str, Section] = {
+    section.name: section
+    for section in (
+        Section("operations", "Store operations", operations.measure, operations.markdown),
+        SECTIONS["attach"],
+        Section("growth", "Attach time over resident contexts", growth.measure, growth.markdown),
+    )
+}
+"""With `--store cassandra`."""

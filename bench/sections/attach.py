@@ -11,11 +11,11 @@ import statistics
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from bench import null_function, replicas, store_times
 from bench.bench import Attached, Bench, Ground
+from bench.budget import Counts, tables
 from bench.section import Figures, Measured, Target
 from enb_app.measure import distribution
 from enb_app.options import Mode
@@ -27,9 +27,6 @@ WORKERS = 4
 RATIO = 1.5
 NULL_MS = {"sync": 10.0, "async": 15.0}
 _ASKS_FOR_SESSION = "securitymodecomplete"
-_BUDGET_PAGE = Path(__file__).resolve().parents[2] / "docs" / "store-budget.md"
-Counts = tuple[int, ...]
-"""Reads, plain writes, conditional writes."""
 
 
 def measure(bench: Bench) -> Measured:
@@ -73,6 +70,7 @@ def measure(bench: Bench) -> Measured:
         "workers": WORKERS,
         "null": {mode: _distribution(samples) for mode, samples in null_figures.items()},
         "store": {
+            "on": "the functions' own SQLite file" if bench.database is None else f"Cassandra, {bench.database.about}",
             "row_octets": times.row_octets,
             "p50_ms": {kind: round(value, 4) for kind, value in times.p50().items()},
             "samples": len(times.reads),
@@ -200,9 +198,7 @@ def _per_message(runs: list[Attached]) -> list[dict[str, Any]]:
 
 def committed_budget() -> dict[str, Counts]:
     """The table "Attach" of docs/store-budget.md, by plain name of the message."""
-    section = _BUDGET_PAGE.read_text().partition("\n## Attach\n")[2].partition("\n## ")[0]
-    rows = [[cell.strip() for cell in line.strip("| ").split("|")] for line in section.splitlines() if "|" in line]
-    return {_plain(row[0]): tuple(int(cell) for cell in row[1:]) for row in rows if row[-1].isdecimal()}
+    return {_plain(name): counts for name, counts in tables()["Attach"].items()}
 
 
 def _plain(name: str) -> str:
@@ -235,10 +231,11 @@ def markdown(figures: Figures) -> list[str]:
         f"synchronous (p99 {null['sync']['p99_ms']}), {null['async']['p50_ms']} ms asynchronous until the callback has "
         f"come (p99 {null['async']['p99_ms']})."
     )
+    on = store.get("on", "the functions' own SQLite file")
     lines = [
         about,
         "",
-        f"Store operations on the functions' own SQLite file, rows of {store['row_octets']} octets, p50: "
+        f"Store operations on {on}, rows of {store['row_octets']} octets, p50: "
         + ", ".join(f"{kind.replace('_', ' ')} {ms} ms" for kind, ms in store["p50_ms"].items())
         + ".",
         "",

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -42,6 +43,7 @@ from mme.store.bulk import StoredRow, StoredTimer
 from mme.store.cassandra_policies import (
     CLIENT_TIMEOUT_S,
     COMMAND_CONNECT_TIMEOUT_S,
+    COMMAND_STATEMENT_S,
     CONNECT_TIMEOUT_S,
     NeverAgain,
     OnceMore,
@@ -344,6 +346,16 @@ class CassandraStore:
         """
         with self._session_without_keyspace() as session:
             return schema.migrate(session, self.keyspace, self.replication, self.datacenter, say)
+
+    def drop(self) -> None:
+        """Remove the keyspace with all that is in it: of measurements and tests.  Raises StoreUnavailableError."""
+        with self._session_without_keyspace() as session:
+            session.execute(f"DROP KEYSPACE IF EXISTS {self.keyspace}", timeout=COMMAND_STATEMENT_S)
+
+    def sockets(self) -> list[socket.socket]:
+        """Those of the session that have been opened so far: for measurements of what goes over them."""
+        pools = self._session.get_pools() if self._session is not None else ()
+        return [connection._socket for pool in pools for connection in pool.get_connections()]
 
     def migrations_done(self) -> list[int]:
         """Numbers of the migrations that the keyspace has had; none where it does not exist."""

@@ -11,6 +11,7 @@ CLIENT_TIMEOUT_S: Final = 4.5
 CONNECT_TIMEOUT_S: Final = 2.0
 COMMAND_CONNECT_TIMEOUT_S: Final = 15.0
 """Of command lines: a node that has just begun to serve is slow."""
+COMMAND_STATEMENT_S: Final = 60.0
 
 
 class NeverAgain(RetryPolicy):  # type: ignore[misc]
