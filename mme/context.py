@@ -205,6 +205,11 @@ class UeContext:
         return self.bearer is not None and self.bearer.enb_teid is not None
 
     @property
+    def worn_out(self) -> bool:
+        """Whether a NAS COUNT is almost used up: a new key set is due (TS 33.401 6.5)."""
+        return self.security is not None and self.security.worn_out
+
+    @property
     def unauthenticated(self) -> bool:
         """Served without proof, under null algorithms: for emergency bearer services only (TS 33.401 15.2.2)."""
         return self.security is not None and self.security.eia == 0

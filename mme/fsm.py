@@ -169,6 +169,7 @@ EDGES: tuple[Edge, ...] = (
     Edge(_c(Step.SECURITY_MODE), _c(Step.SESSION), "Security Mode Complete, emergency", emergency=True),
     Edge(_c(Step.IDENTITY), _c(Step.SESSION), "Identity Response, IMEISV, emergency", emergency=True),
     Edge(_c(Step.SECURITY_MODE), _HERE, "Security Mode Complete of a registered UE"),
+    Edge(_c(Step.SECURITY_MODE), _c(Step.TAU_COMPLETE), "Security Mode Complete of a UE that updates"),
     Edge(_c(Step.ESM_INFORMATION), _c(Step.PROFILE), "ESM Information Response"),
     Edge(_c(Step.PROFILE), _c(Step.SESSION), "subscription data", inline=True),
     Edge(_c(Step.SESSION), _c(Step.ATTACH_COMPLETE), "session", inline=True),

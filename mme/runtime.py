@@ -337,7 +337,11 @@ class Runtime:
     def _on_connection(
         self, job: Work, mme_id: int, run: Run, *, enb_id: int | None = None, message: S1apMessage | None = None
     ) -> Reply:
-        """Run on the context that `mme_id` names, if the connection is listed and this eNB's, in this epoch."""
+        """Run on the context that `mme_id` names, if the connection is listed and this eNB's, in this epoch.
+
+        DEVIATES: TS 36.413 8.7.1 because an association that a later one of the same eNB has voided, and that speaks on
+        under its own epoch, is worked off: seeing it would cost every uplink the read of the eNB's row.
+        """
 
         def checked(ctx: UeContext, env: Env) -> Outcome:
             connection = ctx.listed(mme_id)

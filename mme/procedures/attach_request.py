@@ -94,7 +94,7 @@ def on_attach_request(ctx: UeContext, msg: AttachRequest, digest: bytes, tai: Ta
         ),
     )
     if begun.proven and begun.secured and begun.imsi is not None and begun.imsi == ctx.imsi:
-        again = env.config.authenticate_known or (begun.security is not None and begun.security.worn_out)
+        again = env.config.authenticate_known or begun.worn_out
         return authentication.start(begun, env) if again else attach.on_authenticated(begun, env)
     match msg.identity:
         case Imsi():

@@ -16,7 +16,7 @@ from mme.messages import (
 )
 from mme.needs import NeedVector, Refusal, Refused, Vector
 from mme.outcome import Env, Outcome, StartTimer
-from mme.procedures import attach, emergency, identification, security_mode, service_request
+from mme.procedures import attach, emergency, identification, security_mode, service_request, tracking_area_update
 from mme.procedures.release import end_connection
 from mme.procedures.sending import deregister, nas
 
@@ -135,6 +135,8 @@ def _failed(ctx: UeContext, env: Env, why: str) -> Outcome:
     over = Outcome(kept, stop=(TimerName.T3460, TimerName.T3470, TimerName.NEED), label="goes on unauthenticated")
     if kept.attaching is not None:
         return over.then(attach.on_authenticated(kept, env))
+    if kept.updating is not None:
+        return over.then(tracking_area_update.go_on(kept, env))
     back = replace(kept, emm=EmmState.REGISTERED, step=Step.NONE)
     return over.then(
         Outcome(back, label="goes on under the old keys")

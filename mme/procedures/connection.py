@@ -26,7 +26,7 @@ from mme.procedures import (
     guti_reallocation,
     reachability,
     service_request,
-    tracking_area_update,
+    tracking_area_update_request,
 )
 from mme.procedures.sending import PROCEDURE_TIMERS, s1ap_cause
 
@@ -59,8 +59,8 @@ def on_initial_message(ctx: UeContext, connection: Connection, message: EmmMessa
         case _ if leaving is not None:
             later = detach.start(arrived, env, reattach=leaving)
         case TrackingAreaUpdateRequest():
-            later = tracking_area_update.on_tracking_area_update_request(arrived, message, connection.tai, env)
-        case ServiceRequest() if arrived.security is not None and arrived.security.worn_out:
+            later = tracking_area_update_request.on_tracking_area_update_request(arrived, message, connection.tai, env)
+        case ServiceRequest() if arrived.worn_out:
             later = authentication.start(arrived, env)
         case ServiceRequest():
             later = service_request.on_service_request(arrived, message, env)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from mme.context import RunningTimer, UeContext
-from mme.enums import EmmCause, EsmCause, ItemResult, Step, TimerName
+from mme.enums import EmmCause, EmmState, EsmCause, ItemResult, Step, TimerName
 from mme.fsm import Verdict, verdict
 from mme.ids import Tai
 from mme.messages import (
@@ -52,12 +54,25 @@ from mme.procedures import (
     service_request,
     status,
     tracking_area_update,
+    tracking_area_update_request,
 )
 from mme.procedures.expiry import EXPIRY, EXPIRY_IN_STEP
 
 
 def on_nas(ctx: UeContext, message: EmmMessage, digest: bytes, tai: Tai, env: Env) -> Outcome:
-    """Take a NAS message, its protection already checked.  digest: SHA-256 of its octets.  tai: where the UE is."""
+    """Take a NAS message, its protection already checked.  digest: SHA-256 of its octets.  tai: where the UE is.
+
+    A connected UE with nothing else to do whose NAS COUNT is almost used up is authenticated (TS 33.401 6.5).
+    """
+    outcome = _taken(ctx, message, digest, tai, env)
+    after = outcome.ctx
+    free = after is not None and (after.emm, after.step) == (EmmState.REGISTERED, Step.NONE) and after.on_the_radio
+    if after is None or not free or not after.worn_out or after.connection is None:
+        return outcome
+    return outcome.then(replace(authentication.start(after, env), result=outcome.result, label=outcome.label))
+
+
+def _taken(ctx: UeContext, message: EmmMessage, digest: bytes, tai: Tai, env: Env) -> Outcome:
     match verdict(ctx, message):
         case Verdict.IGNORE:
             return Outcome(ctx, result=ItemResult.DISCARDED, label=f"late {type(message).__name__}")
@@ -89,7 +104,7 @@ def on_nas(ctx: UeContext, message: EmmMessage, digest: bytes, tai: Tai, env: En
         case DetachAccept():
             return detach.on_detach_accept(ctx, env)
         case TrackingAreaUpdateRequest() if ctx.admitted:
-            return tracking_area_update.on_tracking_area_update_request(ctx, message, tai, env)
+            return tracking_area_update_request.on_tracking_area_update_request(ctx, message, tai, env)
         case TrackingAreaUpdateRequest():
             return status.refuse_without_context(ctx, TrackingAreaUpdateReject(env.no_context_cause), env)
         case TrackingAreaUpdateComplete():

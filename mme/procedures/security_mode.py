@@ -10,7 +10,7 @@ from mme.crypto import kdf
 from mme.enums import EmmCause, EmmState, IdentityType, ItemResult, S1apCause, SecurityHeader, Step, TimerName
 from mme.messages import SecurityModeCommand, SecurityModeComplete, SecurityModeReject
 from mme.outcome import Env, Outcome, StartTimer
-from mme.procedures import attach, identification, service_request
+from mme.procedures import attach, identification, initial_context, service_request, tracking_area_update
 from mme.procedures.release import end_connection
 from mme.procedures.sending import nas
 from mme.ue_capability import supports_eea, supports_eia, ue_security_capability
@@ -102,12 +102,20 @@ def on_security_mode_complete(ctx: UeContext, msg: SecurityModeComplete, env: En
         imeisv=msg.imeisv or ctx.imeisv,
     )
     if in_use.attaching is None:
-        later = service_request.resume(in_use, env)
+        later = _resumed(in_use, env)
     elif (unproven or env.config.checks_equipment) and in_use.imeisv is None:
         later = identification.start(in_use, env, IdentityType.IMEISV)
     else:
         later = attach.on_equipment_known(in_use, env)
     return Outcome(in_use, stop=(TimerName.T3460,), claim=None if unproven else ctx.imsi).then(later)
+
+
+def _resumed(ctx: UeContext, env: Env) -> Outcome:
+    """What a registered UE came for, or was at: its update first, where it is updating."""
+    if ctx.updating is None:
+        return service_request.resume(ctx, env)
+    over = tracking_area_update.go_on(ctx, env)
+    return Outcome(ctx).then(initial_context.rekey(ctx)).then(over) if ctx.on_the_radio else over
 
 
 def on_security_mode_reject(ctx: UeContext, msg: SecurityModeReject, env: Env) -> Outcome:

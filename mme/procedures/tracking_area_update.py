@@ -1,60 +1,31 @@
-"""Tracking area update (TS 24.301 5.5.3): normal, periodic and combined; with GUTI reallocation and bearers."""
+"""Tracking area update (TS 24.301 5.5.3) once its request is taken: accept, GUTI reallocation, bearers, completion."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from mme.context import UeContext, Updating
-from mme.enums import EmmCause, EmmState, ItemResult, S1apCause, Step, TimerName
-from mme.ids import Tai
-from mme.messages import TrackingAreaUpdateAccept, TrackingAreaUpdateReject, TrackingAreaUpdateRequest
+from mme.context import UeContext
+from mme.enums import EmmCause, EmmState, S1apCause, Step, TimerName
+from mme.messages import TrackingAreaUpdateAccept
 from mme.outcome import Env, Outcome, StartTimer
 from mme.procedures import guti_reallocation, reachability
-from mme.procedures.sending import context_setup, deregister, nas, release
-
-COMBINED = (1, 2)
+from mme.procedures.sending import context_setup, nas, release
 
 
-def on_tracking_area_update_request(ctx: UeContext, msg: TrackingAreaUpdateRequest, tai: Tai, env: Env) -> Outcome:
-    """Register the UE in the area where it is.
-
-    ctx: registered, the request's MAC right.  tai: where it is.
-    Out: TRACKING AREA UPDATE ACCEPT with a new GUTI (T3450) when the policy says so; with the active flag INITIAL
-    CONTEXT SETUP REQUEST too; without it a UE that came from idle is released after its answer.
-    TRACKING AREA UPDATE REJECT #12: the area is not served; #40: no bearer is left, here or on the UE's side.
-    Either way the UE is deregistered.  Areas are not checked where it is attached for emergency bearer services.
-    Again, with the same contents, before TRACKING AREA UPDATE COMPLETE: the same answer again.
-    Combined: updated for EPS only, #18.  A GUTI reallocation that ran is over (5.4.1.6 c).
-    Source: 5.5.3.2.4, 5.5.3.2.5, 5.5.3.2.7 d, 5.5.3.3.4; TS 23.401 5.3.3.
-    """
-    if not ctx.emergency and not env.config.serves(tai):
-        return _reject(ctx, env, EmmCause.TRACKING_AREA_NOT_ALLOWED)
-    bearer = ctx.bearer
-    status = msg.eps_bearer_context_status
-    if bearer is None or (status is not None and not status >> bearer.eps_bearer_identity & 1):
-        return _reject(ctx, env, EmmCause.NO_EPS_BEARER_CONTEXT_ACTIVATED)
-    updating = Updating(active=msg.active, combined=msg.update_type in COMBINED, status_told=status is not None)
-    here = replace(
-        ctx,
-        ue_network_capability=msg.ue_network_capability or ctx.ue_network_capability,
-        updating=updating,
-        tai_list=env.config.tai_list(tai),
-    )
-    if ctx.step is Step.TAU_COMPLETE and here == ctx and msg.old_guti == ctx.old_guti:
-        running = ctx.timers.get(TimerName.T3450.value)
-        return _accept(ctx, env, running.expiries if running is not None else 0)
-    here = guti_reallocation.as_used(here, msg.old_guti)
+def go_on(ctx: UeContext, env: Env) -> Outcome:
+    """TRACKING AREA UPDATE ACCEPT to a UE whose request was taken (ctx.updating), and what comes with it."""
+    here = replace(ctx, emm=EmmState.REGISTERED, step=Step.NONE)
     if env.config.tau_reallocates_guti:
         renamed = replace(
             guti_reallocation.with_new_guti(here, env), step=Step.TAU_COMPLETE, emm=EmmState.COMMON_PROCEDURE_INITIATED
         )
-        return _accept(renamed, env, 0).then(_bearers(renamed, env))
+        return accept(renamed, env, 0).then(_bearers(renamed, env))
     over = Outcome(here, stop=(TimerName.T3450,))
-    return over.then(_accept(here, env, None)).then(_bearers(here, env)).then(_finish(here, env))
+    return over.then(accept(here, env, None)).then(_bearers(here, env)).then(_finish(here, env))
 
 
-def _accept(ctx: UeContext, env: Env, expiries: int | None) -> Outcome:
-    """expiries None: no new GUTI, so no T3450."""
+def accept(ctx: UeContext, env: Env, expiries: int | None) -> Outcome:
+    """TRACKING AREA UPDATE ACCEPT.  expiries None: no new GUTI, so no T3450."""
     updating, bearer = ctx.updating, ctx.bearer
     if updating is None:
         raise ValueError("no tracking area update is running")
@@ -99,12 +70,5 @@ def on_tracking_area_update_complete(ctx: UeContext, env: Env) -> Outcome:
 def on_t3450_expiry(ctx: UeContext, expiries: int, env: Env) -> Outcome:
     """Four times again; on the fifth expiry the update is over, and both GUTIs stay valid.  Source: 5.5.3.2.7 c."""
     if expiries <= env.config.max_retransmissions:
-        return _accept(ctx, env, expiries)
+        return accept(ctx, env, expiries)
     return _finish(ctx, env)
-
-
-def _reject(ctx: UeContext, env: Env, cause: EmmCause) -> Outcome:
-    """The UE has no place here: its context and its session go.  Source: 5.5.3.2.5."""
-    label = f"tracking area update reject #{int(cause)}"
-    gone = deregister(ctx, env, S1apCause.NAS_UNSPECIFIED, label, last=TrackingAreaUpdateReject(cause))
-    return replace(gone, result=ItemResult.REJECTED)

@@ -57,7 +57,7 @@ from mme.messages import (
     UeContextReleaseCommand,
     UndecodableEsm,
 )
-from mme.needs import ApnConfiguration, Profile, Session, Vector
+from mme.needs import ApnConfiguration, Need, Profile, Session, Vector
 from mme.outcome import Env, Outcome
 
 T = TypeVar("T")
@@ -309,6 +309,12 @@ def only(things: Sequence[S1apMessage], kind: type[T]) -> T:
     (thing,) = things
     assert isinstance(thing, kind), thing
     return thing
+
+
+def only_need(outcome: Outcome) -> Need:
+    """The one thing that it needs."""
+    (need,) = outcome.needs
+    return need
 
 
 def context(outcome: Outcome) -> UeContext:

@@ -14,23 +14,27 @@ from mme.ids import Guti, Tai
 from mme.messages import (
     AttachAccept,
     AuthenticationRequest,
+    AuthenticationResponse,
     DetachAccept,
     DetachRequestFromUe,
     DetachRequestToUe,
     EmmMessage,
     EmmStatus,
     ExtendedServiceRequest,
+    GutiReallocationComplete,
     IdentityResponse,
     InitialContextSetupRequest,
     Secured,
     SecurityModeComplete,
     ServiceRequest,
+    TrackingAreaUpdateAccept,
     TrackingAreaUpdateRequest,
+    UeContextModificationRequest,
     UeContextReleaseCommand,
 )
 from mme.needs import DeleteSession, NeedProfile, NeedVector
 from mme.outcome import Outcome
-from mme.procedures import attach, attach_request, authentication, paging, security_mode
+from mme.procedures import attach, attach_request, authentication, dispatch, paging, security_mode
 from mme.procedures.connection import on_initial_message
 from tests.mme.procedures import conftest as ue
 
@@ -201,9 +205,102 @@ def test_a_service_request_is_authenticated_first_and_then_gets_what_it_came_for
 
 
 def attach_response(ctx: UeContext) -> Outcome:
-    from mme.messages import AuthenticationResponse  # noqa: PLC0415
-
     return authentication.on_authentication_response(ctx, AuthenticationResponse(ue.XRES), ue.env())
+
+
+def with_new_keys(begun: Outcome, config: Any = ue.CONFIG) -> Outcome:
+    """The vector comes, the UE answers challenge and command: what SECURITY MODE COMPLETE leads to."""
+    challenge = authentication.on_vector(ue.context(begun), ue.VECTOR, ue.env(config))
+    commanded = ue.context(attach_response(ue.context(challenge)))
+    assert commanded.security_new is not None
+    received = replace(commanded, security_new=replace(commanded.security_new, ul_count=1))
+    return security_mode.on_security_mode_complete(received, SecurityModeComplete(), ue.env(config))
+
+
+WORN = ue.security(ul_count=COUNT_ALMOST_USED_UP)
+
+
+@pytest.mark.parametrize("active", [False, True])
+@pytest.mark.parametrize("reallocates", [False, True])
+def test_an_update_from_idle_is_authenticated_first_and_then_answered(active: bool, reallocates: bool) -> None:
+    """TS 33.401 6.5: a UE that does nothing but update gets new keys, too."""
+    config = replace(ue.CONFIG, tau_reallocates_guti=reallocates)
+    asked = arrives(ue.idle(security=WORN), replace(UPDATE, active=active), config)
+    assert isinstance(asked.needs[-1], NeedVector)
+    assert asked.downlinks == ()
+    done = with_new_keys(asked, config)
+    accept, header = ue.said(done.downlinks[0], NEW)
+    assert isinstance(accept, TrackingAreaUpdateAccept)
+    assert header is SecurityHeader.INTEGRITY_CIPHERED
+    after = ue.context(done)
+    assert after.security is not None
+    assert (after.security.ksi, after.security.ul_count, after.k_enb_count) == (2, 1, 0)
+    assert any(isinstance(m, InitialContextSetupRequest) for m in done.downlinks) == active
+    assert any(isinstance(m, UeContextReleaseCommand) for m in done.downlinks) == (not active and not reallocates)
+    assert after.step is (Step.TAU_COMPLETE if reallocates else Step.NONE)
+
+
+def test_an_update_of_a_connected_ue_is_too_and_its_enb_gets_the_new_key() -> None:
+    asked = dispatch.on_nas(ue.registered(security=WORN), UPDATE, ue.DIGEST, ue.TAI, ue.env())
+    assert isinstance(ue.only_need(asked), NeedVector)
+    done = with_new_keys(asked)
+    modification, accept = done.downlinks
+    assert isinstance(modification, UeContextModificationRequest)
+    assert isinstance(ue.said(accept)[0], TrackingAreaUpdateAccept)
+    assert ue.context(done).bearer == ue.registered().bearer
+
+
+def test_an_update_that_is_refused_is_not_authenticated_for_it() -> None:
+    outcome = on_initial_message(ue.idle(security=WORN), replace(NEW, tai=Tai(ue.PLMN, 9)), UPDATE, ue.DIGEST, ue.env())
+    assert not any(isinstance(need, NeedVector) for need in outcome.needs)
+    assert outcome.result is ItemResult.REJECTED
+
+
+def test_an_update_whose_challenge_is_never_answered_leaves_an_idle_ue_that_is_asked_again() -> None:
+    challenge = authentication.on_vector(ue.context(arrives(ue.idle(security=WORN), UPDATE)), ue.VECTOR, ue.env())
+    over = ue.context(authentication.on_t3460_expiry(ue.context(challenge), 5, ue.env()))
+    assert (over.emm, over.step, over.updating, over.security) == (EmmState.REGISTERED, Step.NONE, None, WORN)
+    assert isinstance(arrives(replace(over, connections=()), UPDATE).needs[-1], NeedVector)
+
+
+@pytest.mark.parametrize(
+    "before",
+    [ue.registered(security=WORN), ue.reallocating(security=WORN)],
+    ids=["registered", "GUTI reallocation"],
+)
+def test_in_the_middle_of_a_long_connection_the_ue_is_authenticated_and_its_bearer_stays(before: UeContext) -> None:
+    """TS 33.401 6.5.  What the message itself leads to comes first."""
+    message = EmmStatus(111) if before.step is Step.NONE else GutiReallocationComplete()
+    asked = dispatch.on_nas(before, message, ue.DIGEST, ue.TAI, ue.env())
+    assert isinstance(ue.only_need(asked), NeedVector)
+    assert ue.context(asked).old_guti is None
+    assert asked.result is ItemResult.DONE
+    done = with_new_keys(asked)
+    ue.only(done.downlinks, UeContextModificationRequest)
+    after = ue.context(done)
+    assert (after.emm, after.step, after.bearer) == (EmmState.REGISTERED, Step.NONE, ue.registered().bearer)
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        ue.registered(),
+        ue.registered(security=replace(WORN, ul_count=COUNT_ALMOST_USED_UP - 1)),
+        ue.returned(security=WORN),
+        ue.leaving(security=WORN),
+        ue.accepted(security=WORN),
+    ],
+    ids=["fresh keys", "just below", "no bearer on the radio yet", "leaving", "attaching"],
+)
+def test_a_connected_ue_with_fresh_keys_or_at_something_else_is_not(before: UeContext) -> None:
+    outcome = dispatch.on_nas(before, EmmStatus(111), ue.DIGEST, ue.TAI, ue.env())
+    assert outcome.needs == ()
+
+
+def test_a_ue_that_leaves_is_not_authenticated_before() -> None:
+    switched_off = DetachRequestFromUe(DetachType.EPS, True, 1, ue.GUTI)
+    outcome = dispatch.on_nas(ue.registered(security=WORN), switched_off, ue.DIGEST, ue.TAI, ue.env())
+    assert not any(isinstance(need, NeedVector) for need in outcome.needs)
 
 
 @pytest.mark.parametrize("counts", [{"ul_count": COUNT_ALMOST_USED_UP - 1}, {"dl_count": COUNT_ALMOST_USED_UP - 1}])

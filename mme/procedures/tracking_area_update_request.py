@@ -1,0 +1,57 @@
+"""TRACKING AREA UPDATE REQUEST (TS 24.301 5.5.3): normal, periodic and combined; what it is answered with."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from mme.context import UeContext, Updating
+from mme.enums import EmmCause, ItemResult, S1apCause, Step, TimerName
+from mme.ids import Tai
+from mme.messages import TrackingAreaUpdateReject, TrackingAreaUpdateRequest
+from mme.outcome import Env, Outcome
+from mme.procedures import authentication, guti_reallocation, tracking_area_update
+from mme.procedures.sending import deregister
+
+COMBINED = (1, 2)
+
+
+def on_tracking_area_update_request(ctx: UeContext, msg: TrackingAreaUpdateRequest, tai: Tai, env: Env) -> Outcome:
+    """Register the UE in the area where it is.
+
+    ctx: registered, the request's MAC right.  tai: where it is.
+    Out: TRACKING AREA UPDATE ACCEPT with a new GUTI (T3450) when the policy says so; with the active flag INITIAL
+    CONTEXT SETUP REQUEST too; without it a UE that came from idle is released after its answer.
+    TRACKING AREA UPDATE REJECT #12: the area is not served; #40: no bearer is left, here or on the UE's side.
+    Either way the UE is deregistered.  Areas are not checked where it is attached for emergency bearer services.
+    Again, with the same contents, before TRACKING AREA UPDATE COMPLETE: the same answer again.
+    Combined: updated for EPS only, #18.  A GUTI reallocation that ran is over (5.4.1.6 c).
+    NAS COUNT almost used up: a new key set first, and then the answer (TS 33.401 6.5).
+    Source: 5.5.3.2.4, 5.5.3.2.5, 5.5.3.2.7 d, 5.5.3.3.4; TS 23.401 5.3.3.
+    """
+    if not ctx.emergency and not env.config.serves(tai):
+        return _reject(ctx, env, EmmCause.TRACKING_AREA_NOT_ALLOWED)
+    bearer = ctx.bearer
+    status = msg.eps_bearer_context_status
+    if bearer is None or (status is not None and not status >> bearer.eps_bearer_identity & 1):
+        return _reject(ctx, env, EmmCause.NO_EPS_BEARER_CONTEXT_ACTIVATED)
+    updating = Updating(active=msg.active, combined=msg.update_type in COMBINED, status_told=status is not None)
+    here = replace(
+        ctx,
+        ue_network_capability=msg.ue_network_capability or ctx.ue_network_capability,
+        updating=updating,
+        tai_list=env.config.tai_list(tai),
+    )
+    if ctx.step is Step.TAU_COMPLETE and here == ctx and msg.old_guti == ctx.old_guti:
+        running = ctx.timers.get(TimerName.T3450.value)
+        return tracking_area_update.accept(ctx, env, running.expiries if running is not None else 0)
+    here = guti_reallocation.as_used(here, msg.old_guti)
+    if here.worn_out:
+        return Outcome(here, stop=(TimerName.T3450,)).then(authentication.start(here, env))
+    return tracking_area_update.go_on(here, env)
+
+
+def _reject(ctx: UeContext, env: Env, cause: EmmCause) -> Outcome:
+    """The UE has no place here: its context and its session go.  Source: 5.5.3.2.5."""
+    label = f"tracking area update reject #{int(cause)}"
+    gone = deregister(ctx, env, S1apCause.NAS_UNSPECIFIED, label, last=TrackingAreaUpdateReject(cause))
+    return replace(gone, result=ItemResult.REJECTED)
