@@ -31,7 +31,7 @@ from enb_app.ordering import GAP_S, Ordering
 from enb_app.ue import Ue
 from mme.codec import s1ap
 from mme.codec.envelope import Downlink, Reply
-from mme.enums import S1apCause
+from mme.enums import ItemResult, S1apCause
 from mme.errors import S1apError
 from mme.messages import EmmMessage, S1apMessage
 
@@ -46,8 +46,11 @@ Kind = TypeVar("Kind")
 
 @dataclass(slots=True)
 class _Waiting:
+    """ends: it asks for the end of the connection."""
+
     message: SendS1ap
     answered: asyncio.Future[Reply] | None
+    ends: bool
 
 
 class Connection:
@@ -88,8 +91,8 @@ class Connection:
         else:
             self.device.stop_timer(_GAP)
 
-    def send(self, message: SendS1ap, answered: asyncio.Future[Reply] | None = None) -> None:
-        self._queue.append(_Waiting(message, answered))
+    def send(self, message: SendS1ap, answered: asyncio.Future[Reply] | None = None, *, ends: bool = False) -> None:
+        self._queue.append(_Waiting(message, answered, ends))
         self._pump()
 
     def _pump(self) -> None:
@@ -112,6 +115,8 @@ class Connection:
             self.device.journal.write(Sent(name, reply.result, reply.error or reply.label or ""))
             if waiting.answered is not None and not waiting.answered.done():
                 waiting.answered.set_result(reply)
+        if waiting.ends and (reply is None or reply.result == ItemResult.STALE.value):
+            self.device.from_enb(self, self.side.give_up())
         self._pump()
         self.device.journal.ring()
 
@@ -275,7 +280,7 @@ class Device:
         connection = self.connection
         request = connection.side.request_release(cause) if connection is not None else None
         if connection is not None and request is not None:
-            connection.send(request)
+            connection.send(request, ends=True)
 
     def _on_air(self) -> Connection:
         return self.connection or self.open()

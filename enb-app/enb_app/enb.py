@@ -213,6 +213,13 @@ class EnbUe:
             return None
         return self._send(UeContextReleaseRequest(self.mme_ue_s1ap_id, self.enb_ue_s1ap_id, Cause(*cause.value)))
 
+    def give_up(self) -> list[EnbEffect]:
+        """No UE CONTEXT RELEASE COMMAND will come: the eNB ends the connection by itself.  Nothing if it has ended."""
+        if self.released:
+            return []
+        self.released = True
+        return [Released("no release command")]
+
     def not_delivered(self, nas_pdu: bytes, cause: S1apCause) -> SendS1ap | None:
         """NAS NON DELIVERY INDICATION for a NAS PDU that did not reach the UE (8.6.2.4); None as above."""
         if self.mme_ue_s1ap_id is None:

@@ -51,18 +51,23 @@ GUTI = Guti(Gummei(PLMN, 1, 1), 0xCAFE)
 
 @dataclass
 class DirectExchange:
-    """`submit` straight into a fake MME.  held: answers wait for `release`."""
+    """`submit` straight into a fake MME.  held: answers wait for `release`.  answer: instead of the fake MME's."""
 
     mme: FakeMme
     down: Callable[[Downlink], None] = lambda _: None
     held: list[Callable[[], None]] | None = None
     items: list[Item] = field(default_factory=list)
+    answer: Callable[[Item], Reply | None] | None = None
 
     def submit(self, item: Item, function: str, waiter: Callable[[Answer], None]) -> None:
         self.items.append(item)
 
         def answer() -> None:
             reply = self.mme.work(item) if item.s1ap is not None else Reply(item.id, "done")
+            if self.answer is not None:
+                said = self.answer(item)
+                waiter(Answer(said, function, 0.0, 0.001, 1, cost=Cost(), why="" if said else "silence"))
+                return
             for downlink in reply.downlink:
                 self.down(downlink)
             waiter(Answer(reply, function, 0.0, 0.001, 1, cost=Cost()))
@@ -182,6 +187,37 @@ def test_a_message_held_back_stops_the_attach() -> None:
         await g.device.settled()
         with pytest.raises(UnexpectedError):
             await g.device.expect(AttachAccept, 0.05)
+
+    run(script)
+
+
+@pytest.mark.parametrize(
+    "answer", [Reply("x", ItemResult.STALE.value), None], ids=["the MME knows no such connection", "silence"]
+)
+def test_an_enb_that_asks_in_vain_for_the_release_ends_the_connection_by_itself(answer: Reply | None) -> None:
+    """Otherwise its UE would go on speaking on a connection that the MME does not have (TS 36.413 8.3.2)."""
+
+    async def script(g: Ground) -> None:
+        await procedures.attach(g.device)
+        g.exchange.held = []
+        g.exchange.answer = lambda _: answer
+        g.device.request_release()
+        assert g.device.connected
+        g.exchange.held.pop()()
+        assert not g.device.connected
+        assert g.station.connections == {}
+        assert g.device.ue.state is State.REGISTERED
+
+    run(script)
+
+
+def test_a_late_release_request_of_a_scripts_own_does_not_end_the_connection() -> None:
+    async def script(g: Ground) -> None:
+        await procedures.attach(g.device)
+        g.exchange.answer = lambda item: Reply(item.id, ItemResult.STALE.value)
+        reply = await g.device.send(UeContextReleaseRequest(1, 1, Cause(*S1apCause.USER_INACTIVITY.value)))
+        assert reply.result == ItemResult.STALE.value
+        assert g.device.connected
 
     run(script)
 
