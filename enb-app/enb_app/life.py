@@ -88,13 +88,14 @@ class LifeResult:
 
 @dataclass(slots=True)
 class Progress:
-    """What the live view shows.  phase: "life" or "check"."""
+    """What the live view shows.  phase: "life" or "check".  left_out: shares of what is not built."""
 
     phase: str = "life"
     left_s: float = 0.0
     done: dict[str, int] = field(default_factory=dict)
     faults: int = 0
     checked: int = 0
+    left_out: dict[str, float] = field(default_factory=dict)
     states: Callable[[], dict[str, int]] = dict
     invocations: Callable[[], int] = int
 
@@ -119,7 +120,7 @@ class _Lives:
         self.cards = subscribers.load(options.lab.subscribers, options.lab.first_ue + options.ues)
         self.samples: list[ProcedureSample] = []
         self.disagreements: list[Disagreement] = []
-        self.progress = Progress()
+        self.progress = Progress(left_out=options.mix.left_out)
         self.on_progress = on_progress
         self.begin = 0.0
 

@@ -30,7 +30,14 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     lives.add_argument("--minutes", type=float, default=1.0, metavar="M", help="how long they live (%(default)s)")
     lives.add_argument("--enbs", type=int, default=3, metavar="K", help="eNBs (%(default)s)")
     lives.add_argument("--pause", type=float, default=2.0, metavar="S", help="mean time between two of its procedures")
-    lives.add_argument("--mix", type=Path, metavar="FILE", help="JSON with the shares of procedures")
+    shares = ", ".join(f"{name} {share:g}" for name, share in mix.DEFAULT_SHARES.items())
+    missing = " and ".join(mix.NOT_SERVED)
+    lives.add_argument(
+        "--mix",
+        type=Path,
+        metavar="FILE",
+        help=f"JSON with the shares of procedures (default: {shares}); {missing} are left out: not built in the MME",
+    )
     lives.add_argument("--tacs", metavar="LIST", help="tracking areas of the eNBs in turn, as 7,8 (--tac)")
     lives.add_argument("--first-ue", type=int, default=0, metavar="M", help="skip the first M subscribers")
     lives.add_argument("--seed", type=int, metavar="S", help="of what the UEs choose and when")
@@ -67,7 +74,7 @@ def options_from(arguments: argparse.Namespace) -> LifeOptions:
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Exit status 0 or 1.  Raises ConfigError and RunBrokeError."""
     options = options_from(arguments)
-    if options.mix.note() and not arguments.quiet:
+    if not arguments.quiet:
         console.print(options.mix.note(), markup=False, highlight=False, soft_wrap=True)
     result = asyncio.run(_live(options, console, quiet=arguments.quiet))
     if not arguments.quiet:

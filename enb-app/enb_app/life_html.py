@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from enb_app import life_report, report
 from enb_app.html import STYLE, boxes, card, figure, message_table, row, table
 from enb_app.life import LifeResult
+from enb_app.mix import NOT_BUILT
 from enb_app.result import message_figures
 
 _MOST_LINES = 100
@@ -64,6 +65,7 @@ def page(result: LifeResult) -> str:
         row([name, str(chosen), str(first), str(faults), *report.cells(times)], 1)
         for name, chosen, first, faults, times in life_report.groups(result)
     ]
+    rows += [row([name, NOT_BUILT, *["-"] * (len(heads) - 2)], 1) for name in options.mix.left_out]
     plots = ""
     if result.procedures and result.messages:
         drawn = (

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from enb_app import report
+from enb_app import mix, report
 from enb_app.life import LifeResult, Progress
 from enb_app.measure import Distribution, distribution
 from enb_app.result import figures_json, message_figures, message_json, plain
@@ -24,15 +24,16 @@ _MOST_LINES = 10
 @contextmanager
 def view(console: Console) -> Iterator[Callable[[Progress], None]]:
     """The live view; yields what is to be called as things go on."""
-    with Live(console=console, transient=True, refresh_per_second=4) as screen:
+    with Live(console=console, transient=True, refresh_per_second=4) as live:
 
         def show(progress: Progress) -> None:
-            screen.update(_screen(progress))
+            live.update(screen(progress))
 
         yield show
 
 
-def _screen(progress: Progress) -> Table:
+def screen(progress: Progress) -> Table:
+    """What the live view shows at one moment."""
     states = ", ".join(f"{count} {name}" for name, count in progress.states().items())
     if progress.phase == "life":
         title = f"{progress.left_s:.0f} s left: {states}; {progress.invocations()} invocations"
@@ -44,6 +45,8 @@ def _screen(progress: Progress) -> Table:
     table.add_column("done", justify="right")
     for name, count in sorted(progress.done.items()):
         table.add_row(name, str(count))
+    for name in progress.left_out:
+        table.add_row(name, mix.NOT_BUILT)
     return table
 
 
@@ -72,6 +75,8 @@ def print_tables(console: Console, result: LifeResult) -> None:
     for name, chosen, first, faults, times in rows:
         share = f"{100 * chosen / total:.0f} %"
         table.add_row(name, str(chosen), share, str(first), str(faults), *report.cells(times)[1:])
+    for name, planned in options.mix.left_out.items():
+        table.add_row(name, mix.NOT_BUILT, f"({planned:g} %)")
     table.caption = "chosen: by the mix; first: done because the next one needed it; milliseconds"
     console.print(table)
     for line in notes(result):
@@ -107,8 +112,7 @@ def notes(result: LifeResult) -> list[str]:
     happened = [f"{name}: {number}" for name, number in others.items() if number]
     if happened:
         lines.append("; ".join(happened))
-    if result.options.mix.note():
-        lines.append(result.options.mix.note())
+    lines.append(result.options.mix.note())
     return lines
 
 

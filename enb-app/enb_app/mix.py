@@ -17,6 +17,7 @@ ATTACH = "attach"
 DETACH = "detach"
 SERVED = (MOBILITY, PAGING, SERVICE_REQUEST, RELEASE, ATTACH, DETACH)
 NOT_SERVED = ("bearers", "handover")
+NOT_BUILT = "not built"
 DEFAULT_SHARES = {
     MOBILITY: 30.0,
     PAGING: 30.0,
@@ -39,11 +40,11 @@ class Mix:
         return random.choices(list(self.shares), list(self.shares.values()))[0]
 
     def note(self) -> str:
-        """One line on what is left out; "" where nothing is."""
-        if not self.left_out:
-            return ""
-        told = ", ".join(f"{name} ({share:g} %)" for name, share in self.left_out.items())
-        return f"left out, as the MME does not have it yet: {told}; mobility is without handover"
+        """One line on what is left out: what the mix has of it, and what no mix can have."""
+        told = ", ".join(
+            name + (f" ({self.left_out[name]:g} %)" if name in self.left_out else "") for name in NOT_SERVED
+        )
+        return f"left out, as the MME does not have it yet: {told}"
 
 
 def mix_of(shares: dict[str, float]) -> Mix:

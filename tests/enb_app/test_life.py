@@ -8,12 +8,13 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from rich.console import Console
 
 from enb_app import cli, life_report, mix
 from enb_app.checker import Disagreement
 from enb_app.exchange import Counters
 from enb_app.lab import LabOptions
-from enb_app.life import LifeOptions, LifeResult, ProcedureSample
+from enb_app.life import LifeOptions, LifeResult, ProcedureSample, Progress
 from enb_app.life_command import options_from
 from enb_app.measure import MessageSample, StoreOperations
 from mme.errors import ConfigError
@@ -38,8 +39,30 @@ def test_default_mix_is_the_issues_and_says_what_is_left_out() -> None:
         "mobility": 30.0, "paging": 30.0, "service request": 20.0, "release": 10.0, "attach": 4.0, "detach": 1.0
     }  # fmt: skip
     assert found.left_out == {"bearers": 5.0}
-    assert "bearers (5 %)" in found.note()
-    assert "handover" in found.note()
+    assert found.note().endswith("bearers (5 %), handover")
+
+
+def test_handover_is_said_to_be_missing_where_the_mix_has_nothing_of_it() -> None:
+    assert mix.mix_of({"paging": 1}).note().endswith("bearers, handover")
+
+
+def test_what_is_not_built_is_shown_as_that_in_help_live_view_table_and_page(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["life", "--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "bearers 5)" in said
+    assert "bearers and handover are left out" in said
+    console = Console(record=True, width=160)
+    progress = Progress(done={"paging": 3}, left_out=mix.load(None).left_out)
+    console.print(life_report.screen(progress))
+    life_report.print_tables(console, result())
+    rows = [line.split() for line in console.export_text().splitlines()]
+    assert ["bearers", "not", "built"] in rows
+    assert ["bearers", "not", "built", "(5", "%)"] in rows
+    page = life_report.write_html(result(), tmp_path).read_text()
+    assert '<td class="">bearers</td><td class="n">not built</td>' in page
 
 
 def test_choices_follow_the_shares() -> None:
