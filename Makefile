@@ -72,6 +72,12 @@ lab-test: $(STAMP) ## every test that needs the lab, started when it is not up (
 test-cassandra: $(STAMP) ## the tests on a real Cassandra: CASSANDRA_HOSTS names one, else a node is started
 	@$(BIN)/python -m cassandra_lab check || { [ "$${CI:-}" != true ]; exit; }; $(BIN)/pytest --cassandra -m cassandra tests/cassandra tests/mme/store tests/edge/test_store.py
 
+chaos: $(STAMP) ## 2000 UEs for MINUTES=10 while nodes, replicas and the ticker die; then judge (SEED=n, UES=n, NODES=3, STORE=sqlite)
+	@$(BIN)/python -m chaos $(if $(SEED),--seed $(SEED)) --minutes $(or $(MINUTES),10) --ues $(if $(filter command line environment,$(origin UES)),$(UES),2000) --store $(if $(filter command line environment,$(origin STORE)),$(STORE),cassandra) --nodes $(if $(filter command line environment,$(origin NODES)),$(NODES),3)
+
+chaos-short: $(STAMP) ## the chaos run of CI: two minutes, 120 UEs, three nodes
+	@$(BIN)/python -m chaos --minutes 2 --ues 120
+
 cassandra-up: $(STAMP) ## start real Cassandra nodes on loopback addresses (NODES=1|3, CQL_PORT, STORAGE_PORT, JMX_PORT, NETWORK)
 	@$(BIN)/python -m cassandra_lab up --nodes $(NODES) --cql-port $(CQL_PORT) --storage-port $(STORAGE_PORT) --jmx-port $(JMX_PORT) --network $(NETWORK)
 
@@ -92,4 +98,4 @@ clean: ## remove what the other targets made
 	rm -rf $(VENV) build .localfaas .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 
-.PHONY: help helm placement-helm reload-zipapp reload-image chart-push venv preflight demo up check test test-cassandra cassandra-up cassandra-down lab-up lab-down lab-status lab-test bench lock clean
+.PHONY: help helm placement-helm reload-zipapp reload-image chart-push venv preflight chaos chaos-short demo up check test test-cassandra cassandra-up cassandra-down lab-up lab-down lab-status lab-test bench lock clean
