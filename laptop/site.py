@@ -7,7 +7,7 @@ import io
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,10 +66,12 @@ class Site:
         replicas: Mapping[str, int] | None = None,
         settings: Mapping[str, str] | None = None,
         ticker: bool = True,
+        ticker_options: Sequence[str] = (),
     ) -> Iterator[Running]:
         """localfaas with the functions of stack.yml, and the ticker, until the block ends.
 
-        settings: laid over every function's environment.  Raises localfaas.errors.StartError.
+        settings: laid over every function's environment.  ticker_options: more of the ticker's arguments.
+        Raises localfaas.errors.StartError.
         """
         environment = {"store_url": self.store_url, **(settings or {})}
         gateway = running(
@@ -83,12 +85,12 @@ class Site:
         )
         with gateway, contextlib.ExitStack() as stack:
             if ticker:
-                stack.enter_context(self._ticker(gateway.url, settings or {}))
+                stack.enter_context(self._ticker(gateway.url, settings or {}, ticker_options))
             yield gateway
 
     @contextlib.contextmanager
-    def _ticker(self, gateway: str, settings: Mapping[str, str]) -> Iterator[None]:
-        command = [sys.executable, "-m", "mme.ticker", "--gateway", gateway, "--store", self.store_url]
+    def _ticker(self, gateway: str, settings: Mapping[str, str], options: Sequence[str]) -> Iterator[None]:
+        command = [sys.executable, "-m", "mme.ticker", "--gateway", gateway, "--store", self.store_url, *options]
         environment = {**os.environ, **settings, "EDGE_SECRETS_DIR": str(self.secrets), "PYTHONPATH": str(ROOT)}
         with (self.folder / "ticker.log").open("wb") as log:
             process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL)

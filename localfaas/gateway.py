@@ -27,7 +27,7 @@ from localfaas.errors import QueueError, StartError
 from localfaas.faults import FaultStream
 from localfaas.management import Management, RefusedError, validate
 from localfaas.metrics import CONTENT_TYPE, Metrics
-from localfaas.options import Options
+from localfaas.options import NAMESPACE, Options
 from localfaas.proxy import MAX_HEADER_BYTES, Call, Proxy, identify, strip_hop_by_hop
 from localfaas.queue import Broker, Workers
 from localfaas.replicas import ReplicaSet
@@ -397,6 +397,8 @@ class Gateway:
                 return answers.json(200, {"busy": self.workers.kill()})
             case "/localfaas/broker/restart":
                 return answers.json(200, {"lost": self.broker.restart()})
+            case "/localfaas/targets":
+                return answers.json(200, self._targets())
         return answers.json(
             200,
             {
@@ -410,6 +412,17 @@ class Gateway:
                 "faults": {name: stream.counts for name, stream in self.faults.items()},
             },
         )
+
+    def _targets(self) -> list[dict[str, Any]]:
+        """Give each ready replica as Prometheus' HTTP service discovery wants it: the functions serve /metrics."""
+        return [
+            {
+                "targets": [f"127.0.0.1:{replica.port}"],
+                "labels": {"function_name": f"{name}.{NAMESPACE}", "pod": replica.instance},
+            }
+            for name, deployment in sorted(self.deployments.by_name.items())
+            for replica in deployment.replicas.ready()
+        ]
 
     def _kill(self, wanted: object) -> Answer:
         name = wanted.get("function") if isinstance(wanted, dict) else None
@@ -445,6 +458,7 @@ _PATHS = {
     "/localfaas/worker/kill": _POST,
     "/localfaas/broker/restart": _POST,
     "/localfaas/queue": _GET,
+    "/localfaas/targets": _GET,
 }
 
 

@@ -148,6 +148,7 @@ class UeContext:
     reattach_required: of the network's detach that runs; detach_when_back: the same, of one that waits for paging.
     resynchronised: SQN was taken over from the UE in this authentication.
     supersedes: keys of older contexts of this IMSI, the latest first, still to be released.
+    begun_ms: Unix ms at which the procedure that runs began, for the metrics; 0 = none runs, or it is not known.
     """
 
     key: int
@@ -187,6 +188,7 @@ class UeContext:
     recent: tuple[Remembered, ...] = ()
     last_reply: bytes = b""
     outbox: tuple[OutboxEntry, ...] = ()
+    begun_ms: int = 0
 
     @property
     def connection(self) -> Connection | None:

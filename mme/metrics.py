@@ -4,12 +4,40 @@ from __future__ import annotations
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from mme.enums import EcmState, EmmState
+
 MESSAGES = Counter("mme_messages", "Items worked off, by message and result.", ["message", "result"])
-PROCEDURES = Counter("mme_procedure", "Steps of procedures, by outcome label's first words.", ["step", "result"])
+PROCEDURES = Counter("mme_procedures", "Procedures of UEs that have ended, by result.", ["procedure", "result"])
+PROCEDURE_SECONDS = Histogram(
+    "mme_procedure_seconds",
+    "From a procedure's first item to its last, of those that were completed.",
+    ["procedure"],
+    buckets=(0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0, 20.0, 60.0),
+)
+REJECTS = Counter("mme_nas_rejects", "NAS messages that refuse a UE something, by EMM cause.", ["message", "cause"])
+STATES_ENTERED = Counter("mme_ue_states_entered", "UE contexts that have entered the state.", ["state"])
+STATES_LEFT = Counter("mme_ue_states_left", "UE contexts that have left the state.", ["state"])
+for _state in (*EmmState, *EcmState):
+    if _state is not EmmState.DEREGISTERED:
+        # From 0 on, so that the difference of the two has a value as soon as one of them has.
+        STATES_ENTERED.labels(_state.value)
+        STATES_LEFT.labels(_state.value)
 DISCARDED = Counter("mme_nas_discarded", "Uplink NAS messages dropped in silence (TS 24.301 4.4.4.3).", ["reason"])
 CONDITIONAL_WRITES = Counter("mme_cas", "Conditional writes of UE contexts, by result.", ["result"])
 PUSHES = Counter("mme_pushes", "Downlinks pushed to an eNB's downlink URL, by result.", ["result"])
+STORE_SECONDS = Histogram(
+    "mme_store_seconds",
+    "Time of one store operation.",
+    ["operation"],
+    buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0),
+)
 TIMERS = Counter("mme_timers", "Timers that the ticker has dealt with, by what became of each try.", ["result"])
+TIMERS_WAITING = Gauge("mme_timers_waiting", "Timers that are due and not done with, of this ticker's shards.")
+TIMER_LATE_SECONDS = Histogram(
+    "mme_timer_late_seconds",
+    "From when a timer was due to when its reply was there.",
+    buckets=(0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 120.0),
+)
 QUEUE_SECONDS = Histogram(
     "mme_queue_seconds",
     "From when a request was signed to when the function began with it.",

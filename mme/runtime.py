@@ -73,7 +73,7 @@ from mme.rows import context_of_imsi, enbs_of, load_enb, lose_association
 from mme.s1_interface import S1Interface, no_setup
 from mme.store.base import Store, Table
 from mme.store.counting import measure
-from mme.transaction import Transactions
+from mme.transaction import Transactions, count_refusal
 from mme.work import NO_LOAD, Load, Ports, Run, StaleError, Work, cost_of
 
 KEY_TRIES = 4
@@ -269,7 +269,9 @@ class Runtime:
             return None
         job.name = AttachRequest.__name__
         connection = _connection(job, message, key, 0)
-        outcome = congestion.refuse(UeContext(key=key, origin=job.item.id, connections=(connection,)))
+        fresh = UeContext(key=key, origin=job.item.id, connections=(connection,))
+        outcome = congestion.refuse(fresh)
+        count_refusal(fresh, outcome.downlinks, job)
         _, downlinks = protected(job, UeContext(key=key, connections=(connection,)), outcome.downlinks)
         return Reply(job.item.id, outcome.result.value, downlinks, label=outcome.label)
 

@@ -118,7 +118,9 @@ class Ticker:
             shard.since_s = now_s
             oldest = now_s - FIRST_LOOK_S - LATE_S
             shard.known = {item: due for item, due in shard.known.items() if due // 1000 >= oldest}
-        return self._fire_due(now_ms)
+        done = self._fire_due(now_ms)
+        metrics.TIMERS_WAITING.set(sum(len(shard.pending) for shard in self._shards.values()))
+        return done
 
     def marks(self) -> dict[int, int]:
         """The first second of each shard that a ticker which takes it over has to read."""
@@ -174,6 +176,7 @@ class Ticker:
     def _judge(self, shard: _Shard, item: str, pending: _Pending, result: str | None, now_ms: int) -> int:
         metrics.TIMERS.labels(result or "no answer").inc()
         if result is not None and result != ItemResult.RETRY.value:
+            metrics.TIMER_LATE_SECONDS.observe(max(0.0, self.clock() - pending.row.due_ms / 1000))
             del shard.pending[item]
             return 1
         pending.tries += 1

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
-from mme import metrics
+from mme import metrics, observing
 from mme.codec import envelope
 from mme.codec.envelope import Reply
 from mme.config import MmeConfig
@@ -42,6 +42,7 @@ class _Prepared:
     reply: Reply
     forget: bool = False
     store: bool = True
+    sent: tuple[S1apMessage, ...] = ()
 
 
 class Transactions:
@@ -86,10 +87,12 @@ class Transactions:
                 raise StaleError(S1apCause.UNKNOWN_MME_UE_S1AP_ID)
             prepared = self._prepare(job, ctx, run, push=push)
             if not prepared.store:
+                count_refusal(ctx, prepared.sent, job)
                 return prepared.reply
             result = self._save(job, key, row, prepared)
             metrics.CONDITIONAL_WRITES.labels(type(result).__name__.lower()).inc()
             if isinstance(result, Saved):
+                _count(None if row is None else ctx, ctx, prepared, job)
                 self._after_save(job, prepared)
                 return prepared.reply
             if not isinstance(result, Conflict):
@@ -115,7 +118,7 @@ class Transactions:
         if outcome.unstored:
             _, downlinks = protected(job, outcome.ctx, outcome.downlinks)
             reply = Reply(job.item.id, outcome.result.value, downlinks, label=outcome.label)
-            return _Prepared(outcome.ctx, reply, store=False)
+            return _Prepared(outcome.ctx, reply, store=False, sent=outcome.downlinks)
         if outcome.result is ItemResult.DISCARDED and outcome.ctx.emm is EmmState.DEREGISTERED:
             return self._refused_at_the_door(job, outcome)
         if outcome.ctx == ctx and not (outcome.downlinks or outcome.start):
@@ -137,12 +140,13 @@ class Transactions:
         after = replace(
             after,
             outbox=outbox,
+            begun_ms=observing.begun_ms(ctx, after, env.now_ms),
             recent=remembering(after.recent, job, self._config.duplicates_s),
             last_reply=envelope.encode(reply),
         )
         for row in rows:
             self._insert_timer(row, job.now_ms)
-        return _Prepared(after, reply, forget=outcome.forget)
+        return _Prepared(after, reply, forget=outcome.forget, sent=outcome.downlinks)
 
     def _paged(self, job: Work, messages: tuple[S1apMessage, ...]) -> tuple[OutboxEntry, ...]:
         """PAGING goes to every eNB that serves one of its areas."""
@@ -161,7 +165,8 @@ class Transactions:
             raise TypeError("a procedure on a context returns one")
         gone, command = release(outcome.ctx, S1apCause.NAS_UNSPECIFIED)
         _, downlinks = protected(job, gone, outcome.downlinks + command)
-        return _Prepared(gone, Reply(job.item.id, outcome.result.value, downlinks, label=outcome.label), store=False)
+        reply = Reply(job.item.id, outcome.result.value, downlinks, label=outcome.label)
+        return _Prepared(gone, reply, store=False, sent=outcome.downlinks)
 
     def env(self, job: Work) -> Env:
         """What a procedure gets beside the context."""
@@ -252,6 +257,32 @@ class Transactions:
         with contextlib.suppress(StaleError):
             self.change(side, old, run, push=True)
         return proven
+
+
+def _count(stored: UeContext | None, before: UeContext, prepared: _Prepared, job: Work) -> None:
+    """Add a saved change to the metrics.  stored: None = the context is new, and `before` is what it began as."""
+    after = None if prepared.forget else prepared.ctx
+    was, is_now = set(observing.states(stored)), set(observing.states(after))
+    for state in was - is_now:
+        metrics.STATES_LEFT.labels(state).inc()
+    for state in is_now - was:
+        metrics.STATES_ENTERED.labels(state).inc()
+    _count_ended(before, after, prepared.sent, job)
+
+
+def count_refusal(before: UeContext, sent: tuple[S1apMessage, ...], job: Work) -> None:
+    """Add what was refused without a trace in the store to the metrics.  sent: the messages to the UE."""
+    if any(observing.rejects(sent)):
+        _count_ended(before, before, sent, job)
+
+
+def _count_ended(before: UeContext, after: UeContext | None, sent: tuple[S1apMessage, ...], job: Work) -> None:
+    for end in observing.ended(before, after, job.name, sent):
+        metrics.PROCEDURES.labels(end.procedure, end.result).inc()
+        if end.began_ms is not None and end.result == observing.COMPLETED:
+            metrics.PROCEDURE_SECONDS.labels(end.procedure).observe(max(0, job.now_ms - end.began_ms) / 1000)
+    for message, cause in observing.rejects(sent):
+        metrics.REJECTS.labels(message, cause).inc()
 
 
 def _with_timers(outcome: Outcome, env: Env) -> tuple[UeContext, list[TimerRow]]:

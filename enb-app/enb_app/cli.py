@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from prometheus_client import start_http_server
 from rich.console import Console
 
 from enb_app import case_command, command_line, life_command, report
@@ -194,6 +195,13 @@ def _add_output(command: argparse.ArgumentParser) -> None:
     output.add_argument("--json", type=Path, metavar="FILE", help="every figure, outcome and raw sample as JSON")
     output.add_argument("--report", type=Path, metavar="DIR", help="write DIR/index.html: one file, plots inside")
     output.add_argument("--pcap", type=Path, metavar="FILE", help="every S1AP message, for Wireshark")
+    output.add_argument(
+        "--metrics-port",
+        type=int,
+        default=0,
+        metavar="PORT",
+        help="serve Prometheus metrics on 127.0.0.1 while it runs: calls sent and not answered yet (0: not at all)",
+    )
     output.add_argument("--quiet", action="store_true", help="no progress bar and no table")
 
 
@@ -257,6 +265,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.command == "life":
             return life_command.run(arguments, console)
         options = options_from(arguments)
+        if arguments.metrics_port:
+            _serve_metrics(arguments.metrics_port)
         result = asyncio.run(_attach(options, console, quiet=arguments.quiet))
         _tell(result, arguments, console)
     except ConfigError as e:
@@ -272,6 +282,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         errors.print("enb-app: interrupted", markup=False)
         return _INTERRUPTED
     return result.exit_code
+
+
+def _serve_metrics(port: int) -> None:
+    try:
+        start_http_server(port, "127.0.0.1")
+    except (OSError, OverflowError) as e:
+        raise ConfigError("--metrics-port", f"{port} cannot be listened on: {e}") from e
 
 
 async def _attach(options: AttachOptions, console: Console, *, quiet: bool) -> Result:

@@ -124,6 +124,7 @@ class Exchange:
     def close(self) -> None:
         """Stop resending; no waiter is called any more."""
         self._waiters.clear()
+        self.outbox.close()
         if self._alarm is not None:
             self._alarm.cancel()
 

@@ -8,6 +8,7 @@ from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 from random import Random
 
+from enb_app import metrics
 from mme.codec.envelope import Item
 
 BODY_LIMIT = 180_000
@@ -193,6 +194,14 @@ class Outbox:
         """When expire and take are to be called next, if nothing happens before."""
         return self._alarms[0][0] if self._alarms else None
 
+    def close(self) -> None:
+        """Nobody waits for the calls that are under way any more."""
+        for call, _ in self._calls.values():
+            metrics.UNANSWERED.labels(call.function).dec()
+        self._calls.clear()
+        self._entries.clear()
+        self._queues.clear()
+
     def call_of(self, call_id: str) -> Call | None:
         found = self._calls.get(call_id)
         return found[0] if found else None
@@ -255,6 +264,8 @@ class Outbox:
         tries = max(entry.tries for entry in taken)
         call = Call(call_id, *key, tuple(entry.item for entry in taken), now, tries)
         self._calls[call_id] = (call, {entry.item.id for entry in taken})
+        metrics.CALLS.labels(call.function).inc()
+        metrics.UNANSWERED.labels(call.function).inc()
         self._alarm(now + self._silence_s(tries, now), "silence", call_id)
         return call
 
@@ -265,6 +276,7 @@ class Outbox:
         items.discard(entry.item.id)
         if not items:
             del self._calls[entry.call]
+            metrics.UNANSWERED.labels(call.function).dec()
             self._queues[call.enb, call.function].under_way -= 1
         entry.call = None
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 
+from mme import metrics
 from mme.store.base import Row, Store, Table, TimerRow, WriteResult
 
 
@@ -42,13 +43,15 @@ def measure() -> Iterator[Tally]:
 
 
 @contextmanager
-def _timed() -> Iterator[Tally]:
+def _timed(operation: str) -> Iterator[Tally]:
     tally = _tally.get() or Tally()
     begin = time.perf_counter()
     try:
         yield tally
     finally:
-        tally.ms += (time.perf_counter() - begin) * 1000
+        seconds = time.perf_counter() - begin
+        tally.ms += seconds * 1000
+        metrics.STORE_SECONDS.labels(operation).observe(seconds)
 
 
 class CountingStore:
@@ -59,7 +62,7 @@ class CountingStore:
 
     def load(self, table: Table, key: str, *, serial: bool = False) -> Row | None:
         """See Store.load: a read."""
-        with _timed() as tally:
+        with _timed("load") as tally:
             tally.reads += 1
             return self._store.load(table, key, serial=serial)
 
@@ -67,31 +70,31 @@ class CountingStore:
         self, table: Table, key: str, value: bytes | None, *, expect: int | None, writer: str, ttl_s: int | None = None
     ) -> WriteResult:
         """See Store.save: a conditional write."""
-        with _timed() as tally:
+        with _timed("save") as tally:
             tally.conditional_writes += 1
             return self._store.save(table, key, value, expect=expect, writer=writer, ttl_s=ttl_s)
 
     def insert_timer(self, timer: TimerRow, *, ttl_s: int) -> None:
         """See Store.insert_timer: a plain write."""
-        with _timed() as tally:
+        with _timed("insert timer") as tally:
             tally.writes += 1
             self._store.insert_timer(timer, ttl_s=ttl_s)
 
     def due_timers(self, shard: int, second: int) -> list[TimerRow]:
         """See Store.due_timers: a read."""
-        with _timed() as tally:
+        with _timed("due timers") as tally:
             tally.reads += 1
             return self._store.due_timers(shard, second)
 
     def now_ms(self) -> int:
         """See Store.now_ms: a read."""
-        with _timed() as tally:
+        with _timed("now ms") as tally:
             tally.reads += 1
             return self._store.now_ms()
 
     def scan(self, table: Table) -> list[tuple[str, Row]]:
         """See Store.scan: a read."""
-        with _timed() as tally:
+        with _timed("scan") as tally:
             tally.reads += 1
             return self._store.scan(table)
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from random import Random
 
 import pytest
+from prometheus_client import REGISTRY
 
 from enb_app.outbox import BODY_LIMIT, Call, Entry, Outbox, Policy
 from mme.codec.envelope import Item
@@ -229,3 +230,26 @@ def test_an_answer_is_missed_later_while_there_is_congestion() -> None:
     assert box.silences == 0
     box.expire(12.0)
     assert box.silences == 1
+
+
+def unanswered(function: str) -> float:
+    return REGISTRY.get_sample_value("enb_app_unanswered_calls", {"function": function}) or 0.0
+
+
+def test_calls_under_way_are_counted_until_they_are_answered_given_up_or_nobody_waits() -> None:
+    box = outbox(tries=2)
+    before = unanswered("mme-enb")
+    for run in range(4):
+        box.add(item(run), "mme-enb", 0.0)
+    calls = box.take(0.0)
+    assert unanswered("mme-enb") - before == 4
+    box.answered(calls[0].items[0].id, 0.1)
+    box.refused(calls[1].id)
+    assert unanswered("mme-enb") - before == 2
+    box.call_failed(calls[2].id, "503", 0.2)
+    assert unanswered("mme-enb") - before == 1
+    box.close()
+    assert unanswered("mme-enb") == before
+    assert box.answered(calls[3].items[0].id, 0.3) is None
+    assert box.next_due() is None or box.expire(1e9) == []
+    assert unanswered("mme-enb") == before

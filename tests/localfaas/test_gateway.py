@@ -187,3 +187,19 @@ def test_classic_edition_goes_to_twenty(project: Path) -> None:
         assert gateway.deployments.by_name["hello"].replicas.desired == 5  # 1 + 20 % of 20
 
     play(Options(project / "stack.yml", port=0, edition=EDITIONS["classic"]), scenario)
+
+
+def test_ready_replicas_are_told_as_prometheus_discovers_targets() -> None:
+    """prometheus.io, http_sd: a list of objects with "targets" and "labels", all strings, as application/json."""
+
+    async def scenario(gateway: Gateway, session: aiohttp.ClientSession) -> None:
+        async with session.get(f"{gateway.url}/localfaas/targets") as response:
+            assert (response.status, response.content_type) == (200, "application/json")
+            found = [group for group in await response.json() if group["labels"]["function_name"] == "echo.openfaas-fn"]
+        assert {group["labels"]["pod"] for group in found} == set(await instances(gateway, session, 40))
+        for group in found:
+            (target,) = group["targets"]
+            async with session.get(f"http://{target}/metrics") as response:
+                assert b"process_start_time_seconds" in await response.read()
+
+    play(Options(STACK, port=0, replicas={"echo": 2}), scenario)

@@ -1,0 +1,34 @@
+"""`python -m tools.monitoring [--check]`: see the package's text."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tools.monitoring import thresholds
+
+FOLDER = Path(__file__).resolve().parents[2] / "k8s/monitoring"
+
+
+def made() -> dict[Path, str]:
+    """Every file that is made, and what it holds."""
+    return {FOLDER / "rules/thresholds.yml": thresholds.rules(thresholds.load(FOLDER / "thresholds.yaml"))}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write the files; with --check, name those that differ -> exit status."""
+    check = "--check" in (sys.argv[1:] if arguments is None else arguments)
+    different = [path for path, text in made().items() if not path.is_file() or path.read_text() != text]
+    for path in different:
+        name = path.relative_to(FOLDER.parents[1])
+        if check:
+            sys.stderr.write(f"{name} is not what is made from its source; run: python -m tools.monitoring\n")
+        else:
+            path.write_text(made()[path])
+            sys.stdout.write(f"wrote {name}\n")
+    return 1 if check and different else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
