@@ -24,8 +24,17 @@ from enb_app.checker import check_device
 from enb_app.device import Device
 from enb_app.effects import DetachedByNetwork
 from enb_app.journal import Sent, UnexpectedError
+from enb_app.names import of_nas_class
 from enb_app.profile import Profile, State
+from mme.context import UeContext
 from mme.enums import EmmState, Step, TimerName
+from mme.messages import (
+    AttachAccept,
+    GutiReallocationCommand,
+    GutiReallocationComplete,
+    TrackingAreaUpdateAccept,
+    TrackingAreaUpdateComplete,
+)
 from tests.mme.runtime.pair import PLMN
 from tests.props.virtual_time import VirtualLoop
 from tests.props.wire import AIR, CALL, PUSH, Fate, Fates, Wire
@@ -33,6 +42,8 @@ from tests.props.wire import AIR, CALL, PUSH, Fate, Fates, Wire
 SETTLE_S = 60.0
 PATIENCE_S = 40.0
 Act = Callable[[Wire, Device], None]
+GIVES_A_GUTI = (AttachAccept, GutiReallocationCommand, TrackingAreaUpdateAccept)
+COMPLETES = [of_nas_class(kind.__name__) for kind in (TrackingAreaUpdateComplete, GutiReallocationComplete)]
 LASTING = {TimerName.MOBILE_REACHABLE.value, TimerName.IMPLICIT_DETACH.value}
 
 
@@ -173,7 +184,10 @@ async def _play(schedule: Schedule, folder: Path) -> None:
         device.eager = device.answers_paging = False
         story = [str(entry) for entry in device.journal.entries[begun:]]
         try:
-            await _settle(wire, device, begun, lossy=_lossy(schedule, device.journal.entries[begun:]))
+            lossy = _lossy(schedule, device.journal.entries[begun:])
+            await _settle(wire, device, begun, lossy=lossy)
+            if not lossy and _completed(device.journal.entries[begun:]):
+                assert {ctx.old_guti for ctx in _registered(wire)} <= {None}, "the old GUTI outlives its reallocation"
             await _agree(wire, device)
             wire.faultless()
         except (AssertionError, UnexpectedError) as e:
@@ -186,6 +200,18 @@ def _lossy(schedule: Schedule, happened: list[object]) -> bool:
         return True
     taken = ("done", "rejected")
     return any(isinstance(entry, Sent) and entry.result not in taken for entry in happened)
+
+
+def _completed(happened: list[object]) -> bool:
+    """Whether the last GUTI that the UE was given is one that the MME has heard it has taken (5.4.1.4, 5.5.3.2.4)."""
+    given = [at for at, entry in enumerate(happened) if isinstance(entry, GIVES_A_GUTI)]
+    heard = [at for at, entry in enumerate(happened) if isinstance(entry, Sent) and entry.name in COMPLETES]
+    done = [at for at in heard if happened[at].result == "done"]  # type: ignore[attr-defined]
+    return bool(given and done) and done[-1] > given[-1] and done[-1] == heard[-1]
+
+
+def _registered(wire: Wire) -> list[UeContext]:
+    return [ctx for ctx in wire.network.contexts() if ctx.emm is EmmState.REGISTERED]
 
 
 async def _settle(wire: Wire, device: Device, begun: int, *, lossy: bool) -> None:
@@ -208,7 +234,7 @@ async def _agree(wire: Wire, device: Device) -> None:
     ue = device.ue
     assert ue.state in (State.REGISTERED, State.DEREGISTERED)
     contexts = wire.network.contexts()
-    registered = [ctx for ctx in contexts if ctx.emm is EmmState.REGISTERED]
+    registered = _registered(wire)
     assert all(ctx.emm in (EmmState.REGISTERED, EmmState.DEREGISTERED) for ctx in contexts)
     assert all(ctx.step is Step.NONE and not ctx.outbox and set(ctx.timers) <= LASTING for ctx in contexts)
     assert len(registered) == len(wire.network.sessions()) == (ue.state is State.REGISTERED)
@@ -223,7 +249,7 @@ async def _agree(wire: Wire, device: Device) -> None:
         assert (ctx.connection is not None) == device.connected
     wrong = await check_device(wire.lab, device, 1)
     assert not wrong, wrong
-    for ctx in (ctx for ctx in wire.network.contexts() if ctx.emm is EmmState.REGISTERED):
+    for ctx in _registered(wire):
         assert ue.security is not None
         assert ctx.security is not None
         assert (ctx.security.ul_count, ctx.security.dl_count) == (ue.security.ul_count, ue.security.dl_count)
