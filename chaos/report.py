@@ -94,6 +94,7 @@ def verdict(outcome: Outcome, violations: list[Violation]) -> str:
     told = f"seed {options.seed}, {options.ues} UEs, {options.minutes:g} minutes"
     if violations:
         again = f"make chaos SEED={options.seed} MINUTES={options.minutes:g} UES={options.ues}"
+        again += f" NODES={options.nodes}" if options.nodes else " STORE=sqlite"
         return f"\nFAILED: {len(violations)} violations ({told}); the strikes of this seed again: {again}"
     attached = sum(isinstance(event, Last) and event.attached > 0 for event in outcome.events)
     return f"\nPASSED: no violation, {attached}/{options.ues} UEs attached ({told})"
