@@ -18,6 +18,7 @@ from mme.ids import Gummei, Plmn, Tai
 # Those of mme.crypto.nas_security; EIA0 is never chosen.
 IMPLEMENTED_EEA = (0, 2)
 IMPLEMENTED_EIA = (2,)
+MOST_OUTAGE_S = 7 * 24 * 3600
 
 
 class EmergencyAttach(Enum):
@@ -76,6 +77,7 @@ class MmeConfig:
     max_retransmissions: int = 4
     t3489_retransmissions: int = 2
     ack_wait_s: int = 60
+    timer_outage_s: int = 3600
     clock_bound_ms: int = 200
     overload_start_ms: int = 300
     overload_shed_ms: int = 500
@@ -114,6 +116,11 @@ class MmeConfig:
     def duplicates_s(self) -> int:
         """How long an item's id is remembered: three times ack_wait."""
         return 3 * self.ack_wait_s
+
+    @property
+    def timer_rows_s(self) -> int:
+        """How long a timer's row lives beyond its time: no ticker may be there, or no store, for timer_outage_s."""
+        return self.timer_outage_s + self.duplicates_s
 
 
 def _numbers(key: str, text: str) -> tuple[int, ...]:
@@ -205,6 +212,8 @@ def _check_timers(config: MmeConfig) -> None:
         )
     if config.t3346_s % 2 or not 2 <= config.t3346_s <= 30:
         raise ConfigError("t3346_s", "must be an even number from 2 to 30; each UE is told this to twice this")
+    if not 0 < config.timer_outage_s <= MOST_OUTAGE_S:
+        raise ConfigError("timer_outage_s", f"must be 1 to {MOST_OUTAGE_S}, in seconds")
     if config.clock_bound_ms < 0:
         raise ConfigError("clock_bound_ms", "must be 0 or more")
     for name, value in ((f.name, getattr(config, f.name)) for f in fields(config)):

@@ -4,8 +4,9 @@ Any number of tickers divide the shards by leases (mme.lease): each shard is one
 as its lease has run out.  What a paused one still sends then is answered `stale`, for each timer has a token.
 
 Rows are never deleted; a fired row whose token its context does not hold any more is answered `stale`.  Closed seconds
-are read again for LATE_S, because a row may be written after its second was first read; a ticker that takes
-over a shard reads on from its lease's mark, at most FIRST_LOOK_S back, longer than rows live beyond their time.
+are read again for LATE_S, because a row may be written after its second was first read.  A ticker that takes over a
+shard reads on from its lease's mark: the last RECENT_S at once, what is before that a slice at a time, as far back as
+rows live beyond their time (timer_outage_s and the time that ids are remembered).
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from prometheus_client import start_http_server
 from mme import config, logs, metrics, overload_guard
 from mme.codec import envelope
 from mme.codec.envelope import Item, Request, Timer
+from mme.config import MmeConfig
 from mme.enums import ItemResult, TimerName
 from mme.errors import ClockOffError, ConfigError, NewerRowError, StoreError
 from mme.lease_holder import LENGTH_S, LeaseHolder
@@ -43,9 +45,15 @@ from trust.secrets import SIGNING_KEY, read_secret
 from trust.signing import Signed, Way
 
 LATE_S = 5
-FIRST_LOOK_S = 240
+LOOK_BACK_S = MmeConfig().timer_rows_s
+RECENT_S = 240
+"""So far back everything is read at once, and what is due now does not wait for what was due long ago."""
+CATCH_UP_S = 60
+"""Seconds of each shard's past that one tick reads: a lease must not run out over it."""
+_KNOWN_S = 60
 BATCH = 50
 TRIES = 8
+"""After so many without an answer somebody is to look at it; it is tried every minute for as long as its row lives."""
 TICK_S = 0.25
 SHARD_LEASES = {f"timer-{number}": number for number in range(TIMER_SHARDS)}
 _SAY_AGAIN_S = 30.0
@@ -71,12 +79,23 @@ class _Pending:
 
 @dataclass(slots=True)
 class _Shard:
-    """What is known of a shard since it is ours.  first_s: from where it is read.  since_s: it is read up to there."""
+    """What is known of a shard since it is ours.  since_s: read up to there.  past_s to past_end_s: to be read yet."""
 
-    first_s: int
+    past_s: int
+    past_end_s: int
     since_s: int | None = None
     known: dict[str, int] = field(default_factory=dict)
     pending: dict[str, _Pending] = field(default_factory=dict)
+
+    def seconds(self, now_s: int) -> list[int]:
+        """To be read by this tick: what has become due or may have been written late, and a slice of the past."""
+        first = self.past_end_s if self.since_s is None else min(self.since_s, now_s) - LATE_S
+        caught_up = min(self.past_s + CATCH_UP_S, self.past_end_s)
+        return [*range(self.past_s, caught_up), *range(first, now_s + 1)]
+
+    def has_read(self, now_s: int) -> None:
+        self.past_s = min(self.past_s + CATCH_UP_S, self.past_end_s)
+        self.since_s = now_s
 
     def learn(self, row: TimerRow) -> None:
         item = item_id(row)
@@ -86,19 +105,22 @@ class _Shard:
 
     def mark(self) -> int:
         """The first second that another ticker has to read: nothing before it waits, nor may be written any more."""
-        if self.since_s is None:
-            return self.first_s
-        return min([self.since_s - LATE_S, *(pending.row.due_ms // 1000 for pending in self.pending.values())])
+        read_s = self.past_s if self.since_s is None or self.past_s < self.past_end_s else self.since_s - LATE_S
+        return min([read_s, *(pending.row.due_ms // 1000 for pending in self.pending.values())])
 
 
 @dataclass(slots=True)
 class Ticker:
-    """store: where the rows are.  fire: carries items to the function.  clock: Unix seconds.  shards: this ticker's."""
+    """store: where the rows are.  fire: carries items to the function.  clock: Unix seconds.  shards: this ticker's.
+
+    look_back_s: how long rows live beyond their time.
+    """
 
     store: Store
     fire: Fire
     clock: Callable[[], float] = time.time
     shards: Shards = all_shards
+    look_back_s: int = LOOK_BACK_S
     dead: int = 0
     _shards: dict[int, _Shard] = field(default_factory=dict)
 
@@ -111,12 +133,11 @@ class Ticker:
         now_s = now_ms // 1000
         self._divide(now_s)
         for number, shard in self._shards.items():
-            first = shard.first_s if shard.since_s is None else min(shard.since_s, now_s) - LATE_S
-            for second in range(first, now_s + 1):
+            for second in shard.seconds(now_s):
                 for row in self.store.due_timers(number, second):
                     shard.learn(row)
-            shard.since_s = now_s
-            oldest = now_s - FIRST_LOOK_S - LATE_S
+            shard.has_read(now_s)
+            oldest = now_s - _KNOWN_S
             shard.known = {item: due for item, due in shard.known.items() if due // 1000 >= oldest}
         done = self._fire_due(now_ms)
         metrics.TIMERS_WAITING.set(sum(len(shard.pending) for shard in self._shards.values()))
@@ -132,7 +153,8 @@ class Ticker:
         for number in self._shards.keys() - ours.keys():
             del self._shards[number]
         for number in ours.keys() - self._shards.keys():
-            self._shards[number] = _Shard(max(ours[number], now_s - FIRST_LOOK_S))
+            first = max(ours[number], now_s - self.look_back_s)
+            self._shards[number] = _Shard(first, max(first, now_s - RECENT_S))
 
     def _is_stale(self, row: TimerRow) -> bool:
         """Whether the row's context shows, in one read, that nothing waits for it any more."""
@@ -180,8 +202,11 @@ class Ticker:
             del shard.pending[item]
             return 1
         pending.tries += 1
-        pending.next_ms = now_ms + 250 * 2**pending.tries
-        if pending.tries >= TRIES:
+        pending.next_ms = now_ms + 250 * 2 ** min(pending.tries, TRIES)
+        if pending.tries == TRIES:
+            metrics.TIMERS.labels("overdue").inc()
+            logs.log("error", "timer is overdue", item=item, trace=logs.trace_of(pending.row.token))
+        if now_ms - pending.row.due_ms > self.look_back_s * 1000:
             del shard.pending[item]
             self.dead += 1
             metrics.TIMERS.labels("dead").inc()
@@ -294,7 +319,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     holder = LeaseHolder(
         store, (overload_guard.LEASE, *SHARD_LEASES), length_s=options.lease_s, bound_ms=settings.clock_bound_ms
     )
-    ticker = Ticker(store, fire, shards=leased(holder))
+    ticker = Ticker(store, fire, shards=leased(holder), look_back_s=settings.timer_rows_s)
     holder.marks = lambda: {f"timer-{number}": mark for number, mark in ticker.marks().items()}
     limits = Limits(settings.overload_start_ms, settings.overload_shed_ms, settings.overload_stop_ms)
     guard = OverloadGuard(store, holder, HttpTell(options.gateway, read_secret(SIGNING_KEY)), limits)

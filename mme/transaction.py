@@ -198,7 +198,7 @@ class Transactions:
         self._insert_timer(row, env.now_ms)
 
     def _insert_timer(self, row: TimerRow, now_ms: int) -> None:
-        self._store.insert_timer(row, ttl_s=self._config.duplicates_s + (row.due_ms - now_ms) // 1000)
+        self._store.insert_timer(row, ttl_s=self._config.timer_rows_s + (row.due_ms - now_ms) // 1000)
 
     def give_back_unused(self, job: Work, owner: int, need_id: str) -> bool:
         """Whether the session that `need_id` asked for was nobody's, and has been given back."""

@@ -1,6 +1,7 @@
 """Three times as many attaches offered as the functions can take: what comes of them, with eNBs that do as told or not.
 
-Capacity first, then three times that on the same gateway, then half of it: new arrivals show when it is over.
+Capacity first, then three times that, then half of it: new arrivals show when it is over.  A UE that is refused comes
+once; one whose RRC connection is rejected asks again until the overload ends, so that only new ones come after it.
 """
 
 from __future__ import annotations
@@ -79,12 +80,15 @@ def offered(
         ues=int(rate * seconds),
         rate_per_s=rate,
         ignore_overload=ignore,
+        attempts=1,
+        ask_for_s=seconds,
         ladder_ues=0,
         seed=1,
     )
     ground.used += over.ues
     calm = replace(
         over,
+        ask_for_s=None,
         first_ue=ground.used,
         ues=int(capacity / 2 * calm_s),
         rate_per_s=capacity / 2,
@@ -124,6 +128,7 @@ def figures_of(over: Result, calm: Result, capacity: float, seconds: float, usua
         "refused": len(refused),
         "failed": len(failed),
         "rrc_rejected": over.rrc_rejected,
+        "rrc_given_up": over.rrc_given_up,
         "overload_starts": over.overload_starts,
         "overload_stops": over.overload_stops,
         "goodput_per_s": round(good, 2),

@@ -28,6 +28,7 @@ from enb_app.usim import Subscriber, Usim
 from mme import routing
 from mme.codec import s1ap
 from mme.codec.envelope import Downlink, Item
+from mme.enums import EmmCause
 from mme.errors import S1apError
 from mme.messages import S1SetupFailure, S1SetupResponse
 
@@ -75,6 +76,8 @@ class _Run:
         self.heard: set[str] = set()
         self.broken: asyncio.Future[str] | None = None
         self.name = token_hex(3)
+        self.refused = 0
+        self.rrc_given_up = 0
         self.origin = 0.0
         self.capture: Capture | None = None
 
@@ -132,6 +135,8 @@ class _Run:
                 resends=exchange.outbox.resends,
                 silences=exchange.outbox.silences,
                 rrc_rejected=sum(radio.rejected for radio in self.radio.values()),
+                rrc_given_up=self.rrc_given_up,
+                refused_before=self.refused,
                 overload_starts=sum(radio.starts for radio in self.radio.values()),
                 overload_stops=sum(radio.stops for radio in self.radio.values()),
             )
@@ -225,35 +230,61 @@ class _Run:
     def _job(self, exchange: Exchange, number: int) -> load.Job:
         async def one() -> None:
             cell = self.cells[number % len(self.cells)]
-            enb_ue_s1ap_id = number // len(self.cells) + 1
-            while (wait_s := self.radio[cell.enb].asks(MO_SIGNALLING)) is not None:
-                await asyncio.sleep(wait_s)
-            drive = self._drive(exchange, number, cell, enb_ue_s1ap_id)
-            self.drives[cell.enb, enb_ue_s1ap_id] = drive
-            try:
-                outcome = await drive.run()
-            finally:
-                del self.drives[cell.enb, enb_ue_s1ap_id]
+            ue = self._ue(number)
+            for attempt in range(1, self.options.attempts + 1):
+                if not await self._gets_connection(cell):
+                    return
+                outcome = await self._one_attach(exchange, number, cell, ue, attempt)
+                if outcome.emm_cause != EmmCause.CONGESTION.value or attempt == self.options.attempts:
+                    break
+                self.refused += 1
+                least_s, most_s = ue.back_off_s or (self.options.t3411_s, self.options.t3411_s)
+                await asyncio.sleep(self.random.uniform(least_s, most_s))
             self.outcomes.append(outcome)
             self.on_outcome(outcome)
 
         return one
 
-    def _drive(self, exchange: Exchange, number: int, cell: Cell, enb_ue_s1ap_id: int) -> Drive:
+    async def _gets_connection(self, cell: Cell) -> bool:
+        """Ask for an RRC connection until there is one; False: the UE has asked for long enough."""
+        limit_s = self.options.ask_for_s
+        while (wait_s := self.radio[cell.enb].asks(MO_SIGNALLING)) is not None:
+            if limit_s is not None and asyncio.get_running_loop().time() - self.origin > limit_s:
+                self.rrc_given_up += 1
+                return False
+            await asyncio.sleep(wait_s)
+        return True
+
+    async def _one_attach(self, exchange: Exchange, number: int, cell: Cell, ue: Ue, attempt: int) -> UeOutcome:
+        """On a connection of its own."""
+        per_enb = -(-self.options.ues // len(self.cells))
+        enb_ue_s1ap_id = (attempt - 1) * per_enb + number // len(self.cells) + 1
+        run = f"{self.name}-{number + 1}" + (f".{attempt}" if attempt > 1 else "")
+        drive = self._drive(exchange, number, EnbUe(cell, enb_ue_s1ap_id), ue, run)
+        self.drives[cell.enb, enb_ue_s1ap_id] = drive
+        try:
+            return await drive.run()
+        finally:
+            del self.drives[cell.enb, enb_ue_s1ap_id]
+
+    def _ue(self, number: int) -> Ue:
         options = self.options
         profile = Profile(
-            plmn=cell.plmn,
+            plmn=options.enb.plmn,
             access_point_name=options.access_point_name if options.esm_information else None,
             esm_information=options.esm_information,
             wrong_res=options.fault is Fault.WRONG_RES,
             t3410_s=options.t3410_s,
         )
-        ue = Ue(Usim(self.subscribers[number]), profile)
-        association = Association(ue, EnbUe(cell, enb_ue_s1ap_id), Plan(options.leave, options.replay))
+        return Ue(Usim(self.subscribers[number]), profile)
+
+    def _drive(self, exchange: Exchange, number: int, side: EnbUe, ue: Ue, run: str) -> Drive:
+        options = self.options
+        association = Association(ue, side, Plan(options.leave, options.replay))
         return Drive(
             association,
             number=number + 1,
-            run=f"{self.name}-{number + 1}",
+            run=run,
             epoch=self.name,
             exchange=exchange,
             clock=asyncio.get_running_loop(),

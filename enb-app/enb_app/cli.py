@@ -18,6 +18,7 @@ from enb_app.attach import RunBrokeError, attach
 from enb_app.command_line import positive, positive_real
 from enb_app.options import DEFAULT_GATEWAY, DEFAULT_SUBSCRIBERS, AttachOptions, Fault, Mode, default_secrets
 from enb_app.outbox import Policy
+from enb_app.profile import ATTEMPTS
 from enb_app.result import Result
 from mme.errors import ConfigError
 from mme.ids import GlobalEnbId, Plmn
@@ -130,6 +131,13 @@ def _add_load(command: argparse.ArgumentParser) -> None:
         "--ignore-overload",
         action="store_true",
         help="eNBs go on at S1 Overload Start; by default they reject RRC connections for signalling, and UEs wait",
+    )
+    load.add_argument(
+        "--attempts",
+        type=command_line.positive,
+        default=ATTEMPTS,
+        metavar="N",
+        help="attaches of a UE that is refused for congestion, after T3346 if it is told one, else T3411 (%(default)s)",
     )
 
 
@@ -250,6 +258,7 @@ def options_from(arguments: argparse.Namespace) -> AttachOptions:
         callback_port=arguments.callback_port,
         pcap=arguments.pcap,
         ignore_overload=arguments.ignore_overload,
+        attempts=arguments.attempts,
     )
 
 

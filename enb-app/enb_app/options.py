@@ -10,6 +10,7 @@ from pathlib import Path
 from enb_app.association import Leave
 from enb_app.outbox import Policy
 from enb_app.overload import LONGEST_WAIT_S
+from enb_app.profile import ATTEMPTS, T3411_S
 from enb_app.ue import T3410_S
 from mme.ids import GlobalEnbId, Plmn
 
@@ -42,6 +43,8 @@ class AttachOptions:
 
     ladder_ues: so many UEs keep each message for the ladder.  callback_host: where the gateway reaches this process.
     ignore_overload: eNBs go on at OVERLOAD START.  rrc_wait_s: longest wait that they give UEs otherwise.
+    attempts: how often a UE that is refused for congestion attaches in all; t3411_s: its wait where it is told none.
+    ask_for_s: after so long a UE whose RRC connection is rejected gives up, None = never.
     """
 
     gateway: str = DEFAULT_GATEWAY
@@ -70,4 +73,7 @@ class AttachOptions:
     ladder_ues: int = 1
     ignore_overload: bool = False
     rrc_wait_s: float = LONGEST_WAIT_S
+    attempts: int = ATTEMPTS
+    t3411_s: float = T3411_S
+    ask_for_s: float | None = None
     seed: int | None = None

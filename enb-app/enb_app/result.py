@@ -32,7 +32,11 @@ class MessageFigures:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """duration_s: first message of the first UE to the end of the last.  cpu_s: of this process meanwhile."""
+    """duration_s: first message of the first UE to the end of the last.  cpu_s: of this process meanwhile.
+
+    refused_before: attaches refused for congestion whose UE tried again; its outcome is that of the last attempt.
+    rrc_given_up: UEs that never got an RRC connection; they have no outcome.
+    """
 
     options: AttachOptions
     started_unix_s: float
@@ -44,6 +48,8 @@ class Result:
     resends: int
     silences: int
     rrc_rejected: int = 0
+    rrc_given_up: int = 0
+    refused_before: int = 0
     overload_starts: int = 0
     overload_stops: int = 0
 
@@ -122,6 +128,8 @@ class Result:
             "resends": self.resends,
             "silences": self.silences,
             "rrc_rejected": self.rrc_rejected,
+            "rrc_given_up": self.rrc_given_up,
+            "refused_before": self.refused_before,
             "overload_starts": self.overload_starts,
             "overload_stops": self.overload_stops,
             "retries": self.counters.retries,

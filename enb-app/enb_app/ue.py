@@ -34,6 +34,7 @@ from enb_app.profile import (
     T3421_S,
     T3430,
     T3430_S,
+    UNPROTECTED_T3346_S,
     Profile,
     State,
 )
@@ -117,6 +118,7 @@ class Ue:
         silent_to: types of messages that the UE takes in and does not react to, for tests of what the network does.
         k_enb_counts: NAS counts that this connection's K_eNB may be derived from: a SECURITY MODE COMMAND that was
         resent is completed twice, and the network may have taken either.
+        back_off_s: least and most of T3346, if the latest attach was refused with one; it runs from then on.
         """
         self.usim = usim
         self.profile = profile
@@ -130,6 +132,8 @@ class Ue:
         self.silent_to: set[type[EmmMessage]] = set()
         self.k_enb_counts: list[int] = []
         self.discarded = 0
+        self.back_off_s: tuple[float, float] | None = None
+        self._protected = False
         self._challenge: tuple[bytes, bytes, bytes] | None = None
         self._fresh: tuple[int, bytes] | None = None
         self._mac_failures = 0
@@ -147,6 +151,7 @@ class Ue:
         request = initial_nas.attach_request(self.profile, self.guti or self._own_identity(), self.security, last)
         self.state = State.REGISTERED_INITIATED
         self.bearer = None
+        self.back_off_s = None
         return [self._initial(request), StartTimer(T3410, self.profile.t3410_s)]
 
     def detach(self, *, switch_off: bool, detach_type: int = DetachType.EPS) -> list[UeEffect]:
@@ -271,6 +276,7 @@ class Ue:
 
     def receive(self, octets: bytes) -> list[UeEffect]:
         """A downlink NAS message.  What fails its integrity check is discarded silently (4.4.4.2)."""
+        self._protected = False
         try:
             envelope = nas.open_envelope(octets)
             if envelope is None and self.secure:
@@ -282,7 +288,7 @@ class Ue:
             plain = self.security.open(octets, envelope) if self.security else None
             if plain is None:
                 return self._discard()
-            self.secure = True
+            self.secure = self._protected = True
             return self._process(nas.decode(plain, Direction.DOWNLINK))
         except NasError as e:
             if e.cause is None or self.state is State.DEREGISTERED:
@@ -450,6 +456,9 @@ class Ue:
         text = f"Attach Reject #{message.cause.value}"
         if isinstance(message.esm, PdnConnectivityReject):
             text += f" (ESM #{message.esm.cause.value})"
+        if message.cause is EmmCause.CONGESTION and message.t3346_s:
+            told = float(message.t3346_s)
+            self.back_off_s = (told, told) if self._protected else UNPROTECTED_T3346_S
         return self._refused(text, message.cause)
 
     def _on_area_update_accept(self, message: TrackingAreaUpdateAccept) -> list[UeEffect]:

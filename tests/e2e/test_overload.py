@@ -42,6 +42,7 @@ def attached(site: Site, gateway: Running, first: int, ues: int, **options: Any)
                 t3410_s=100.0,
                 policy=Policy(tries=20, give_up_s=100.0),
                 rrc_wait_s=6.0,
+                attempts=1,
                 seed=3,
                 **options,
             )

@@ -176,15 +176,13 @@ def own_store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A store of this test's own: tickers fire whatever timers they find."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'store.db'}"
-    hosts = os.environ.get("CASSANDRA_HOSTS")
-    if not hosts:
-        pytest.skip("CASSANDRA_HOSTS is not set")
-    from mme.store.cassandra import CassandraStore, create_schema  # noqa: PLC0415  the driver is heavy
+    from mme.store.cassandra import CassandraStore  # noqa: PLC0415  the driver is heavy
 
+    hosts: str = request.getfixturevalue("cassandra_hosts")
     url = f"cassandra://{hosts}/edge_tickers_{secrets.token_hex(4)}?rf=1"
     store = open_store(url)
     assert isinstance(store, CassandraStore)
-    create_schema(store)
+    store.migrate()
     store.close()
     return url
 

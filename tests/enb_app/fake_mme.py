@@ -111,9 +111,13 @@ class FakeNetwork:
 
 @dataclass
 class FakeMme:
-    """Works off items of one eNB's UEs.  subscribers: by IMSI; others are unknown."""
+    """Works off items of one eNB's UEs.  subscribers: by IMSI; others are unknown.
+
+    congested: so many attaches are refused with #22 before the first is taken.
+    """
 
     subscribers: dict[str, Subscriber]
+    congested: int = 0
     esm_information: bool = False
     served_plmn: Plmn = PLMN
     networks: dict[int, FakeNetwork] = field(default_factory=dict)
@@ -164,6 +168,9 @@ class FakeMme:
         request = nas.decode(octets)
         assert isinstance(request, AttachRequest)
         assert isinstance(request.identity, Imsi)
+        if self.congested > 0:
+            self.congested -= 1
+            return "rejected", [self._nas(ue, nas.encode(AttachReject(EmmCause.CONGESTION))), self._release(ue)], ue
         subscriber = self.subscribers.get(request.identity.digits)
         if subscriber is None:
             reject = nas.encode(AttachReject(EmmCause.EPS_SERVICES_AND_NON_EPS_SERVICES_NOT_ALLOWED))

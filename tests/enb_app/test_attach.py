@@ -20,6 +20,7 @@ from enb_app.outbox import Policy
 from enb_app.result import Result
 from enb_app.usim import Subscriber
 from mme.codec.envelope import Reply
+from mme.enums import EmmCause
 from mme.ids import Plmn
 from tests.enb_app.fake_gateway import FakeGateway, healthy
 from tests.enb_app.fake_mme import FakeMme
@@ -96,6 +97,24 @@ def test_batches(bench: Lab) -> None:
     assert result.attached == 10
     assert result.counters.calls < 61
     assert max(bench.gateway.batches) > 1
+
+
+def test_ues_that_are_refused_for_congestion_attach_again_on_connections_of_their_own(bench: Lab) -> None:
+    bench.mme.congested = 4
+    result = bench.run(ues=3, concurrency=3, t3411_s=0.01)
+    assert (result.attached, result.refused_before) == (3, 4)
+    assert len(result.outcomes) == 3
+    initial = [item_id for item_id in bench.mme.ids if item_id.endswith("/1") and "setup" not in item_id]
+    assert len(set(initial)) == len(initial) == 7
+
+
+def test_after_five_refusals_a_ue_gives_up_for_t3402(bench: Lab) -> None:
+    """TS 24.301 5.5.1.2.6: the attach attempt counter."""
+    bench.mme.congested = 100
+    result = bench.run(ues=1, t3411_s=0.01)
+    assert (result.attached, result.refused_before) == (0, 4)
+    assert [outcome.emm_cause for outcome in result.outcomes] == [EmmCause.CONGESTION.value]
+    assert bench.mme.congested == 95
 
 
 def test_open_loop(bench: Lab, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -254,6 +254,29 @@ def test_attach_reject_with_esm_cause() -> None:
     assert Ended(Verdict.REJECTED, "Attach Reject #19 (ESM #38)", 19) in effects
 
 
+def test_t3346_runs_as_told_under_protection_and_for_a_quarter_to_half_an_hour_without() -> None:
+    """TS 24.301 5.5.1.2.5, #22; TS 24.008 11.2: the default range is 15 to 30 minutes."""
+    subject, network = ue(), FakeNetwork()
+    secured(subject, network)
+    subject.receive(network.send(AttachReject(EmmCause.CONGESTION, t3346_s=40)))
+    assert subject.back_off_s == (40, 40)
+    subject.attach()
+    assert subject.back_off_s is None
+    stranger = ue()
+    stranger.attach()
+    stranger.receive(nas.encode(AttachReject(EmmCause.CONGESTION, t3346_s=40)))
+    assert stranger.back_off_s == (900, 1800)
+
+
+def test_without_t3346_a_congested_network_sets_no_back_off() -> None:
+    """5.5.1.2.6 d: an abnormal case, T3411."""
+    subject = ue()
+    subject.attach()
+    effects = subject.receive(nas.encode(AttachReject(EmmCause.CONGESTION)))
+    assert Ended(Verdict.REJECTED, "Attach Reject #22", 22) in effects
+    assert subject.back_off_s is None
+
+
 def test_a_repeated_attach_accept_is_completed_again() -> None:
     subject, network = attached()
     assert isinstance(network.read(only(subject.receive(network.accept()))), AttachComplete)

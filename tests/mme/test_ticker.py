@@ -18,7 +18,7 @@ from mme.errors import StoreUnavailableError
 from mme.store.base import Table, TimerRow
 from mme.store.faulty import Fault, FaultUnavailable, FaultyStore, Operation
 from mme.store.sqlite import SqliteStore
-from mme.ticker import BATCH, LATE_S, TRIES, Ticker, item_id
+from mme.ticker import BATCH, CATCH_UP_S, LATE_S, TRIES, Ticker, item_id
 from tests.mme.runtime.pair import Clock, Network
 
 TOKEN = "00101-0019b/ue1/2"
@@ -46,10 +46,12 @@ class Bench:
                 results[item.id] = result
         return results
 
-    def row(self, name: str = "T3460", in_s: float = 1.0, owner: int = 17, token: str = TOKEN) -> TimerRow:
+    def row(
+        self, name: str = "T3460", in_s: float = 1.0, owner: int = 17, token: str = TOKEN, ttl_s: int = 300
+    ) -> TimerRow:
         """A timer that its context waits for."""
         row = TimerRow(owner % 16, int((self.clock.now_s + in_s) * 1000), name, token, str(owner))
-        self.store.insert_timer(row, ttl_s=300)
+        self.store.insert_timer(row, ttl_s=ttl_s)
         self.runs(row)
         return row
 
@@ -103,23 +105,65 @@ def test_any_judgement_but_retry_ends_it(bench: Bench, result: str) -> None:
 
 
 @pytest.mark.parametrize("result", ["retry", None])
-def test_no_answer_is_tried_again_at_growing_distances_and_in_the_end_dead(
+def test_no_answer_is_tried_again_at_growing_distances_while_the_row_lives(
     bench: Bench, result: str | None, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """A store or a function that is away for longer than a few tries loses no timer."""
+    bench.ticker.look_back_s = 600
     bench.answers["T3460"] = result
-    row = bench.row()
+    row = bench.row(ttl_s=900)
     at: list[float] = []
     fire = bench.ticker.fire
     bench.ticker.fire = lambda items: (at.append(bench.clock.now_s), fire(items))[1]
-    bench.go(200)
-    assert len(at) == TRIES
+    bench.go(590, step_s=0.5)
+    assert bench.ticker.dead == 0
+    assert len(at) > TRIES
     gaps = [b - a for a, b in pairwise(at)]
     assert gaps == sorted(gaps)
     assert gaps[-1] > 4 * gaps[0]
+    assert gaps[-1] <= 65
+    bench.go(100, step_s=0.5)
     assert bench.ticker.dead == 1
-    [line] = [json.loads(text) for text in capsys.readouterr().err.splitlines()]
-    assert (line["level"], line["event"], line["trace"]) == ("error", "timer is dead", "00101-0019b/ue1")
+    count = len(at)
+    bench.go(200, step_s=0.5)
+    assert len(at) == count
+    lines = [json.loads(text) for text in capsys.readouterr().err.splitlines()]
+    assert [line["event"] for line in lines] == ["timer is overdue", "timer is dead"]
+    assert {(line["level"], line["trace"]) for line in lines} == {("error", "00101-0019b/ue1")}
     assert row.token == TOKEN
+
+
+def test_after_an_outage_of_almost_an_hour_every_timer_is_fired_and_new_ones_do_not_wait(bench: Bench) -> None:
+    """Rows live that long (mme.config: timer_outage_s); the past is read in slices, the present at once."""
+    for owner in range(32):
+        bench.row(in_s=1 + owner, owner=owner, token=f"e/ue{owner}/1", ttl_s=3700)
+    bench.clock.now_s += 3500
+    bench.row("T3450", in_s=0.25, owner=99, token="e/ue99/1")
+    reads: list[int] = []
+    due_timers = bench.store.due_timers
+    bench.store.due_timers = lambda shard, second: (reads.append(second), due_timers(shard, second))[1]  # type: ignore[method-assign]
+    ticks = []
+    for _ in range(80):
+        bench.clock.now_s += 0.25
+        bench.ticker.tick()
+        ticks.append(len(reads))
+        reads.clear()
+        if len(ticks) == 2:
+            assert [item.timer.owner for item in bench.fired if item.timer is not None] == [99]
+    assert {item.timer.owner for item in bench.fired if item.timer is not None} == {*range(32), 99}
+    assert len(bench.fired) == 33
+    assert max(ticks[1:]) <= 16 * (CATCH_UP_S + 2 * LATE_S)
+    assert ticks[-1] <= 16 * 2 * LATE_S
+
+
+def test_the_mark_stays_in_the_past_until_it_is_read(bench: Bench) -> None:
+    """Whoever takes over in the middle of catching up goes on there."""
+    bench.clock.now_s += 3000
+    bench.ticker.tick()
+    first = int(bench.clock.now_s) - bench.ticker.look_back_s
+    assert set(bench.ticker.marks().values()) == {first + CATCH_UP_S}
+    bench.go(30)
+    assert min(bench.ticker.marks().values()) >= int(bench.clock.now_s) - LATE_S - 1
 
 
 def test_tried_again_until_it_is_taken(bench: Bench) -> None:
@@ -233,6 +277,21 @@ def test_no_ue_hangs_when_two_steps_fall_into_one_millisecond(tmp_path: Path) ->
         network.wait(1)
         talk.queue.clear()
     assert network.context(talk).emm is EmmState.DEREGISTERED
+    network.close()
+
+
+def test_no_ue_is_left_in_a_procedure_by_an_outage_of_the_ticker(tmp_path: Path) -> None:
+    """As long as is promised: `timer_outage_s`."""
+    network = Network(tmp_path)
+    talk = network.ue(network.subscribe())
+    talk.step()
+    talk.queue.clear()
+    network.clock.now_s += network.config.timer_outage_s
+    for _ in range(90):
+        network.wait(1)
+        talk.queue.clear()
+    assert network.context(talk).emm is EmmState.DEREGISTERED
+    assert network.context(talk).timers == {}
     network.close()
 
 
