@@ -28,7 +28,6 @@ from prometheus_client import start_http_server
 from mme import config, logs, metrics, overload_guard
 from mme.codec import envelope
 from mme.codec.envelope import Item, Request, Timer
-from mme.config import MmeConfig
 from mme.enums import ItemResult, TimerName
 from mme.errors import ClockOffError, ConfigError, NewerRowError, StoreError
 from mme.lease_holder import LENGTH_S, LeaseHolder
@@ -45,7 +44,6 @@ from trust.secrets import SIGNING_KEY, read_secret
 from trust.signing import Signed, Way
 
 LATE_S = 5
-LOOK_BACK_S = MmeConfig().timer_rows_s
 RECENT_S = 240
 """So far back everything is read at once, and what is due now does not wait for what was due long ago."""
 CATCH_UP_S = 60
@@ -120,7 +118,7 @@ class Ticker:
     fire: Fire
     clock: Callable[[], float] = time.time
     shards: Shards = all_shards
-    look_back_s: int = LOOK_BACK_S
+    look_back_s: int = RECENT_S
     dead: int = 0
     _shards: dict[int, _Shard] = field(default_factory=dict)
 

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from mme.codec.envelope import Item
+from mme.config import MmeConfig
 from mme.context import RunningTimer, UeContext
 from mme.enums import EmmState
 from mme.errors import StoreUnavailableError
@@ -109,23 +110,23 @@ def test_no_answer_is_tried_again_at_growing_distances_while_the_row_lives(
     bench: Bench, result: str | None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A store or a function that is away for longer than a few tries loses no timer."""
-    bench.ticker.look_back_s = 600
+    bench.ticker.look_back_s = 300
     bench.answers["T3460"] = result
     row = bench.row(ttl_s=900)
     at: list[float] = []
     fire = bench.ticker.fire
     bench.ticker.fire = lambda items: (at.append(bench.clock.now_s), fire(items))[1]
-    bench.go(590, step_s=0.5)
+    bench.go(290, step_s=1)
     assert bench.ticker.dead == 0
     assert len(at) > TRIES
     gaps = [b - a for a, b in pairwise(at)]
     assert gaps == sorted(gaps)
     assert gaps[-1] > 4 * gaps[0]
-    assert gaps[-1] <= 65
-    bench.go(100, step_s=0.5)
+    assert gaps[-1] <= 66
+    bench.go(80, step_s=1)
     assert bench.ticker.dead == 1
     count = len(at)
-    bench.go(200, step_s=0.5)
+    bench.go(100, step_s=1)
     assert len(at) == count
     lines = [json.loads(text) for text in capsys.readouterr().err.splitlines()]
     assert [line["event"] for line in lines] == ["timer is overdue", "timer is dead"]
@@ -135,6 +136,7 @@ def test_no_answer_is_tried_again_at_growing_distances_while_the_row_lives(
 
 def test_after_an_outage_of_almost_an_hour_every_timer_is_fired_and_new_ones_do_not_wait(bench: Bench) -> None:
     """Rows live that long (mme.config: timer_outage_s); the past is read in slices, the present at once."""
+    bench.ticker.look_back_s = MmeConfig().timer_rows_s
     for owner in range(32):
         bench.row(in_s=1 + owner, owner=owner, token=f"e/ue{owner}/1", ttl_s=3700)
     bench.clock.now_s += 3500
@@ -158,7 +160,7 @@ def test_after_an_outage_of_almost_an_hour_every_timer_is_fired_and_new_ones_do_
 
 def test_the_mark_stays_in_the_past_until_it_is_read(bench: Bench) -> None:
     """Whoever takes over in the middle of catching up goes on there."""
-    bench.clock.now_s += 3000
+    bench.ticker.look_back_s = 900
     bench.ticker.tick()
     first = int(bench.clock.now_s) - bench.ticker.look_back_s
     assert set(bench.ticker.marks().values()) == {first + CATCH_UP_S}
@@ -283,6 +285,7 @@ def test_no_ue_hangs_when_two_steps_fall_into_one_millisecond(tmp_path: Path) ->
 def test_no_ue_is_left_in_a_procedure_by_an_outage_of_the_ticker(tmp_path: Path) -> None:
     """As long as is promised: `timer_outage_s`."""
     network = Network(tmp_path)
+    network.ticker.look_back_s = network.config.timer_rows_s
     talk = network.ue(network.subscribe())
     talk.step()
     talk.queue.clear()
