@@ -7,13 +7,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tools.monitoring import thresholds
+from tools.monitoring.dashboards import DASHBOARDS
+from tools.monitoring.panels import to_json
 
 FOLDER = Path(__file__).resolve().parents[2] / "k8s/monitoring"
 
 
 def made() -> dict[Path, str]:
     """Every file that is made, and what it holds."""
-    return {FOLDER / "rules/thresholds.yml": thresholds.rules(thresholds.load(FOLDER / "thresholds.yaml"))}
+    rules = {FOLDER / "rules/thresholds.yml": thresholds.rules(thresholds.load(FOLDER / "thresholds.yaml"))}
+    return rules | {FOLDER / f"dashboards/{name}.json": to_json(each) for name, each in DASHBOARDS.items()}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,0 +1,87 @@
+"""docs/metrics.md names every metric of the code with its type and labels, every recorded series and every alert."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from types import ModuleType
+
+import yaml
+from prometheus_client import Counter, Gauge, Histogram
+
+from enb_app import metrics as enb_app_metrics
+from localfaas.metrics import Metrics
+from mme import metrics as mme_metrics
+from placement import metrics as placement_metrics
+from reload.agent.core import Plan, Policy, State
+from reload.agent.status import Counters, Snapshot
+from reload.agent.status import metrics as reload_metrics
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = (ROOT / "docs/metrics.md").read_text()
+ROW = re.compile(r"^\| `([\w:]+)` \| (counter|gauge|histogram) \| ([\w, ]*)\|", re.M)
+
+Described = dict[str, tuple[str, frozenset[str]]]
+
+
+def of_module(module: ModuleType) -> Described:
+    found: Described = {}
+    for each in vars(module).values():
+        if isinstance(each, Counter | Gauge | Histogram):
+            (family,) = each.describe()
+            found[family.name] = (family.type, frozenset(each._labelnames))
+    return found
+
+
+def of_text(text: str) -> Described:
+    """Of the text format: families by their TYPE lines, labels by their samples."""
+    types = dict(re.findall(r"^# TYPE (\S+) (\w+)$", text, re.M))
+    found: Described = {}
+    for name, kind in types.items():
+        labels = re.findall(rf"^{name}(?:_bucket|_sum|_count)?\{{(.*)\}} ", text, re.M)
+        names = {label for pairs in labels for label in re.findall(r'(\w+)="', pairs)} - {"le"}
+        found[name] = (kind, frozenset(names))
+    return found
+
+
+def of_the_code() -> Described:
+    gateway = Metrics()
+    gateway.started("f.openfaas-fn")
+    gateway.completed("f.openfaas-fn", 200, 0.1)
+    said = of_text(gateway.render({"f.openfaas-fn": 1}).decode())
+    snapshot = Snapshot(State(Plan(Policy.NONE, wrapper=True)), Counters(), 0, "inotify", 0.0)
+    return {
+        **of_module(mme_metrics),
+        **of_module(placement_metrics),
+        **of_module(enb_app_metrics),
+        **{name: each for name, each in said.items() if not name.startswith("process_")},
+        **of_text(reload_metrics(snapshot)),
+    }
+
+
+def test_every_metric_with_its_type_and_labels_and_no_other() -> None:
+    rows = ROW.findall(PAGE)
+    told = {name: (kind, frozenset(filter(None, re.split(r"[, ]+", labels)))) for name, kind, labels in rows}
+    assert len(told) == len(rows), "a metric is named twice"
+    assert told == of_the_code()
+
+
+def test_every_recorded_series_and_every_alert_and_no_other() -> None:
+    rules = [
+        rule
+        for path in (ROOT / "k8s/monitoring/rules").glob("*.yml")
+        for group in yaml.safe_load(path.read_text())["groups"]
+        for rule in group["rules"]
+    ]
+    assert set(re.findall(r"^\| `(function:[\w:]+)` \|", PAGE, re.M)) == {r["record"] for r in rules if "record" in r}
+    alerts = PAGE.partition("## Alerts")[2]
+    assert set(re.findall(r"^\| `(\w+)` \|", alerts, re.M)) == {r["alert"] for r in rules if "alert" in r}
+
+
+def test_what_somebody_is_to_do_stands_with_every_alert() -> None:
+    for path in (ROOT / "k8s/monitoring/rules").glob("*.yml"):
+        for group in yaml.safe_load(path.read_text())["groups"]:
+            for rule in group["rules"]:
+                if "alert" in rule:
+                    assert {"summary", "action"} <= set(rule["annotations"]), rule["alert"]
+                    assert rule["labels"]["severity"] in ("info", "warning", "critical")

@@ -1,0 +1,255 @@
+"""The dashboards.  Windows are fixed (20 s, 1 min): scrapes are 5 s apart, and a short burst must be seen."""
+
+from __future__ import annotations
+
+from tools.monitoring.panels import Dashboard, Panel, Query
+
+# Counters of replicas that are gone count too: a UE that one has registered is deregistered by another.
+_EVER = "[15d]"
+
+
+def _population(states: str) -> str:
+    entered = f'sum by (state) (last_over_time(mme_ue_states_entered_total{{state=~"{states}"}}{_EVER}))'
+    return f'{entered} - sum by (state) (last_over_time(mme_ue_states_left_total{{state=~"{states}"}}{_EVER}))'
+
+
+def _quantile(share: float, metric: str, by: str) -> str:
+    return f"histogram_quantile({share}, sum by ({by}, le) (rate({metric}_bucket[1m])))"
+
+
+SCALING = Dashboard(
+    "edge-scaling",
+    "Edge functions: scaling",
+    "Load of each function against its thresholds, and what the gateway made of it.",
+    (
+        (
+            "Load",
+            (
+                Panel(
+                    "Invocations and threshold",
+                    "reqps",
+                    "Invocations answered 200, all replicas together. Above its threshold for two evaluations, a "
+                    "function gets more replicas. Calls that are queued are not in it: see the backlog.",
+                    (
+                        Query("function:invocations:rate", "{{function_name}}"),
+                        Query('function:threshold{of="invocations"}', "threshold {{function_name}}"),
+                    ),
+                ),
+                Panel(
+                    "Messages and threshold",
+                    "ops",
+                    "Items that the functions worked off. Where callers batch, this grows and the invocations do not.",
+                    (
+                        Query("function:messages:rate", "{{function_name}}"),
+                        Query('function:threshold{of="messages"}', "threshold {{function_name}}"),
+                    ),
+                ),
+                Panel(
+                    "Wait before a function begins",
+                    "s",
+                    "Mean time from the caller's signature to the function's first step: queue, gateway, cold start.",
+                    (
+                        Query("function:queue_seconds:mean", "{{function_name}}"),
+                        Query('function:threshold{of="queue_seconds"}', "threshold {{function_name}}"),
+                    ),
+                ),
+                Panel(
+                    "Asynchronous backlog",
+                    "short",
+                    "Calls that callers have published and that no replica has begun. It grows while the queue workers "
+                    "(one call each) are all busy; more replicas alone do not help then.",
+                    (
+                        Query("function:backlog", "{{function_name}}"),
+                        Query('function:threshold{of="backlog"}', "threshold {{function_name}}"),
+                    ),
+                ),
+            ),
+        ),
+        (
+            "Replicas",
+            (
+                Panel(
+                    "Replicas wanted and ready",
+                    "short",
+                    "Wanted: what the gateway has asked for. Ready: replicas whose /metrics answers.",
+                    (
+                        Query("sum by (function_name) (gateway_service_count)", "{{function_name}} wanted"),
+                        Query("function:replicas:ready", "{{function_name}} ready"),
+                    ),
+                ),
+                Panel(
+                    "Cold replicas",
+                    "short",
+                    "Wanted and not serving yet. A minute of it is an alert: pods that cannot be placed, or die.",
+                    (Query("function:replicas:cold", "{{function_name}}"),),
+                ),
+                Panel(
+                    "Reasons to scale",
+                    "short",
+                    "1 while a function is above that threshold. The alert holds a minute longer than the last.",
+                    (
+                        Query(
+                            "count by (function_name, reason) (function:wants_replicas)",
+                            "{{function_name}}: {{reason}}",
+                        ),
+                    ),
+                ),
+                Panel(
+                    "Alerts",
+                    "short",
+                    "Alerts that are pending or firing. docs/metrics.md says what each means and what to do.",
+                    (
+                        Query(
+                            "count by (alertname, alertstate, function_name) (ALERTS)",
+                            "{{alertname}} {{function_name}} {{alertstate}}",
+                        ),
+                    ),
+                ),
+            ),
+        ),
+        (
+            "Quality",
+            (
+                Panel(
+                    "Time of an invocation, 99 %",
+                    "s",
+                    "As the gateway measures it: function and network to it, without the queue before.",
+                    (Query("function:seconds:p99", "{{function_name}}"),),
+                ),
+                Panel(
+                    "Share of errors",
+                    "percentunit",
+                    "Invocations that were not answered 2xx. A refused UE is no error: it is answered 200.",
+                    (Query("function:errors:share", "{{function_name}}"),),
+                ),
+            ),
+        ),
+    ),
+)
+
+MME = Dashboard(
+    "edge-mme",
+    "Edge functions: MME",
+    "What UEs get: procedures, their results and times, states, timers and the store.",
+    (
+        (
+            "Procedures",
+            (
+                Panel(
+                    "Attaches",
+                    "ops",
+                    "Attaches that have ended. Abandoned: the UE fell silent, or another attach took its place.",
+                    (Query('sum by (result) (rate(mme_procedures_total{procedure="attach"}[20s]))', "{{result}}"),),
+                ),
+                Panel(
+                    "Results by procedure",
+                    "percentunit",
+                    "Share of each result among the ended procedures of its kind, over a minute.",
+                    (
+                        Query(
+                            "sum by (procedure, result) (rate(mme_procedures_total[1m]))"
+                            " / on (procedure) group_left () (sum by (procedure) (rate(mme_procedures_total[1m])) > 0)",
+                            "{{procedure}} {{result}}",
+                        ),
+                    ),
+                ),
+                Panel(
+                    "Time of a procedure",
+                    "s",
+                    "From its first message to its last, of those completed: the UE's and the radio's times are in it.",
+                    (
+                        Query(_quantile(0.5, "mme_procedure_seconds", "procedure"), "{{procedure}} 50 %"),
+                        Query(_quantile(0.99, "mme_procedure_seconds", "procedure"), "{{procedure}} 99 %"),
+                    ),
+                ),
+                Panel(
+                    "Time of a step, 99 %",
+                    "s",
+                    "Of one message inside a function: decoding, store, HSS or gateway, encoding.",
+                    (Query(_quantile(0.99, "mme_item_seconds", "message"), "{{message}}"),),
+                ),
+            ),
+        ),
+        (
+            "UEs",
+            (
+                Panel(
+                    "UEs by EMM state",
+                    "short",
+                    "States entered less states left, of all replicas of the last 15 days. What a replica counted "
+                    "after its last scrape is missing: over weeks this drifts; `edge ue` knows exactly.",
+                    (Query(_population("EMM-.*"), "{{state}}"),),
+                ),
+                Panel(
+                    "UEs by ECM state",
+                    "short",
+                    "As above. A UE whose eNB has lost its association is ECM-IDLE, and counted so when next touched.",
+                    (Query(_population("ECM-.*"), "{{state}}"),),
+                ),
+                Panel(
+                    "NAS rejects by cause",
+                    "ops",
+                    "Messages that refuse a UE something, by EMM cause (TS 24.301 9.9.3.9). #22 congestion: overload.",
+                    (
+                        Query(
+                            "sum by (message, cause) (rate(mme_nas_rejects_total[1m]))",
+                            "{{message}} #{{cause}}",
+                        ),
+                    ),
+                ),
+                Panel(
+                    "Results by message",
+                    "ops",
+                    "What became of each item. retry: the store did not answer, the caller sends it again.",
+                    (Query("sum by (result) (rate(mme_messages_total[20s]))", "{{result}}"),),
+                ),
+            ),
+        ),
+        (
+            "Timers and store",
+            (
+                Panel(
+                    "Timers by result",
+                    "ops",
+                    "What became of due timers. stale row: stopped in time, as most are. dead: given up, an alert.",
+                    (Query("sum by (result) (rate(mme_timers_total[1m]))", "{{result}}"),),
+                ),
+                Panel(
+                    "Timers due",
+                    "short",
+                    "Due and not done with, of all tickers.",
+                    (Query("sum(mme_timers_waiting)", "waiting"),),
+                ),
+                Panel(
+                    "Timers late",
+                    "s",
+                    "From when a timer was due to its reply. A ticker looks four times a second.",
+                    (
+                        Query("histogram_quantile(0.5, sum by (le) (rate(mme_timer_late_seconds_bucket[5m])))", "50 %"),
+                        Query(
+                            "histogram_quantile(0.99, sum by (le) (rate(mme_timer_late_seconds_bucket[5m])))", "99 %"
+                        ),
+                    ),
+                ),
+                Panel(
+                    "Time of a store operation",
+                    "s",
+                    "load: a read; save: a conditional write; insert timer: a plain write.",
+                    (
+                        Query(_quantile(0.5, "mme_store_seconds", "operation"), "{{operation}} 50 %"),
+                        Query(_quantile(0.99, "mme_store_seconds", "operation"), "{{operation}} 99 %"),
+                    ),
+                ),
+                Panel(
+                    "Conditional writes",
+                    "ops",
+                    "conflict: somebody else was faster, the procedure runs again. unknown: no verdict came.",
+                    (Query("sum by (result) (rate(mme_cas_total[1m]))", "{{result}}"),),
+                ),
+            ),
+        ),
+    ),
+)
+
+DASHBOARDS = {"scaling": SCALING, "mme": MME}
+"""By the name of their file."""
