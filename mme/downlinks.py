@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 
 from mme import nas_transport
 from mme.codec import s1ap
 from mme.codec.envelope import Downlink
 from mme.context import UeContext
 from mme.messages import ErabToBeSetup, InitialContextSetupRequest, Paging, S1apMessage, Secured
+from mme.replacing import replace
 from mme.work import Work
 
 

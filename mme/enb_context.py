@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from mme import epoch as epochs
 from mme.context import Connection, Remembered
 from mme.ids import GlobalEnbId
 from mme.messages import SupportedTa
+from mme.replacing import replace
 
 VOIDED_KEPT = 256  # as many as one RESET can name (TS 36.413 9.1.8.1)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from mme.codec import nas
 from mme.context import SecurityContext, UeContext
@@ -27,6 +27,7 @@ from mme.messages import (
     ServiceRequest,
     TrackingAreaUpdateRequest,
 )
+from mme.replacing import replace
 
 BEARER = 0  # NAS uses the constant 0 for BEARER (TS 33.401 8.1.1)
 COUNT_LIMIT = 1 << 24

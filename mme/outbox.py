@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 
 import msgspec
 
@@ -15,6 +14,7 @@ from mme.context import OutboxEntry, RunningTimer, UeContext
 from mme.enums import EmmState, Step, TimerName
 from mme.outcome import Env
 from mme.push import Pusher
+from mme.replacing import replace
 from mme.rows import change_row, load_enb, pack, ue_context_in
 from mme.store.base import Store, Table, TimerRow
 from mme.work import TIMER_SHARDS, Work

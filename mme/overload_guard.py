@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from mme import logs, metrics
 from mme.errors import StoreError
 from mme.lease_holder import LeaseHolder
 from mme.load import read_decision, read_samples, write_decision
 from mme.overload import STEP_MS, Decision, Limits, decided, wait_ms
+from mme.replacing import replace
 from mme.store.base import Store
 
 LEASE = "overload"

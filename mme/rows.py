@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -12,6 +11,7 @@ from mme.context import SCHEMA, UeContext
 from mme.enb_context import EnbContext
 from mme.errors import NewerRowError, StoreContendedError
 from mme.ids import Imsi, Tai
+from mme.replacing import replace
 from mme.store.base import Conflict, Row, Saved, Store, Table, save_resolved
 from mme.upgrades import upgraded
 from mme.work import CONFLICT_TRIES, Work

@@ -9,7 +9,6 @@ import hashlib
 import os
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 
 import msgspec
@@ -67,6 +66,7 @@ from mme.procedures.initial_context import on_reset_of_ue
 from mme.procedures.non_delivery import on_nas_non_delivery
 from mme.procedures.sending import s1ap_cause
 from mme.push import Pusher
+from mme.replacing import replace
 from mme.replies import plain_reply
 from mme.routing import DOWNLINK, function_of
 from mme.rows import context_of_imsi, enbs_of, load_enb, lose_association

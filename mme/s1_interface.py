@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from mme import epoch as epochs
 from mme.codec import envelope
@@ -15,6 +14,7 @@ from mme.messages import EnbConfigurationUpdate, ErrorIndication, Reset, S1apMes
 from mme.outcome import Env
 from mme.procedures import s1_management, s1_setup
 from mme.procedures.sending import s1ap_cause
+from mme.replacing import replace
 from mme.replies import plain_reply
 from mme.rows import change_enb, list_enb, load_enb, set_up_enb
 from mme.store.base import Store

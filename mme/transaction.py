@@ -9,7 +9,7 @@ import contextlib
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import msgspec
 
@@ -29,6 +29,7 @@ from mme.outbox import Outbox, entries_of, entry_for_enb, with_retry
 from mme.outcome import Env, Outcome, StartTimer
 from mme.procedures import detach, dispatch
 from mme.procedures.sending import release
+from mme.replacing import replace
 from mme.rows import claim_imsi, enbs_of, pack, ue_context
 from mme.store.base import Conflict, Row, Saved, Store, Table, TimerRow, WriteResult, save_resolved
 from mme.work import CONFLICT_TRIES, TIMER_SHARDS, Ports, Run, StaleError, Work
@@ -121,7 +122,7 @@ class Transactions:
             return _Prepared(outcome.ctx, reply, store=False, sent=outcome.downlinks)
         if outcome.result is ItemResult.DISCARDED and outcome.ctx.emm is EmmState.DEREGISTERED:
             return self._refused_at_the_door(job, outcome)
-        if outcome.ctx == ctx and not (outcome.downlinks or outcome.start):
+        if not (outcome.downlinks or outcome.start) and outcome.ctx == ctx:
             return _Prepared(ctx, Reply(job.item.id, outcome.result.value, label=outcome.label), store=False)
         after_state = (outcome.ctx.emm, outcome.ctx.step)
         if not may_follow((ctx.emm, ctx.step), after_state, emergency=outcome.ctx.emergency):

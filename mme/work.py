@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import uuid
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -72,7 +72,7 @@ class Work:
 
     def writer(self) -> str:
         """Id of one write, unique, so that a row shows whose write it was."""
-        return f"{self.item.id}#{uuid.uuid4().hex[:12]}"
+        return f"{self.item.id}#{secrets.token_hex(6)}"
 
 
 class StaleError(Exception):

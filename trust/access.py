@@ -14,6 +14,8 @@ from trust.signing import KEY_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER, Signed
 MAX_BODY_OCTETS = 256_000
 CALLBACK_HEADER = "X-Callback-Url"
 TICKER = "ticker"
+KEYS_KEPT = 4096
+"""Parties whose derived keys a process remembers."""
 _TIMESTAMP = re.compile(r"[0-9]{1,12}(?:\.[0-9]{3})?\Z")
 
 
@@ -56,6 +58,7 @@ class Access:
         self._master = master
         self._allowed = tuple(AllowedOrigin.parse(entry) for entry in allowed.split(",") if entry.strip())
         self._window_s = window_s
+        self._keys: dict[str, bytes] = {}
 
     def authenticate(self, function: str, headers: Mapping[str, str], body: bytes, now_s: float) -> str:
         """The caller's name.  Raises EnvelopeError 401 (with one sentence) or 413."""
@@ -68,8 +71,10 @@ class Access:
             raise EnvelopeError(401, f"the request is not signed: {KEY_HEADER}, {TIMESTAMP_HEADER}, {SIGNATURE_HEADER}")
         callback = headers.get(CALLBACK_HEADER, "")
         signed = Signed(name, timestamp, Way.UP, function, callback, body)
-        if not signing.verify(signing.derive_key(self._master, name), signed, signature):
+        key = self.key(name)
+        if not signing.verify(key, signed, signature):
             raise EnvelopeError(401, "the signature does not fit the key, function, callback URL and body")
+        self._keep(name, key)
         if not _TIMESTAMP.match(timestamp) or abs(now_s - float(timestamp)) > self._window_s:
             raise EnvelopeError(401, f"the timestamp is not within {self._window_s} s of now")
         if callback and not self.may_reach(callback):
@@ -82,4 +87,11 @@ class Access:
 
     def key(self, name: str) -> bytes:
         """Signing key of the party with that name."""
-        return signing.derive_key(self._master, name)
+        return self._keys.get(name) or signing.derive_key(self._master, name)
+
+    def _keep(self, name: str, key: bytes) -> None:
+        """Remember the key of a party that has shown that it holds it: names made up by others fill no memory."""
+        if name not in self._keys:
+            if len(self._keys) >= KEYS_KEPT:
+                self._keys.clear()
+            self._keys[name] = key

@@ -56,7 +56,7 @@ def derive_key(master: bytes, name: str) -> bytes:
 
 def sign(key: bytes, signed: Signed) -> str:
     """The signature: 64 hex digits."""
-    return hmac.new(key, signed.octets(), hashlib.sha256).hexdigest()
+    return hmac.digest(key, signed.octets(), "sha256").hex()
 
 
 def verify(key: bytes, signed: Signed, signature: str) -> bool:

@@ -51,7 +51,12 @@ class Transport:
         self._base = f"http://{host}:{port}"
         connector = aiohttp.TCPConnector(limit=_MOST_CONNECTIONS, keepalive_timeout=15)
         timeout = aiohttp.ClientTimeout(total=CALL_S)
-        self._session = aiohttp.ClientSession(connector=connector, timeout=timeout, auto_decompress=True)
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            timeout=timeout,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding"),
+        )
         return self
 
     async def __aexit__(

@@ -10,16 +10,16 @@ from __future__ import annotations
 import hashlib
 import os
 import random
+import secrets
 import time
-import uuid
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Final
 
 from mme.crypto import milenage
 from mme.errors import StoreContendedError, StoreUnavailableError
 from mme.hss.subscribers import GivenVector, KeyCipher, Keys, Subscriber, decode, encode
 from mme.needs import Answer, Need, NeedProfile, NeedVector, Pending, Refusal, Refused, Vector
+from mme.replacing import replace
 from mme.store.base import Conflict, Row, Saved, Store, Table, Unknown, save_resolved
 
 IND_BITS: Final = 5
@@ -113,7 +113,7 @@ class EmbeddedHss:
             subscriber.imsi.digits,
             encode(subscriber),
             expect=row.version,
-            writer=f"{digest.hex()}/{uuid.uuid4().hex}",
+            writer=f"{digest.hex()}/{secrets.token_hex(16)}",
         )
         match result:
             case Saved():
@@ -150,7 +150,12 @@ def provision(store: Store, cipher: KeyCipher, subscriber: Subscriber, keys: Key
     """
     sealed = replace(subscriber, sealed=cipher.seal(subscriber.imsi, keys))
     result = save_resolved(
-        store, Table.SUBSCRIBER, sealed.imsi.digits, encode(sealed), expect=None, writer=f"provision/{uuid.uuid4().hex}"
+        store,
+        Table.SUBSCRIBER,
+        sealed.imsi.digits,
+        encode(sealed),
+        expect=None,
+        writer=f"provision/{secrets.token_hex(16)}",
     )
     match result:
         case Saved():

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from mme.context import Attaching, Bearer, UeContext
 from mme.enums import (
     AttachType,
@@ -36,6 +34,7 @@ from mme.needs import ApnConfiguration, ModifySession, NeedProfile, NeedSession,
 from mme.outcome import Env, Outcome, StartTimer
 from mme.procedures import emergency, guti_reallocation, reachability
 from mme.procedures.sending import context_setup, deregister, nas, secured
+from mme.replacing import replace
 
 DEFAULT_BEARER_IDENTITY = 5
 

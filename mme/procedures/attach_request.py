@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from mme.config import EmergencyAttach
 from mme.context import Attaching, UeContext
 from mme.enums import (
@@ -28,6 +26,7 @@ from mme.messages import (
 from mme.outcome import Env, Outcome
 from mme.procedures import attach, authentication, congestion, emergency, identification, security_mode
 from mme.procedures.sending import delete_session
+from mme.replacing import replace
 
 # "unused; interpreted as …, if received by the network" (TS 24.301 9.9.4.10, TS 24.008 10.5.6.17).
 _READ_AS = {("pdn", 4): int(PdnType.IPV6), ("request", int(RequestType.UNUSED)): int(RequestType.INITIAL)}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hmac
-from dataclasses import replace
 
 from mme.context import UeContext
 from mme.enums import EmmCause, EmmState, IdentityType, ItemResult, S1apCause, SecurityHeader, Step, TimerName
@@ -19,6 +18,7 @@ from mme.outcome import Env, Outcome, StartTimer
 from mme.procedures import attach, emergency, identification, security_mode, service_request, tracking_area_update
 from mme.procedures.release import end_connection
 from mme.procedures.sending import deregister, nas
+from mme.replacing import replace
 
 
 def start(ctx: UeContext, env: Env, *, auts: bytes | None = None) -> Outcome:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from mme.context import Connection, UeContext
 from mme.enums import AttachType, EmmState, ItemResult, S1apCause, Step, TimerName
 from mme.ids import Guti
@@ -29,6 +27,7 @@ from mme.procedures import (
     tracking_area_update_request,
 )
 from mme.procedures.sending import PROCEDURE_TIMERS, s1ap_cause
+from mme.replacing import replace
 
 INITIAL = (AttachRequest, DetachRequestFromUe, ServiceRequest, ExtendedServiceRequest, TrackingAreaUpdateRequest)
 

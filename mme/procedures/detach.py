@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from mme.context import UeContext
 from mme.enums import DetachType, EmmState, ItemResult, S1apCause, Step, TimerName
 from mme.messages import DetachAccept, DetachRequestFromUe, DetachRequestToUe
 from mme.outcome import Env, Outcome, StartTimer
 from mme.procedures import paging
 from mme.procedures.sending import deregister, nas, release
+from mme.replacing import replace
 
 REATTACH_REQUIRED = 1
 REATTACH_NOT_REQUIRED = 2

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from mme.context import RunningTimer, UeContext
 from mme.enums import EmmCause, EmmState, EsmCause, ItemResult, Step, TimerName
 from mme.fsm import Verdict, verdict
@@ -57,6 +55,7 @@ from mme.procedures import (
     tracking_area_update_request,
 )
 from mme.procedures.expiry import EXPIRY, EXPIRY_IN_STEP
+from mme.replacing import replace
 
 
 def on_nas(ctx: UeContext, message: EmmMessage, digest: bytes, tai: Tai, env: Env) -> Outcome:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from mme.context import UeContext
 from mme.enums import EmmState, ItemResult, Step, TimerName
 from mme.ids import Guti
@@ -11,6 +9,7 @@ from mme.m_tmsi import GENERATIONS, m_tmsi
 from mme.messages import GutiReallocationCommand
 from mme.outcome import Env, Outcome, StartTimer
 from mme.procedures.sending import nas
+from mme.replacing import replace
 
 
 def with_new_guti(ctx: UeContext, env: Env) -> UeContext:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from mme.context import UeContext
 from mme.enums import EmmState, IdentityType, S1apCause, Step, TimerName
 from mme.messages import IdentityRequest
 from mme.outcome import Env, Outcome, StartTimer
 from mme.procedures.sending import deregister, nas
+from mme.replacing import replace
 
 
 def start(ctx: UeContext, env: Env, identity_type: IdentityType) -> Outcome:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from mme.context import UeContext
 from mme.crypto import kdf
 from mme.enums import EmmState, ItemResult, S1apCause, TimerName
@@ -22,6 +20,7 @@ from mme.outcome import Env, Outcome
 from mme.procedures import attach
 from mme.procedures.release import end_connection
 from mme.procedures.sending import deregister
+from mme.replacing import replace
 
 
 def on_initial_context_setup_response(ctx: UeContext, msg: InitialContextSetupResponse, env: Env) -> Outcome:

@@ -14,13 +14,12 @@ A message that no timer watches (a status, EMM INFORMATION, a rejection) is not 
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from mme.context import UeContext
 from mme.enums import ItemResult
 from mme.messages import NasNonDeliveryIndication
 from mme.outcome import Env, Outcome
 from mme.procedures.expiry import EXPIRY_IN_STEP
+from mme.replacing import replace
 
 HANDED_OVER = ("x2-handover-triggered", "s1-intra-system-handover-triggered", "s1-inter-system-handover-triggered")
 LINK_GONE = (

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from mme.context import UeContext
 from mme.enums import EmmState, S1apCause, Step
 from mme.needs import ModifySession, Need
 from mme.outcome import Env, Outcome
 from mme.procedures import reachability
 from mme.procedures.sending import PROCEDURE_TIMERS, deregister, release
+from mme.replacing import replace
 
 
 def end_connection(ctx: UeContext, env: Env, cause: S1apCause, label: str) -> Outcome:

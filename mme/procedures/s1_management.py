@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from mme.config import MmeConfig
 from mme.enb_context import EnbContext
 from mme.messages import (
@@ -20,6 +18,7 @@ from mme.messages import (
 from mme.outcome import Env
 from mme.procedures.s1_setup import fault_of_tracking_areas, served_gummeis
 from mme.procedures.sending import s1ap_cause
+from mme.replacing import replace
 
 
 def mme_configuration_update(config: MmeConfig) -> MmeConfigurationUpdate:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from mme.config import MmeConfig
 from mme.context import SecurityContext, UeContext
 from mme.crypto import kdf
@@ -13,6 +11,7 @@ from mme.outcome import Env, Outcome, StartTimer
 from mme.procedures import attach, identification, initial_context, service_request, tracking_area_update
 from mme.procedures.release import end_connection
 from mme.procedures.sending import nas
+from mme.replacing import replace
 from mme.ue_capability import supports_eea, supports_eia, ue_security_capability
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from mme.context import Connection, UeContext
 from mme.crypto import kdf
 from mme.enums import EmmState, S1apCause, SecurityHeader, Step, TimerName
@@ -19,6 +17,7 @@ from mme.messages import (
 )
 from mme.needs import DeleteSession, Need
 from mme.outcome import Env, Outcome
+from mme.replacing import replace
 from mme.ue_capability import encryption_algorithms_16bit, integrity_algorithms_16bit
 
 NAS_TIMERS = (TimerName.T3450, TimerName.T3460, TimerName.T3470, TimerName.T3489, TimerName.T3422)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from mme.context import UeContext
 from mme.enums import EmmCause, EmmState, ItemResult, S1apCause, Step, TimerName
 from mme.messages import ExtendedServiceRequest, ServiceReject, ServiceRequest
 from mme.outcome import Env, Outcome, StartTimer
 from mme.procedures import initial_context
 from mme.procedures.sending import context_setup, deregister, nas, release
+from mme.replacing import replace
 
 
 def on_service_request(ctx: UeContext, _msg: ServiceRequest, env: Env) -> Outcome:

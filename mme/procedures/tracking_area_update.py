@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from mme.context import UeContext
 from mme.enums import EmmCause, EmmState, S1apCause, Step, TimerName
 from mme.messages import TrackingAreaUpdateAccept
 from mme.outcome import Env, Outcome, StartTimer
 from mme.procedures import guti_reallocation, reachability
 from mme.procedures.sending import context_setup, nas, release
+from mme.replacing import replace
 
 
 def go_on(ctx: UeContext, env: Env) -> Outcome:

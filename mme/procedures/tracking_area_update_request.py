@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from mme.context import UeContext, Updating
 from mme.enums import EmmCause, ItemResult, S1apCause, Step, TimerName
 from mme.ids import Tai
@@ -11,6 +9,7 @@ from mme.messages import TrackingAreaUpdateReject, TrackingAreaUpdateRequest
 from mme.outcome import Env, Outcome
 from mme.procedures import authentication, guti_reallocation, tracking_area_update
 from mme.procedures.sending import deregister
+from mme.replacing import replace
 
 COMBINED = (1, 2)
 

@@ -8,8 +8,8 @@ does not name it, left by a process that died between the two writes, is taken o
 from __future__ import annotations
 
 import math
+import secrets
 import time
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 from ipaddress import IPv4Address, IPv4Network
 from typing import Final, assert_never
@@ -242,7 +242,7 @@ class EmbeddedGateway:
         self, table: Table, key: str, value: bytes | None, *, expect: int | None, ttl_s: int | None = None
     ) -> WriteResult:
         return save_resolved(
-            self._store, table, key, value, expect=expect, writer=f"sgw/{uuid.uuid4().hex}", ttl_s=ttl_s
+            self._store, table, key, value, expect=expect, writer=f"sgw/{secrets.token_hex(16)}", ttl_s=ttl_s
         )
 
     def _session(self, session_id: str, stored: _Session) -> Session:

@@ -20,8 +20,8 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
+from types import TracebackType
 from typing import Final, cast
 
 from mme.errors import StoreUnavailableError
@@ -307,6 +307,10 @@ class SqliteStore:
         for connection in idle:
             connection.close()
 
+    def _unavailable(self, error: Exception) -> StoreUnavailableError:
+        """An error of SQLite or of the file as the store's own."""
+        return StoreUnavailableError(f"store file {self._path.name}: {error}")
+
     def _now_ms(self) -> int:
         return int(self._clock() * 1000)
 
@@ -349,24 +353,12 @@ class SqliteStore:
                     raise
             time.sleep(random.uniform(0, _LONGEST_PAUSE_S))
 
-    @contextmanager
-    def _connection(self) -> Iterator[sqlite3.Connection]:
+    def _connection(self) -> _Borrowed:
         """A connection nobody else uses meanwhile; errors of SQLite become StoreUnavailableError."""
-        try:
-            connection = self._borrow()
-            try:
-                yield connection
-            except sqlite3.Error:
-                connection.close()
-                raise
-            except BaseException:
-                self._give_back(connection)
-                raise
-            self._give_back(connection)
-        except (sqlite3.Error, OSError) as e:
-            raise StoreUnavailableError(f"store file {self._path.name}: {e}") from e
+        return _Borrowed(self)
 
     def _borrow(self) -> sqlite3.Connection:
+        """An idle connection, or a new one; give it back."""
         if self._closed:
             raise StoreUnavailableError("the store is closed")
         if self._pid != os.getpid():
@@ -382,6 +374,7 @@ class SqliteStore:
             return self._open()
 
     def _give_back(self, connection: sqlite3.Connection) -> None:
+        """Let others have it; after `close` it is closed."""
         with self._lock:
             if not self._closed:
                 self._idle.append(connection)
@@ -431,3 +424,29 @@ class SqliteStore:
             connection.rollback()
             raise
         connection.commit()
+
+
+class _Borrowed:
+    """One connection of a store's pool for the time of a `with`; one that had an error is closed, for it may be bad."""
+
+    __slots__ = ("_connection", "_store")
+
+    def __init__(self, store: SqliteStore) -> None:
+        self._store = store
+
+    def __enter__(self) -> sqlite3.Connection:
+        try:
+            self._connection = self._store._borrow()
+        except (sqlite3.Error, OSError) as e:
+            raise self._store._unavailable(e) from e
+        return self._connection
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, sqlite3.Error):
+            self._connection.close()
+        else:
+            self._store._give_back(self._connection)
+        if isinstance(error, sqlite3.Error | OSError):
+            raise self._store._unavailable(error) from error

@@ -23,6 +23,7 @@ VALUES = {
     "mme.fsm",
     "mme.m_tmsi",
     "mme.lease",
+    "mme.replacing",
     "mme.ue_capability",
     "mme.routing",
     "mme.upgrades",

@@ -12,7 +12,7 @@ from mme.access import fault_of
 from mme.codec.envelope import Item, Timer
 from mme.errors import ConfigError, EnvelopeError
 from tests.mme.assembled import ENB, EPOCH, MASTER, OTHER_ENB, headers, initial_item
-from trust.access import MAX_BODY_OCTETS, Access
+from trust.access import KEYS_KEPT, MAX_BODY_OCTETS, Access
 from trust.signing import Way
 
 NOW_S = 1_700_000_000.0
@@ -76,6 +76,19 @@ def test_refused_with_401_and_one_sentence(access: Access, case: str) -> None:
     assert refusal.value.status == 401
     assert refusal.value.detail
     assert "\n" not in refusal.value.detail
+
+
+def test_only_keys_of_those_who_hold_them_are_remembered_and_not_without_end(access: Access) -> None:
+    for number in range(3):
+        with pytest.raises(EnvelopeError):
+            authenticate(access, party=f"00101-{number:05x}", master=bytes(32))
+    assert not access._keys
+    for number in range(KEYS_KEPT + 1):
+        party = f"00101-{number:05x}"
+        assert authenticate(access, party=party) == authenticate(access, party=party) == party
+    assert 0 < len(access._keys) <= KEYS_KEPT
+    with pytest.raises(EnvelopeError):
+        authenticate(access, party="00101-00001", master=bytes(32))
 
 
 def test_a_reply_is_no_request(access: Access) -> None:
