@@ -7,10 +7,11 @@ strike falls also depends on how long the victim before took to come back.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from cassandra_lab import node
 from cassandra_lab.cluster import Cluster
@@ -23,6 +24,7 @@ from mme import routing
 STRUCK = (routing.INITIAL_UE, routing.UPLINK_NAS, routing.UE_CONTEXT, routing.TIMER)
 _SHARES = (3, 3, 3, 1)
 PAUSE, KILL = "pause", "kill"
+CALL_WITHIN_S, LOOK_EACH_S = 5.0, 0.02
 T = TypeVar("T")
 
 
@@ -97,11 +99,11 @@ class Nemesis:
             self._tell("node serves again", strike.whom)
 
     async def replicas(self, gateway: Client) -> None:
-        """Kill function replicas, the one with the most calls under way; the gateway starts them again."""
+        """Kill function replicas in the middle of a call; the gateway starts them again."""
         for strike in replica_strikes(self._seed):
             await asyncio.sleep(strike.rest_s)
             try:
-                killed = await _to_the_end(gateway.kill, strike.whom)
+                killed = await _to_the_end(kill_in_a_call, gateway, strike.whom)
             except LocalfaasError:
                 continue  # the one before has not come back yet
             self._tell("replica killed", strike.whom, int(killed["in_flight"]))
@@ -118,6 +120,17 @@ class Nemesis:
             finally:
                 (ticker.resume if paused else ticker.start)()
                 self._tell("ticker goes on" if paused else "ticker started", strike.whom)
+
+
+def kill_in_a_call(gateway: Client, function: str, within_s: float = CALL_WITHIN_S) -> dict[str, Any]:
+    """Kill a replica as soon as one has a call under way; any replica, when none has had one within_s."""
+    deadline = time.monotonic() + within_s
+    while time.monotonic() < deadline:
+        try:
+            return gateway.kill(function, busy=True)
+        except LocalfaasError:
+            time.sleep(LOOK_EACH_S)
+    return gateway.kill(function)
 
 
 async def _to_the_end(act: Callable[..., T], *arguments: object) -> T:

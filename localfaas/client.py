@@ -74,9 +74,14 @@ class Client:
             while line := response.readline():
                 yield msgspec.json.decode(line, type=dict[str, str])
 
-    def kill(self, function: str, instance: str | None = None) -> dict[str, Any]:
-        """Kill one replica's process (extension); give {"instance", "in_flight"}. None: the one with most calls."""
-        wanted = {"function": function} | ({"instance": instance} if instance else {})
+    def kill(self, function: str, instance: str | None = None, *, busy: bool = False) -> dict[str, Any]:
+        """Kill one replica's process (extension); give {"instance", "in_flight"}. None: the one with most calls.
+
+        busy: only in the middle of a call.   Raises: LocalfaasError when there is none.
+        """
+        wanted: dict[str, Any] = {"function": function} | ({"instance": instance} if instance else {})
+        if busy:
+            wanted["busy"] = True
         killed: dict[str, Any] = self.manage("POST", "/localfaas/kill", wanted)
         return killed
 

@@ -431,6 +431,8 @@ class Gateway:
         replica = self.deployments.find(name, wanted.get("instance"))
         if replica is None:
             return answers.error(404, f"function {name} has no such running replica")
+        if wanted.get("busy") and not replica.in_flight:
+            return answers.error(409, f"function {name} has no call under way")
         killed = {"instance": replica.instance, "in_flight": replica.in_flight}
         replica.kill()
         return answers.json(200, killed)

@@ -6,15 +6,18 @@ import asyncio
 import threading
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from chaos import nemesis as module
 from chaos.history import Injected
-from chaos.nemesis import KILL, PAUSE, Nemesis, Strike, node_strikes, replica_strikes, ticker_strikes
+from chaos.nemesis import KILL, PAUSE, Nemesis, Strike, kill_in_a_call, node_strikes, replica_strikes, ticker_strikes
 from chaos.recorder import Recorder
 from chaos.run import plan
 from localfaas import faults
+from localfaas.client import Client
+from localfaas.errors import LocalfaasError
 
 NODES = ["node 1", "node 2", "node 3"]
 
@@ -113,3 +116,28 @@ def test_the_end_of_a_run_waits_for_a_blow_that_is_under_way(tmp_path: Path) -> 
         assert done.exists()
 
     asyncio.run(run())
+
+
+class FakeGateway(Client):
+    """Has a call under way from the n-th look on."""
+
+    def __init__(self, from_look: int) -> None:
+        super().__init__("http://127.0.0.1:9")
+        self.looks = 0
+        self.from_look = from_look
+
+    def kill(self, function: str, instance: str | None = None, *, busy: bool = False) -> dict[str, Any]:
+        assert instance is None
+        self.looks += 1
+        under_way = self.looks >= self.from_look
+        if busy and not under_way:
+            raise LocalfaasError("no call under way")
+        return {"instance": f"{function}-1", "in_flight": int(under_way)}
+
+
+def test_a_replica_is_killed_in_the_middle_of_a_call() -> None:
+    assert kill_in_a_call(FakeGateway(from_look=3), "mme-uplink-nas")["in_flight"] == 1
+
+
+def test_a_function_that_is_never_called_loses_a_replica_all_the_same() -> None:
+    assert kill_in_a_call(FakeGateway(from_look=10**9), "mme-timer", within_s=0.1)["in_flight"] == 0

@@ -152,6 +152,8 @@ def test_list_logs_kill(capfd: pytest.CaptureFixture[str], gateway: Running) -> 
     assert main(["logs", "nobody", *where]) == 1
     with pytest.raises(LocalfaasError, match="no function nobody"):
         gateway.kill("nobody")
+    with pytest.raises(LocalfaasError, match="409 function echo has no call under way"):
+        gateway.kill("echo", busy=True)
 
 
 @pytest.mark.e2e
