@@ -7,6 +7,7 @@ machine does meanwhile meets both, and their ratio shows what the residents cost
 from __future__ import annotations
 
 import statistics
+from dataclasses import dataclass, field
 from typing import Any
 
 from bench import replicas, residents
@@ -20,7 +21,12 @@ from mme.store.base import Table
 RATIO = 1.3
 WORKERS = 4
 CONCURRENCY = 8
-_TURN = 10
+_HEAD = (
+    "| resident contexts | attach p50 ms | p99 | p50 beside it, fewest | ratio | failed | bulk rows/s "
+    "| processor ms of one: functions, Cassandra | beside it |"
+)
+_TURN = 3
+"""Attaches of one site before it is the other's turn: a second or less at rest."""
 
 
 def measure(bench: Bench) -> Measured:
@@ -46,14 +52,11 @@ def measure(bench: Bench) -> Measured:
             for level in levels:
                 written = residents.load(store, ctx, range(there, level), bench.say)
                 there = level
-                times: dict[str, list[float]] = {"fewest": [], "grown": []}
-                failed = 0
+                sites = {"fewest": _Site(small, beside), "grown": _Site(large, gateway)}
                 for _ in range(turns):
-                    for name, ground, serving in (("fewest", small, beside), ("grown", large, gateway)):
-                        run = ground.attach(serving, ues=_TURN, concurrency=1, mode=Mode.SYNC).result
-                        times[name] += run.attach_ms
-                        failed += run.failed
-                rows.append(_row(level, times, failed, written))
+                    for site in sites.values():
+                        site.turn(bench)
+                rows.append(_row(level, sites, written))
                 bench.say(f"{level} resident: p50 {rows[-1]['p50_ms']} ms, {rows[-1]['ratio']} x the fewest's")
             on_disk = bench.cassandra.octets_on_disk(large.site.store_url, Table.UE_CONTEXT)
         finally:
@@ -71,18 +74,47 @@ def measure(bench: Bench) -> Measured:
     return Measured(figures, (Target(what, worst, RATIO, " x"),))
 
 
-def _row(level: int, times: dict[str, list[float]], failed: int, written: float) -> dict[str, Any]:
-    fewest, grown = (statistics.median(times[name]) for name in ("fewest", "grown"))
+@dataclass(slots=True)
+class _Site:
+    """One of the two, and what it took at one size: attaches in ms, processor time in all."""
+
+    ground: Ground
+    gateway: Running
+    times_ms: list[float] = field(default_factory=list)
+    failed: int = 0
+    cpu_ms: list[float] = field(default_factory=lambda: [0.0, 0.0])
+
+    def turn(self, bench: Bench) -> None:
+        """Some attaches, one at a time."""
+        ours = [*replicas.pids(self.gateway), self.gateway.pid]
+        before = replicas.cpu_ms(ours), bench.cassandra.cpu_ms()
+        run = self.ground.attach(self.gateway, ues=_TURN, concurrency=1, mode=Mode.SYNC).result
+        self.cpu_ms[0] += replicas.cpu_ms(ours) - before[0]
+        self.cpu_ms[1] += bench.cassandra.cpu_ms() - before[1]
+        self.times_ms += run.attach_ms
+        self.failed += run.failed
+
+
+def _row(level: int, sites: dict[str, _Site], written: float) -> dict[str, Any]:
+    fewest, grown = (statistics.median(sites[name].times_ms) for name in ("fewest", "grown"))
     return {
         "resident": level,
         "p50_ms": round(grown, 2),
-        "p99_ms": round(statistics.quantiles(times["grown"], n=100, method="inclusive")[98], 2),
+        "p99_ms": round(statistics.quantiles(sites["grown"].times_ms, n=100, method="inclusive")[98], 2),
         "fewest_p50_ms": round(fewest, 2),
         "ratio": round(grown / fewest, 3),
-        "failed": failed,
+        "failed": sum(site.failed for site in sites.values()),
         "bulk_rows_per_s": round(written),
-        "samples_ms": {name: [round(ms, 2) for ms in samples] for name, samples in times.items()},
+        "cpu_ms": {
+            name: dict(zip(("functions", "Cassandra"), (_each(site, ms) for ms in site.cpu_ms), strict=True))
+            for name, site in sites.items()
+        },
+        "samples_ms": {name: [round(ms, 2) for ms in site.times_ms] for name, site in sites.items()},
     }
+
+
+def _each(site: _Site, ms: float) -> float:
+    return round(ms / max(1, len(site.times_ms)), 1)
 
 
 def _rate(bench: Bench, ground: Ground, gateway: Running) -> dict[str, Any]:
@@ -120,12 +152,12 @@ def markdown(figures: Figures) -> list[str]:
     lines = [
         about,
         "",
-        "| resident contexts | attach p50 ms | p99 | p50 beside it, fewest | ratio | failed | bulk rows/s |",
-        "| ---: |" + " ---: |" * 6,
+        _HEAD,
+        "| ---: |" + " ---: |" * 8,
     ]
     lines += [
         f"| {row['resident']} | {row['p50_ms']} | {row['p99_ms']} | {row['fewest_p50_ms']} | {row['ratio']} "
-        f"| {row['failed']} | {row['bulk_rows_per_s']} |"
+        f"| {row['failed']} | {row['bulk_rows_per_s']} | {_cpu(row, 'grown')} | {_cpu(row, 'fewest')} |"
         for row in figures["rows"]
     ]
     disk = figures["octets_on_disk_per_context"]
@@ -135,3 +167,7 @@ def markdown(figures: Figures) -> list[str]:
         "for each core, which all three share (the simulator's own time not counted)."
     )
     return [*lines, "", end if disk is None else f"{end}  On disk a context took {disk} octets at the largest size."]
+
+
+def _cpu(row: dict[str, Any], site: str) -> str:
+    return ", ".join(f"{ms:g}" for ms in row["cpu_ms"][site].values())
