@@ -47,6 +47,6 @@ def load(store: BulkStore, ctx: UeContext, numbers: range, say: Callable[[str], 
         part = range(first, min(first + _PART, numbers.stop))
         store.put_rows(Table.UE_CONTEXT, contexts(ctx, part))
         store.put_rows(Table.IMSI, index(part))
-        if part.stop % (10 * _PART) == 0 or part.stop == numbers.stop:
+        if part.stop % (5 * _PART) == 0 or part.stop == numbers.stop:
             say(f"{part.stop} contexts resident, {time.monotonic() - begin:.0f} s")
     return 2 * len(numbers) / max(time.monotonic() - begin, 1e-9)

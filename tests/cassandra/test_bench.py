@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import secrets
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,8 @@ import pytest
 
 from bench import __main__ as bench
 from bench import budget, residents
-from bench.database import opened
+from bench.database import Database, opened
+from cassandra_lab.cluster import Cluster
 from mme.rows import ue_context
 from mme.store.base import Row, Table
 from mme.store.cassandra import CassandraStore
@@ -61,6 +63,22 @@ def test_operations_are_counted_timed_and_weighed(
     assert sessions["per call"]["p50"] > sessions["per process"]["p50"]
     assert (tmp_path / "operations.svg").stat().st_size > 1000
     assert "| Attach | " in (tmp_path / "summary.md").read_text()
+
+
+def test_octets_on_disk_are_those_of_the_tables_files(own_node: Cluster) -> None:
+    database = Database(own_node.hosts, own_node)
+    with database.keyspace() as url:
+        store = opened(url)
+        before = database.cpu_ms()
+        for number in range(50):
+            # Not to be compressed.
+            store.save(Table.UE_CONTEXT, str(number), secrets.token_bytes(2_000), expect=None, writer="w")
+        octets = database.octets_on_disk(url, Table.UE_CONTEXT)
+        store.close()
+        assert octets is not None
+        assert 100_000 < octets < 130_000
+        assert database.octets_on_disk(url, Table.IMSI) == 0
+        assert database.cpu_ms() > before
 
 
 def test_procedures_are_the_sums_that_the_budget_page_says() -> None:
