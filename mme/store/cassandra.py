@@ -53,7 +53,8 @@ from mme.store.cassandra_queries import Query
 REMOVED_TTL_S: Final = 86_400
 """How long a removed row is kept as one of version 0."""
 PAGE_ROWS: Final = 500
-_BULK_AT_ONCE: Final = 64
+_BULK_AT_ONCE: Final = (64, 16, 4)
+"""Writes under way of a bulk load, and of what is left of it after a failure; at last one, whose failure ends it."""
 _RECONNECT_S: Final = (0.5, 10.0)
 """First and longest pause between two tries to reach a node that was lost."""
 _CONDITIONAL: Final = "conditional"
@@ -226,15 +227,25 @@ class CassandraStore:
             raise StoreUnavailableError(f"Cassandra: {type(e).__name__}") from e
 
     def _put(self, query: Query, arguments: Iterable[tuple[object, ...]], table: Table | str = "") -> None:
-        """Plain writes, _BULK_AT_ONCE under way."""
+        """Plain writes, several under way; those that fail again, for a node may be too busy for so many."""
         several = iter(arguments)
         try:
             session = self._opened()
             statement = self._statement(session, query, table)
             while chunk := list(itertools.islice(several, PAGE_ROWS)):
-                execute_concurrent_with_args(
-                    session, statement, chunk, concurrency=_BULK_AT_ONCE, execution_profile=_IDEMPOTENT
-                )
+                for at_once in (*_BULK_AT_ONCE, 0):
+                    results = execute_concurrent_with_args(
+                        session,
+                        statement,
+                        chunk,
+                        concurrency=max(1, at_once),
+                        raise_on_first_error=at_once == 0,
+                        execution_profile=_IDEMPOTENT,
+                    )
+                    # A busy node answers too late: these may be written again, fewer at a time.
+                    chunk = [row for row, (done, _) in zip(chunk, results, strict=True) if not done]
+                    if not chunk:
+                        break
         except _FAILURES as e:
             raise StoreUnavailableError(f"Cassandra: {type(e).__name__}") from e
 

@@ -11,6 +11,7 @@ import pytest
 from cassandra_lab import node
 from cassandra_lab.cluster import Cluster, running
 from mme.store.base import Conflict, Row, Saved, Table, Unknown, save_resolved
+from mme.store.bulk import StoredRow
 from mme.store.cassandra import CassandraStore
 from tests.cassandra.proxy import Fault, Proxy, proxy
 
@@ -124,6 +125,20 @@ def test_a_removal(direct: CassandraStore, lossy: CassandraStore, between: Proxy
     between.arm(fault)
     assert save_resolved(lossy, UE, key, None, expect=1, writer="me") == Saved(0)
     assert direct.load(UE, key, serial=True) is None
+
+
+def test_bulk_writes_that_get_no_answer_are_written_again(lossy: CassandraStore, between: Proxy) -> None:
+    """They are plain and the same every time; a busy node that answers too late must not end a restore."""
+    keys = [uuid.uuid4().hex for _ in range(50)]
+
+    def rows() -> Iterator[StoredRow]:
+        between.arm(Fault.LOSE_REQUEST)  # what is sent next is a row
+        for key in keys:
+            yield StoredRow(key, Row(b"restored", 7, "before"))
+
+    lossy.put_rows(UE, rows())
+    assert between.happened.is_set()
+    assert {lossy.load(UE, key) for key in keys} == {Row(b"restored", 7, "before")}
 
 
 def test_two_of_three_nodes_paused(tmp_path: Path) -> None:
