@@ -79,9 +79,9 @@ class MmeConfig:
     ack_wait_s: int = 60
     timer_outage_s: int = 3600
     clock_bound_ms: int = 200
-    overload_start_ms: int = 300
-    overload_shed_ms: int = 500
-    overload_stop_ms: int = 100
+    overload_start_ms: int = 500
+    overload_shed_ms: int = 800
+    overload_stop_ms: int = 150
     t3346_s: int = 30
     s1_setup_time_to_wait_s: int = 10
     m_tmsi_key: bytes = field(default=bytes(32), repr=False)

@@ -39,9 +39,9 @@ class Limits:
     stop_ms: a wait below it is no overload.
     """
 
-    start_ms: int = 300
-    shed_ms: int = 500
-    stop_ms: int = 100
+    start_ms: int = 500
+    shed_ms: int = 800
+    stop_ms: int = 150
 
 
 @dataclass(frozen=True, slots=True)
