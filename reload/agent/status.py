@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Callable, Dict, Tuple
 
-from reload.agent.core import State, Verdict
+from reload.agent.core import Phase, State, Verdict
 
 ALIVE_S = 30.0
+_JUDGING = (Phase.CHECKING, Phase.ACTING, Phase.PROVING, Phase.STOPPING)
 
 
 @dataclass
@@ -39,11 +40,15 @@ class Snapshot:
 def status(snapshot: Snapshot) -> Dict[str, Any]:
     """The body of /status."""
     state = snapshot.state
+    verdict, reason = state.verdict, state.reason
+    if state.phase in _JUDGING and verdict in (Verdict.APPLIED, Verdict.REJECTED, Verdict.FAILED):
+        # That was the verdict on the candidate before.
+        verdict, reason = Verdict.WAITING, ""
     return {
         "digest": state.applied,
         "candidate": state.candidate,
-        "verdict": state.verdict.value,
-        "reason": state.reason,
+        "verdict": verdict.value,
+        "reason": reason,
         "policy": state.plan.policy.value,
         "mode": snapshot.mode,
         "phase": state.phase.value,
