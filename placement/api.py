@@ -17,6 +17,7 @@ from urllib3.exceptions import HTTPError
 
 from placement.errors import Code, PlacementError
 from placement.kubeconfig import Credentials
+from reload.kubernetes_cluster import Call
 
 CONNECT_S = 1.0
 READ_S = 2.5
@@ -69,6 +70,15 @@ class Api:
     def delete(self, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Raises ApiError, PlacementError."""
         return self._call("DELETE", path, {}, body, "application/json")
+
+    def send(self, call: Call) -> tuple[int, bytes]:
+        """Status and octets of any answer, for reload.kubernetes_cluster.  Raises HTTPError, OSError."""
+        url = f"{self._server}{call.path}{'?' + urlencode(call.query) if call.query else ''}"
+        body = msgspec.json.encode(call.body) if call.body is not None else None
+        timeout = urllib3.Timeout(connect=CONNECT_S, read=call.read_s)
+        headers = {**self._headers, **call.headers}
+        answer = self._pool.request(call.method, url, body=body, headers=headers, redirect=False, timeout=timeout)
+        return answer.status, answer.data
 
     def close(self) -> None:
         """Give back connections."""

@@ -1,17 +1,16 @@
-"""A real cluster, through the official client's transport.  JSON stays JSON: its model objects are slow."""
+"""A real cluster, by its API's JSON, carried by the official client's transport or by the placement's own."""
 
 from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-import urllib3
 import yaml
-from kubernetes import client, config
-from kubernetes.client import ApiClient, Configuration
+from urllib3.exceptions import HTTPError
 
 from reload.cluster import STATUS_PORT_ANNOTATION, Config, Pod
 from reload.errors import ReloadError, StaleVersionError
@@ -23,13 +22,29 @@ _MERGE_PATCH = "application/merge-patch+json"
 _FORBIDDEN_FIELDS = ("exec", "auth-provider", "tokenFile", "client-certificate", "client-key", "username", "password")
 
 
-class KubernetesCluster:
-    """Implements reload.cluster.Cluster.  name: for messages.  credentials: the client's configuration."""
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of the API.  body: to be JSON, None = without.  read_s: how long to wait for the answer."""
 
-    def __init__(self, name: str, credentials: Configuration) -> None:
+    method: str
+    path: str
+    query: Sequence[tuple[str, str]]
+    headers: Mapping[str, str]
+    body: Mapping[str, object] | None
+    read_s: float
+
+
+Send = Callable[[Call], tuple[int, bytes]]
+"""Carries a call: status and octets of whatever is answered.  Without an answer: urllib3's HTTPError, or OSError."""
+
+
+class KubernetesCluster:
+    """Implements reload.cluster.Cluster.  name: for messages.  send: carries a call.  close: gives connections back."""
+
+    def __init__(self, name: str, send: Send, close: Callable[[], None] = lambda: None) -> None:
         self._name = name
-        credentials.retries = False
-        self._client = ApiClient(credentials)
+        self._send = send
+        self._close = close
 
     @classmethod
     def from_kubeconfig(cls, name: str, text: str, context: str = "") -> KubernetesCluster:
@@ -53,18 +68,11 @@ class KubernetesCluster:
                     "give a token or certificate data in the text itself",
                 )
         chosen = context or (name if name in names else parsed.get("current-context", ""))
-        credentials = Configuration()
-        try:
-            config.load_kube_config_from_dict(  # type: ignore[no-untyped-call]
-                parsed, chosen, credentials, persist_config=False
-            )
-        except Exception:  # noqa: BLE001  the loader raises what it likes, with the content in it
-            raise ReloadError("cluster_unknown", f"the kubeconfig of cluster {name} has no usable context") from None
-        return cls(name, credentials)
+        return cls(name, *_official(name, parsed, chosen))
 
     def close(self) -> None:
         """Give connections back."""
-        self._client.close()  # type: ignore[no-untyped-call]
+        self._close()
 
     def config(self, namespace: str, name: str) -> Config | None:
         """See Cluster."""
@@ -146,20 +154,16 @@ class KubernetesCluster:
         if body is not None:
             headers["Content-Type"] = _MERGE_PATCH if method == "PATCH" else "application/json"
         query = [("labelSelector", selector)] if selector else []
-        request = self._client.param_serialize(
-            method, path, query_params=query, header_params=headers, body=body, auth_settings=["BearerToken"]
-        )
         try:
-            answer = self._client.call_api(*request, _request_timeout=(CONNECT_S, read_s))
-            octets = answer.read()  # type: ignore[no-untyped-call]
-        except (client.ApiException, urllib3.exceptions.HTTPError, OSError) as e:
+            status, octets = self._send(Call(method, path, query, headers, body, read_s))
+        except (HTTPError, OSError) as e:
             raise ReloadError(
                 "cluster_unreachable",
                 f"the API server of cluster {self._name} did not answer ({type(e).__name__})",
                 "is it running, and reachable from the function?",
             ) from e
-        if not 200 <= answer.status < 300:
-            return self._refused(answer.status, missing)
+        if not 200 <= status < 300:
+            return self._refused(status, missing)
         try:
             found = json.loads(octets)
         except ValueError as e:
@@ -182,6 +186,39 @@ class KubernetesCluster:
         if status in (413, 422):
             raise ReloadError("values_invalid", f"cluster {self._name} refuses the changed object")
         raise ReloadError("cluster_failed", f"the API server of cluster {self._name} answered {status}")
+
+
+def _official(name: str, kubeconfig: Mapping[str, Any], context: str) -> tuple[Send, Callable[[], None]]:
+    """The official client's transport; its model objects are slow, so JSON stays JSON.  Raises ReloadError."""
+    from kubernetes import client, config  # noqa: PLC0415  heavy, and the placement function has a transport of its own
+
+    credentials = client.Configuration()
+    try:
+        config.load_kube_config_from_dict(  # type: ignore[no-untyped-call]
+            kubeconfig, context, credentials, persist_config=False
+        )
+    except Exception:  # noqa: BLE001  the loader raises what it likes, with the content in it
+        raise ReloadError("cluster_unknown", f"the kubeconfig of cluster {name} has no usable context") from None
+    credentials.retries = False
+    api = client.ApiClient(credentials)
+
+    def send(call: Call) -> tuple[int, bytes]:
+        request = api.param_serialize(
+            call.method,
+            call.path,
+            query_params=list(call.query),
+            header_params=dict(call.headers),
+            body=call.body,
+            auth_settings=["BearerToken"],
+        )
+        try:
+            answer = api.call_api(*request, _request_timeout=(CONNECT_S, call.read_s))
+            octets: bytes = answer.read()  # type: ignore[no-untyped-call]
+        except client.ApiException as e:
+            raise OSError("no answer") from e
+        return answer.status, octets
+
+    return send, api.close
 
 
 def _path(namespace: str, kind: str, name: str = "") -> str:
