@@ -112,7 +112,7 @@ class Helm:
         binary = shutil.which(self._binary)
         if binary is None:
             raise PlacementError(Code.CONFIGURATION, f"There is no helm at {self._binary!r} (setting helm_binary).")
-        with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=self._folder) as name:
+        with tempfile.TemporaryDirectory(prefix=f"{_PREFIX}{os.getpid()}-", dir=self._folder) as name:
             folder = Path(name)
             for file, text in files.items():
                 _write_private(folder / file, text)
@@ -204,15 +204,25 @@ def registry_files(registry: Registry | None) -> dict[str, str]:
 CA_FILE = "registry-ca.pem"
 
 
-def remove_left_over(folder: Path | None = None, *, older_than_s: float = 600) -> int:
-    """Remove directories of runs whose function was killed; how many."""
+def remove_left_over(folder: Path | None = None) -> int:
+    """Remove directories of runs whose function was killed; how many.  To be called before this process runs helm."""
     removed = 0
-    now = time.time()
     for path in Path(folder or tempfile.gettempdir()).glob(f"{_PREFIX}*"):
-        try:
-            if path.is_dir() and now - path.stat().st_mtime > older_than_s:
-                shutil.rmtree(path)
-                removed += 1
-        except OSError:
-            continue
+        if path.is_dir() and not _may_be_in_use(path.name):
+            shutil.rmtree(path, ignore_errors=True)
+            removed += 1
     return removed
+
+
+def _may_be_in_use(name: str) -> bool:
+    """Whether the process that made it may live.  One of our own number was another, in a container started again."""
+    owner = name.removeprefix(_PREFIX).partition("-")[0]
+    if not owner.isdecimal() or int(owner) == os.getpid():
+        return False
+    try:
+        os.kill(int(owner), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
