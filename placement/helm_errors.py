@@ -78,7 +78,7 @@ def meaning(stderr: str, words: Iterable[str] = ()) -> PlacementError:
     code = next((code for code, forms in _COMPILED if any(f.search(text) for f in forms)), Code.APPLY_FAILED)
     shown = strike(_sentence(lines), words)
     if code in (Code.RENDER_FAILED, Code.APPLY_FAILED, Code.CLUSTER_REFUSED) and shown:
-        return PlacementError(code, f"Helm says: {shown}")
+        return PlacementError(code, f"Helm says: {shown.rstrip('.')}.")
     return PlacementError(code)
 
 

@@ -79,4 +79,4 @@ def test_each_sentence_has_its_code(code: str, sentence: str) -> None:
 def test_what_nobody_knows_is_told_in_helms_words_without_the_callers() -> None:
     error = meaning("Error: UPGRADE FAILED: the field hunter2-hunter2 is odd\n", {"hunter2-hunter2"})
     assert error.code.value == "apply_failed"
-    assert error.detail == "Helm says: UPGRADE FAILED: the field *** is odd"
+    assert error.detail == "Helm says: UPGRADE FAILED: the field *** is odd."
