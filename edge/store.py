@@ -23,6 +23,7 @@ from mme.store.bulk import BulkStore, StoredRow, StoredTimer
 from mme.store.opening import open_store
 from mme.store.sqlite import SCHEMA as SQLITE_SCHEMA
 from mme.store.sqlite import SqliteStore
+from placement.store import opening as placement_store
 
 FORMAT: Final = 1
 MANIFEST: Final = "manifest.json"
@@ -73,6 +74,8 @@ def migrate(args: argparse.Namespace) -> int:
             _say(f"the store has schema {SQLITE_SCHEMA}")
             return 0
         ran = cast(Any, store).migrate(_say)
+    # The placement's tables stand beside the MME's in the same keyspace; in a file they make themselves.
+    placement_store.open_store(args.store, create=True).close()
     _say(
         f"{len(ran)} migrations run; the store is up to date" if ran else "the store is up to date, nothing was changed"
     )

@@ -6,10 +6,14 @@ write whose answer was lost, and placements are few.  Due steps are plain rows o
 
 from __future__ import annotations
 
+import ssl
 import threading
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from cassandra import ConsistencyLevel, DriverException, RequestValidationException
+from cassandra.auth import PlainTextAuthProvider
 from cassandra.cluster import Cluster, ExecutionProfile, NoHostAvailable
 from cassandra.connection import ConnectionException
 from cassandra.policies import DCAwareRoundRobinPolicy, FallthroughRetryPolicy, TokenAwarePolicy
@@ -18,6 +22,7 @@ from cassandra.query import SimpleStatement, dict_factory
 
 from placement.errors import StoreError
 from placement.store.base import DUE, Conflict, Row, Saved, Table, Unknown, WriteResult
+from trust.errors import ConfigError
 
 TIMEOUT_S: Final = 4.5
 """Longer than the server's own write and contention timeouts together."""
@@ -28,16 +33,47 @@ _PART: Final = "due"
 # f-strings below hold names of the Table enumeration and a checked keyspace and nothing else.
 
 
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How the nodes are spoken to.  user None: no login.  ca_file: PEM, None = no TLS."""
+
+    user: str | None = None
+    password_file: Path | None = None
+    ca_file: Path | None = None
+
+    def options(self) -> dict[str, Any]:
+        """Of the driver's Cluster; files are read anew for each session.  Raises ConfigError, never with content."""
+        found: dict[str, Any] = {}
+        try:
+            if self.user is not None and self.password_file is not None:
+                password = self.password_file.read_text("utf-8").strip()
+                found["auth_provider"] = PlainTextAuthProvider(self.user, password)
+            if self.ca_file is not None:
+                found["ssl_context"] = ssl.create_default_context(cafile=self.ca_file)
+        except (OSError, UnicodeDecodeError) as e:
+            raise ConfigError("store_url", f"a file that it names cannot be read ({type(e).__name__})") from e
+        return found
+
+
 class CassandraStore:
     """hosts: contact points.  keyspace: an identifier; its tables are made by `create_schema`."""
 
-    def __init__(self, hosts: tuple[str, ...], keyspace: str, *, port: int = 9042, datacenter: str = "datacenter1"):
+    def __init__(
+        self,
+        hosts: tuple[str, ...],
+        keyspace: str,
+        *,
+        port: int = 9042,
+        datacenter: str = "datacenter1",
+        access: Access | None = None,
+    ) -> None:
         if not keyspace.isidentifier():
             raise ValueError("a keyspace is letters, digits and underscores")
         self._keyspace = keyspace
         self._hosts = hosts
         self._port = port
         self._datacenter = datacenter
+        self._access = access or Access()
         self._lock = threading.Lock()
         self._cluster: Any = None
         self._session: Any = None
@@ -136,7 +172,11 @@ class CassandraStore:
                 )
                 try:
                     self._cluster = Cluster(
-                        self._hosts, port=self._port, execution_profiles={"default": profile}, connect_timeout=2.0
+                        self._hosts,
+                        port=self._port,
+                        execution_profiles={"default": profile},
+                        connect_timeout=2.0,
+                        **self._access.options(),
                     )
                     self._session = self._cluster.connect(keyspace)
                 except _FAILURES as e:

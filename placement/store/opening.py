@@ -8,10 +8,12 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from placement.store.base import Store
 from placement.store.sqlite import SqliteStore
 from trust.errors import ConfigError
+from trust.secrets import secrets_directory
 
 
 def open_store(url: str, *, create: bool = False) -> Store:
-    """sqlite:///file.db, sqlite:////directory/file.db or cassandra://host1,host2:9042/keyspace (?dc=…&rf=…).
+    """sqlite:///file.db, sqlite:////directory/file.db or cassandra://host1,host2:9042/keyspace
+    (?dc=…&rf=…&user=…&password_file=FILE&ca_file=FILE); files without a directory are secrets' names.
 
     Nothing is connected before the first operation, unless `create` asks for Cassandra's tables.  Raises ConfigError.
     """
@@ -21,7 +23,7 @@ def open_store(url: str, *, create: bool = False) -> Store:
     keyspace = parts.path.strip("/")
     if parts.scheme != "cassandra" or not parts.netloc or not keyspace.isidentifier():
         raise ConfigError("store_url", "must be like sqlite:///file.db or cassandra://host1,host2/keyspace")
-    from placement.store.cassandra import CassandraStore  # noqa: PLC0415  the driver is heavy
+    from placement.store.cassandra import Access, CassandraStore  # noqa: PLC0415  the driver is heavy
 
     options = {name: values[-1] for name, values in parse_qs(parts.query).items()}
     hosts, port = [], 9042
@@ -29,7 +31,20 @@ def open_store(url: str, *, create: bool = False) -> Store:
         host, _, number = part.partition(":")
         hosts.append(host)
         port = int(number) if number.isdecimal() else port
-    store = CassandraStore(tuple(hosts), keyspace, port=port, datacenter=options.get("dc", "datacenter1"))
+    access = Access(
+        options.get("user"), _secret_file(options.get("password_file")), _secret_file(options.get("ca_file"))
+    )
+    if (access.user is None) != (access.password_file is None):
+        raise ConfigError("store_url", "needs user and password_file together")
+    store = CassandraStore(
+        tuple(hosts), keyspace, port=port, datacenter=options.get("dc", "datacenter1"), access=access
+    )
     if create:
         store.create_schema(int(options.get("rf", "1")))
     return store
+
+
+def _secret_file(name: str | None) -> Path | None:
+    if name is None:
+        return None
+    return Path(name) if "/" in name else secrets_directory() / name

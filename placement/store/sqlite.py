@@ -31,7 +31,7 @@ class SqliteStore:
 
     def load(self, table: Table, key: str) -> Row | None:
         """See Store."""
-        with self._open() as connection:
+        with self._open(begin="BEGIN") as connection:
             return self._row(connection, table, key)
 
     def save(
@@ -60,7 +60,7 @@ class SqliteStore:
     def scan(self, table: Table) -> list[tuple[str, Row]]:
         """See Store."""
         query = f"SELECT key, value, version, writer FROM {table.value} WHERE {_ALIVE} ORDER BY key"  # noqa: S608
-        with self._open() as connection:
+        with self._open(begin="BEGIN") as connection:
             return [(key, Row(*rest)) for key, *rest in connection.execute(query, (self._now_ms(),))]
 
     def set_due(self, operation: str, due_ms: int | None) -> None:
@@ -77,7 +77,7 @@ class SqliteStore:
     def due(self, now_ms: int) -> list[str]:
         """See Store."""
         query = f"SELECT operation FROM {DUE} WHERE due_ms <= ? ORDER BY due_ms, operation"  # noqa: S608
-        with self._open() as connection:
+        with self._open(begin="BEGIN") as connection:
             return [operation for (operation,) in connection.execute(query, (now_ms,))]
 
     def close(self) -> None:
@@ -96,13 +96,16 @@ class SqliteStore:
         return None if found is None else Row(*found)
 
     @contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
-        """The process's one connection, in a transaction of its own.  Placements are few: turns are short enough."""
+    def _open(self, begin: str = "BEGIN IMMEDIATE") -> Iterator[sqlite3.Connection]:
+        """The process's one connection, in a transaction of its own.  Placements are few: turns are short enough.
+
+        begin: a reader takes no lock, which it would take from the MME's writers in the same file.
+        """
         with self._lock:
             try:
                 if self._connection is None:
                     self._connection = self._connect()
-                self._connection.execute("BEGIN IMMEDIATE")
+                self._connection.execute(begin)
                 try:
                     yield self._connection
                 except BaseException:
