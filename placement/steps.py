@@ -425,9 +425,10 @@ class Placer:
                 raise PlacementError(Code.NO_SUCH_RELEASE, "The release was removed meanwhile.")
             look = watching.look(api, operation.namespace, manifest.objects(newest.manifest), operation.since_s)
         except PlacementError as e:
-            # A cluster that is down for a while is no failure of the release.
+            # A cluster that is down for a while is no failure of the release; when it comes back, its API server
+            # refuses everybody until it has read its roles.
             waiting = (operation.phase in (Phase.WATCH, Phase.WATCH_UNDO)) and self.now_ms() < operation.deadline_ms
-            if e.code is Code.CLUSTER_DOWN and waiting:
+            if e.code in (Code.CLUSTER_DOWN, Code.CLUSTER_REFUSED) and waiting:
                 return Next(operation, LOOK_EVERY_S)
             raise
         finally:
@@ -473,7 +474,7 @@ class Placer:
             after = self._installer.mend(api, operation.namespace, operation.release, operation.mark)
             kept = releases.revisions(api, operation.namespace, operation.release)
         except PlacementError as e:
-            if self.now_ms() < operation.deadline_ms and e.code in (Code.CLUSTER_DOWN, Code.BUSY):
+            if self.now_ms() < operation.deadline_ms and e.code in (Code.CLUSTER_DOWN, Code.CLUSTER_REFUSED, Code.BUSY):
                 return Next(operation, TRY_AGAIN_S)
             unknown = f"{error.message} Left on the cluster: not known, it does not answer; ask again by action status."
             return self._finish(operation, "failed", error=_replace(error, message=unknown))
