@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from edge import cli as edge
 from edge.secrets import add_empty
@@ -68,7 +69,7 @@ class Site:
         ticker: bool = True,
         ticker_options: Sequence[str] = (),
     ) -> Iterator[Running]:
-        """localfaas with the functions of stack.yml, and the ticker, until the block ends.
+        """localfaas with the functions of stack.yml, and the tickers, until the block ends.
 
         settings: laid over every function's environment.  ticker_options: more of the ticker's arguments.
         Raises localfaas.errors.StartError.
@@ -85,14 +86,24 @@ class Site:
         )
         with gateway, contextlib.ExitStack() as stack:
             if ticker:
-                stack.enter_context(self._ticker(gateway.url, settings or {}, ticker_options))
+                stack.enter_context(
+                    self._ticker("mme.ticker", "ticker.log", gateway.url, settings or {}, ticker_options)
+                )
+                stack.enter_context(self._ticker("placement.ticker", "placement-ticker.log", gateway.url))
             yield gateway
 
     @contextlib.contextmanager
-    def _ticker(self, gateway: str, settings: Mapping[str, str], options: Sequence[str]) -> Iterator[None]:
-        command = [sys.executable, "-m", "mme.ticker", "--gateway", gateway, "--store", self.store_url, *options]
+    def _ticker(
+        self,
+        module: str,
+        log_name: str,
+        gateway: str,
+        settings: Mapping[str, str] = MappingProxyType({}),
+        options: Sequence[str] = (),
+    ) -> Iterator[None]:
+        command = [sys.executable, "-m", module, "--gateway", gateway, "--store", self.store_url, *options]
         environment = {**os.environ, **settings, "EDGE_SECRETS_DIR": str(self.secrets), "PYTHONPATH": str(ROOT)}
-        with (self.folder / "ticker.log").open("wb") as log:
+        with (self.folder / log_name).open("wb") as log:
             process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         try:
             yield
