@@ -165,6 +165,9 @@ spec:
           volumeMounts:
             {{- include "nf.mounts" . | nindent 12 }}
         {{- end }}
+        {{- with .Values.containers }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
       volumes:
         - name: config
           configMap: {name: {{ include "nf.name" . }}-config}
