@@ -5,42 +5,21 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from tests.lab import lab, oci
+from tests.lab import images, lab, oci
+from tests.lab import placing as placing_on_the_lab
 from tests.lab.kubectl import Cluster
+from tests.lab.placing import Placing
 from tests.lab.plan import LabPlan
+from tests.lab.site import Site
 
 _NAMED = (
     *("LAB_REGISTRY", "LAB_S3", "LAB_S3_ACCESS_KEY_FILE", "LAB_S3_SECRET_KEY_FILE", "LAB_HOST_ADDRESS"),
     *("LAB_HELM", "LAB_KUBECTL"),
 )
-
-
-@dataclass(frozen=True)
-class Site:
-    """Two clusters and what stands beside them.
-
-    registry: host:port, plain HTTP.  host_address: where pods reach a server of this machine.  plan: None when the
-    clusters are somebody else's (LAB_KUBECONFIGS), whose daemons no test may stop.
-    """
-
-    a: Cluster
-    b: Cluster
-    registry: str
-    s3_endpoint: str
-    s3_access_key_file: Path
-    s3_secret_key_file: Path
-    host_address: str
-    helm: Path
-    plan: LabPlan | None
-
-    @property
-    def clusters(self) -> tuple[Cluster, Cluster]:
-        return self.a, self.b
 
 
 @pytest.fixture(scope="session")
@@ -90,6 +69,14 @@ def namespace(site: Site) -> Iterator[str]:
 def published(site: Site) -> Callable[[oci.Image], str]:
     """Give a function that pushes an image of `tests.lab.images` and gives its reference."""
     return lambda image: oci.push(image, site.registry)
+
+
+@pytest.fixture(scope="session")
+def placing(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Placing]:
+    """Give an installation that places on both clusters; shared, so a test names its releases like nobody else's."""
+    image = oci.push(images.pause(), site.registry)
+    with placing_on_the_lab.placing(site, tmp_path_factory.mktemp("placing"), image) as running:
+        yield running
 
 
 def _unavailable(reason: str) -> None:

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from tests.lab import images, oci
-from tests.lab.conftest import Site
 from tests.lab.errors import LabError
 from tests.lab.kubectl import Cluster, eventually, pod
+from tests.lab.site import Site
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
 

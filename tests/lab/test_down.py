@@ -13,11 +13,11 @@ import pytest
 
 from tests.lab import artefacts, images, lab, machine, oci
 from tests.lab.artefacts import NODE
-from tests.lab.conftest import Site
 from tests.lab.errors import LabError
 from tests.lab.kubectl import Cluster, pod
 from tests.lab.plan import LabPlan
 from tests.lab.run import run
+from tests.lab.site import Site
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
 

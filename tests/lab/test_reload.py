@@ -19,8 +19,8 @@ from reload import bundle, image
 from reload.function import Function
 from reload.policy import Clusters
 from tests.lab import artefacts, images, oci
-from tests.lab.conftest import Site
 from tests.lab.run import run
+from tests.lab.site import Site
 from trust import signing
 from trust.access import Access
 from trust.signing import Signed, Way

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.lab.conftest import Site
 from tests.lab.run import run
+from tests.lab.site import Site
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
 
