@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from tests.lab import artefacts, machine
+from tests.lab import artefacts, images, machine, oci
 from tests.lab.kubectl import Cluster, eventually
 from tests.lab.placing import CALLER, ROOT, Placing, push
 from tests.lab.test_placement import states
@@ -84,13 +84,32 @@ def watched_secrets(cluster: Cluster, namespace: str, release: str) -> Iterator[
             thread.join(10)
 
 
-@pytest.mark.parametrize("moment", ["as helm begins", "with a pending record"])
-def test_a_function_killed_in_mid_install_is_gone_on_from(placing: Placing, moment: str) -> None:
-    release = f"killed-{moment.rpartition(' ')[2]}"
-    with watched_secrets(placing.around.a, placing.namespace, release) as there:
-        path = placing.send(placing.request(release, cluster="edge-a", wait=True))
-        killed_when(placing, release, there.is_set if moment.endswith("record") else lambda: True)
-        end = placing.callbacks.end(path, within_s=120)
+@pytest.fixture(scope="module")
+def hooked(placing: Placing) -> str:
+    """A chart that keeps helm waiting, its record pending, for as long as a job runs."""
+    push(placing, ROOT / "tests/lab/charts/hooked")
+    return placing.chart("hooked")
+
+
+def test_a_function_killed_as_helm_begins_is_gone_on_from(placing: Placing) -> None:
+    path = placing.send(placing.request("killed-first", cluster="edge-a", wait=True))
+    killed_when(placing, "killed-first", lambda: True)
+    gone_on(placing, "killed-first", path)
+
+
+def test_a_function_killed_with_a_pending_record_is_gone_on_from(placing: Placing, hooked: str) -> None:
+    values = {"image": oci.push(images.debian(), placing.around.registry), "command": ["sleep", "2"]}
+    with watched_secrets(placing.around.a, placing.namespace, "killed-later") as there:
+        path = placing.send(placing.request("killed-later", cluster="edge-a", chart_repository=hooked, values=values))
+        killed_when(placing, "killed-later", there.is_set)
+    assert states(placing.around.a, placing.namespace, "killed-later") == [(1, "pending-install")]
+    gone_on(placing, "killed-later", path)
+    placing.around.a.kubectl("-n", placing.namespace, "delete", "job", "killed-later-hook", "--wait=false")
+
+
+def gone_on(placing: Placing, release: str, path: str) -> None:
+    """The operation comes to a good end, nothing is pending, and nothing is left of the killed run."""
+    end = placing.callbacks.end(path, within_s=120)
     assert (end["status"], end["error"]) == ("ready", None), end
     kept = states(placing.around.a, placing.namespace, release)
     assert kept[-1] == (end["revision"], "deployed")
@@ -205,12 +224,6 @@ def test_a_callback_that_fails_is_repeated_until_it_is_taken(placing: Placing) -
     eventually(lambda: len(placing.callbacks.came[path]) > heard, "the callback that is taken", within_s=90)
     eventually(lambda: placing.left_over() == [], "the operation's end", within_s=30)
     placing.remove("unheard")
-
-
-@pytest.fixture(scope="module")
-def hooked(placing: Placing) -> str:
-    push(placing, ROOT / "tests/lab/charts/hooked")
-    return placing.chart("hooked")
 
 
 def test_helm_that_does_not_end_is_stopped_and_what_it_left_is_told(placing: Placing, hooked: str) -> None:
