@@ -230,3 +230,11 @@ def test_both_lint(charts: Charts, tmp_path: Path) -> None:
         file = tmp_path / "values.json"
         file.write_text(json.dumps(values))
         assert "0 chart(s) failed" in charts.run("lint", "--strict", str(charts.folder / chart), "-f", str(file))
+
+
+def test_further_containers_stand_beside_the_daemon(charts: Charts) -> None:
+    beside = {"name": "beside", "image": "registry.example/beside:1"}
+    pod = pod_of(charts.render("network-function", with_values(NGINX, containers=[beside])))
+    assert [container["name"] for container in pod["spec"]["containers"]] == ["daemon", "beside"]
+    with pytest.raises(RefusedValuesError):
+        charts.render("network-function", with_values(NGINX, containers=[{"name": "no-image"}]))

@@ -17,6 +17,9 @@ from edge.cli import main
 from mme.store.base import Row, Saved, Table, TimerRow
 from mme.store.bulk import BulkStore, StoredRow
 from mme.store.opening import open_store
+from placement.store import base as placement_base
+from placement.store import opening as placement_opening
+from trust.errors import ConfigError
 
 KINDS = ["sqlite", pytest.param("cassandra", marks=pytest.mark.cassandra)]
 
@@ -223,3 +226,29 @@ def test_a_keyspace_that_a_newer_program_migrated_is_not_migrated(
         session.execute(f"INSERT INTO {store.keyspace}.migration (number, title) VALUES (99, 'later')")  # noqa: S608
     assert main(["store", "migrate", "--store", cassandra_keyspace]) == 1
     assert "schema 99, this program knows 3: use a newer program" in capsys.readouterr().err
+
+
+@pytest.mark.cassandra
+def test_migrate_makes_the_placements_tables_too(cassandra_keyspace: str) -> None:
+    edge("migrate", "--store", cassandra_keyspace)
+    store = placement_opening.open_store(cassandra_keyspace)
+    try:
+        assert store.due(0) == []
+        for table in placement_base.Table:
+            assert store.scan(table) == []
+        assert store.save(placement_base.Table.CLUSTER, "a", b"1", expect=None, writer="w") == placement_base.Saved(1)
+    finally:
+        store.close()
+
+
+def test_migrate_of_a_file_leaves_the_placement_what_it_needs(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'edge.db'}"
+    edge("migrate", "--store", url)
+    store = placement_opening.open_store(url)
+    assert store.due(0) == []
+    store.close()
+
+
+def test_a_user_without_a_password_file_is_refused() -> None:
+    with pytest.raises(ConfigError, match="together"):
+        placement_opening.open_store("cassandra://host/edge?user=edge")
