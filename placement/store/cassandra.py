@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from cassandra import ConsistencyLevel, DriverException, RequestValidationException
 from cassandra.auth import PlainTextAuthProvider
-from cassandra.cluster import Cluster, ExecutionProfile, NoHostAvailable
+from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable
 from cassandra.connection import ConnectionException
 from cassandra.policies import DCAwareRoundRobinPolicy, FallthroughRetryPolicy, TokenAwarePolicy
 from cassandra.protocol import ErrorMessage
@@ -174,8 +174,9 @@ class CassandraStore:
                     self._cluster = Cluster(
                         self._hosts,
                         port=self._port,
-                        execution_profiles={"default": profile},
+                        execution_profiles={EXEC_PROFILE_DEFAULT: profile},
                         connect_timeout=2.0,
+                        protocol_version=5,
                         **self._access.options(),
                     )
                     self._session = self._cluster.connect(keyspace)

@@ -236,7 +236,20 @@ def test_migrate_makes_the_placements_tables_too(cassandra_keyspace: str) -> Non
         assert store.due(0) == []
         for table in placement_base.Table:
             assert store.scan(table) == []
-        assert store.save(placement_base.Table.CLUSTER, "a", b"1", expect=None, writer="w") == placement_base.Saved(1)
+        table = placement_base.Table.CLUSTER
+        assert store.save(table, "a", b"1", expect=None, writer="w") == placement_base.Saved(1)
+        there = placement_base.Row(b"1", 1, "w")
+        assert store.save(table, "a", b"2", expect=None, writer="x") == placement_base.Conflict(there)
+        assert store.save(table, "a", b"2", expect=1, writer="y", ttl_s=600) == placement_base.Saved(2)
+        assert store.save(table, "a", b"3", expect=1, writer="z") == placement_base.Conflict(store.load(table, "a"))
+        assert store.scan(table) == [("a", placement_base.Row(b"2", 2, "y"))]
+        store.set_due("one", 5)
+        store.set_due("two", 50)
+        assert (store.due(4), store.due(5), store.due(99)) == ([], ["one"], ["one", "two"])
+        store.set_due("one", None)
+        assert store.due(99) == ["two"]
+        assert store.save(table, "a", None, expect=2, writer="v") == placement_base.Saved(0)
+        assert store.load(table, "a") is None
     finally:
         store.close()
 
