@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,7 +28,7 @@ from tests.lab.test_placement import states
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
 IN_A_ROW = 100
 AT_ONCE = 20
-UES = 60
+UES = 200
 
 
 def p99(values: Sequence[float]) -> float:
@@ -48,6 +49,12 @@ def told(name: str, record: Callable[[str, object], None], **figures: Sequence[f
         (Path(folder) / f"{name.replace(' ', '-')}.json").write_text(json.dumps(raw, indent=1))
 
 
+def listed(placing: Placing) -> list[dict[str, Any]]:
+    """The whole inventory."""
+    found: list[dict[str, Any]] = placing.post("placement", {"action": "list"})["placements"]
+    return found
+
+
 def test_a_hundred_in_a_row_cost_little_more_than_bare_helm(
     placing: Placing, record_property: Callable[[str, object], None]
 ) -> None:
@@ -66,7 +73,7 @@ def test_a_hundred_in_a_row_cost_little_more_than_bare_helm(
     told("in a row", record_property, placement_s=ours, bare_helm_s=bare)
     assert placing.left_over() == []
     assert states(placing.around.a, placing.namespace, "row") == []
-    [row] = [r for r in placing.call("row", action="list")["placements"] if r["release"] == "row"]
+    [row] = [r for r in listed(placing) if r["release"] == "row"]
     assert row["is_placed"] is False
     assert statistics.median(ours) <= 1.5 * statistics.median(bare)
 
@@ -87,7 +94,7 @@ def test_twenty_at_once_all_come_to_their_end(placing: Placing, record_property:
     told("at once", record_property, placement_s=[end["time_taken_s"] for end in ends], all_s=[took])
     for number, name in enumerate(names):
         assert states(placing.clusters[number % 2], placing.namespace, name) == [(1, "deployed")]
-    placed = {r["release"] for r in placing.call("once", action="list")["placements"] if r["is_placed"]}
+    placed = {r["release"] for r in listed(placing) if r["is_placed"]}
     assert set(names) <= placed
     for number, name in enumerate(names):
         placing.remove(name, placing.clusters[number % 2].name)

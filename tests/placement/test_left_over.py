@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from placement.helm import remove_left_over
+from placement.helm import Helm, remove_left_over
 
 
 def test_those_of_processes_that_are_gone_are_removed_and_those_of_living_ones_stay(tmp_path: Path) -> None:
@@ -22,3 +22,28 @@ def test_those_of_processes_that_are_gone_are_removed_and_those_of_living_ones_s
     other.mkdir()
     assert remove_left_over(tmp_path) == 3
     assert sorted(tmp_path.iterdir()) == sorted([living, other])
+
+
+def environment_of_helm(folder: Path, tmp_path: Path) -> dict[str, str]:
+    """What a program run as helm finds in its environment."""
+    program = tmp_path / "helm"
+    program.write_text("#!/bin/sh\nexec env\n")
+    program.chmod(0o755)
+    ran = Helm(str(program), folder=folder).run((), {}, timeout_s=30)
+    return dict(line.split("=", 1) for line in ran.stdout.splitlines())
+
+
+def test_the_one_directory_that_stays_is_ours_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "tmp"
+    folder.mkdir()
+    kept = folder / f"edge-kube-cache-{os.getuid()}"
+    assert environment_of_helm(folder, tmp_path)["KUBECACHEDIR"] == str(kept)
+    assert (list(folder.iterdir()), kept.stat().st_mode & 0o777) == ([kept], 0o700)
+
+
+def test_a_cache_that_somebody_else_has_laid_there_is_not_used(tmp_path: Path) -> None:
+    folder, elsewhere = tmp_path / "tmp", tmp_path / "elsewhere"
+    folder.mkdir()
+    elsewhere.mkdir()
+    (folder / f"edge-kube-cache-{os.getuid()}").symlink_to(elsewhere)
+    assert "KUBECACHEDIR" not in environment_of_helm(folder, tmp_path)
