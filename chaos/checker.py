@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from chaos.history import (
     LETS_GO,
+    TAKEN,
     Answered,
     Began,
     Challenged,
@@ -29,7 +30,6 @@ LATE_MS = 15_000
 """A timer that was due so long ago and still runs has been forgotten: the ticker is back since the run's end."""
 UNKNOWN_UE = (9, 10)
 """EMM causes that say: the network does not know this UE (any more)."""
-_TAKEN = ("done", "duplicate")
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +225,7 @@ def _forgotten(events: Sequence[Event]) -> Iterator[_Found]:
     """Whose ATTACH COMPLETE the MME took is known to it until the UE itself lets go."""
     remembered: dict[int, Answered] = {}
     for event in events:
-        if isinstance(event, Answered) and event.message == "Attach Complete" and event.result in _TAKEN:
+        if isinstance(event, Answered) and event.message == "Attach Complete" and event.result in TAKEN:
             remembered[event.ue] = event
         elif isinstance(event, Began) and event.procedure in LETS_GO:
             remembered.pop(event.ue, None)

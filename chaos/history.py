@@ -9,6 +9,8 @@ import msgspec
 
 UP, DOWN = "up", "down"
 ATTACH, DETACH = "attach", "detach"
+TAKEN = ("done", "duplicate")
+"""Results of an item that the MME has taken."""
 LETS_GO = (ATTACH, DETACH)
 """Procedures with which the MME may take back what it gave the UE: its GUTI and its address."""
 
