@@ -138,7 +138,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, prometheus_program: str) -> It
         begin_s = time.time()
         attach(site, gateway, caller_port, 0, 1, "--wrong-key")
         until("what came of it is scraped", lambda: found("mme_nas_rejects_total > 0"), 60)
-        attach(site, gateway, caller_port, 1, UES, "--concurrency", "3")
+        attach(site, gateway, caller_port, 1, UES, "--rate", "4")  # long enough to be scraped while it lasts
         attach(site, gateway, caller_port, 1 + UES, UES, "--concurrency", "3", "--detach")
         until("sessions that were let go are given back", lambda: found("mme_timer_late_seconds_count > 2"), 90)
         until("there were reasons to scale", lambda: found("max_over_time(function:wants_replicas[10m])"), 60)
@@ -170,4 +170,4 @@ def test_the_states_that_were_counted_are_those_in_the_store(run: tuple[Promethe
 @pytest.mark.parametrize("expr", QUERIES)
 def test_the_query_gives_series(expr: str, run: tuple[Prometheus, float, Site]) -> None:
     prometheus, begin_s, _ = run
-    assert prometheus.series(expr, begin_s), expr
+    until(f"series for {expr}", lambda: bool(prometheus.series(expr, begin_s)), 30)
