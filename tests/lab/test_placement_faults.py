@@ -140,7 +140,7 @@ def test_a_placement_outlives_thirty_seconds_without_the_api_server(
 ) -> None:
     plan = placing.around.plan
     assert plan is not None
-    slow = {"image": f"{placing.around.registry}/none/none:1"}  # not pulled before the outage is over
+    slow = {"image": placing.image, "cpu": "500"}  # no node has that: pending until the outage is over
     path = placing.send(placing.request("outage", cluster="edge-b", wait=True, values=slow, timeout_s=150))
     eventually(
         lambda: states(placing.around.b, placing.namespace, "outage") == [(1, "deployed")], "helm's run", within_s=60
@@ -160,9 +160,8 @@ def test_a_placement_outlives_thirty_seconds_without_the_api_server(
         time.sleep(0.5)  # the outage's length is what is tested
     machine.control(plan.clusters[1].folder, "start", "kube-apiserver")
     eventually(lambda: bool(placing.around.b.kubectl("get", "--raw", "/readyz")), "edge-b's API server", within_s=90)
-    placing.around.b.kubectl(
-        "-n", placing.namespace, "set", "image", "deployment/outage", f"main={placing.image}", timeout_s=60
-    )
+    small = ("deployment/outage", "--requests=cpu=10m,memory=8Mi")
+    placing.around.b.kubectl("-n", placing.namespace, "set", "resources", *small)
     end = placing.callbacks.end(path, within_s=150)
     assert (end["status"], end["error"]) == ("ready", None), end
     placing.remove("outage", "edge-b")
