@@ -47,7 +47,9 @@ LATE_S = 5
 RECENT_S = 240
 """So far back everything is read at once, and what is due now does not wait for what was due long ago."""
 CATCH_UP_S = 60
-"""Seconds of each shard's past that one tick reads: a lease must not run out over it."""
+"""Seconds of a shard's past that are read together."""
+CATCH_UP_LIMIT_S = 1.0
+"""After so long a tick reads no more of the past: what has become due meanwhile does not wait for it."""
 _KNOWN_S = 60
 BATCH = 50
 TRIES = 8
@@ -85,15 +87,14 @@ class _Shard:
     known: dict[str, int] = field(default_factory=dict)
     pending: dict[str, _Pending] = field(default_factory=dict)
 
-    def seconds(self, now_s: int) -> list[int]:
-        """To be read by this tick: what has become due or may have been written late, and a slice of the past."""
+    def recent(self, now_s: int) -> range:
+        """Seconds that have become due or may have been written late."""
         first = self.past_end_s if self.since_s is None else min(self.since_s, now_s) - LATE_S
-        caught_up = min(self.past_s + CATCH_UP_S, self.past_end_s)
-        return [*range(self.past_s, caught_up), *range(first, now_s + 1)]
+        return range(first, now_s + 1)
 
-    def has_read(self, now_s: int) -> None:
-        self.past_s = min(self.past_s + CATCH_UP_S, self.past_end_s)
-        self.since_s = now_s
+    def past(self) -> range:
+        """The next slice of what was due before this ticker had the shard."""
+        return range(self.past_s, min(self.past_s + CATCH_UP_S, self.past_end_s))
 
     def learn(self, row: TimerRow) -> None:
         item = item_id(row)
@@ -131,13 +132,12 @@ class Ticker:
         now_s = now_ms // 1000
         self._divide(now_s)
         for number, shard in self._shards.items():
-            for second in shard.seconds(now_s):
-                for row in self.store.due_timers(number, second):
-                    shard.learn(row)
-            shard.has_read(now_s)
+            if self._read(number, shard, shard.recent(now_s)):
+                shard.since_s = now_s
             oldest = now_s - _KNOWN_S
             shard.known = {item: due for item, due in shard.known.items() if due // 1000 >= oldest}
         done = self._fire_due(now_ms)
+        self._catch_up()
         metrics.TIMERS_WAITING.set(sum(len(shard.pending) for shard in self._shards.values()))
         return done
 
@@ -153,6 +153,28 @@ class Ticker:
         for number in ours.keys() - self._shards.keys():
             first = max(ours[number], now_s - self.look_back_s)
             self._shards[number] = _Shard(first, max(first, now_s - RECENT_S))
+
+    def _read(self, number: int, shard: _Shard, seconds: range) -> bool:
+        """Learn what is due in those seconds; False: the shard went to another ticker meanwhile.
+
+        Reading may take longer than a lease lasts, so each second asks for it anew: asking is what prolongs it.
+        """
+        for second in seconds:
+            if number not in self.shards():
+                return False
+            for row in self.store.due_timers(number, second):
+                shard.learn(row)
+        return True
+
+    def _catch_up(self) -> None:
+        """Read on in the past: a slice of each shard, at least of one."""
+        begin_s = self.clock()
+        for number, shard in self._shards.items():
+            if self.clock() - begin_s >= CATCH_UP_LIMIT_S:
+                return
+            past = shard.past()
+            if past and self._read(number, shard, past):
+                shard.past_s = past.stop
 
     def _is_stale(self, row: TimerRow) -> bool:
         """Whether the row's context shows, in one read, that nothing waits for it any more."""

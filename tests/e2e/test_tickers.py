@@ -200,6 +200,8 @@ def site(own_store_url: str, tmp_path: Path) -> Iterator[Site]:
             process.send_signal(signal.SIGCONT)
             process.kill()
         process.wait(30)
+    for log in sorted(tmp_path.glob("ticker*.log")):
+        sys.stdout.write(f"{log.name}\n{log.read_text()}")  # shown where the test fails
     server.shutdown()
     server.server_close()
     store.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -21,12 +21,14 @@ from tests.mme.runtime.pair import Clock
 
 @dataclass
 class Machine:
-    """A ticker as its process makes it.  alive: it ticks; off_s: of its clock."""
+    """A ticker as its process makes it.  alive: it ticks; off_s: of its clock; read_s: how long each read takes."""
 
     store: Store
     clock: Clock
     off_s: float = 0.0
     alive: bool = True
+    read_s: float = 0.0
+    on_read: Callable[[], object] = lambda: None
     taken: list[Item] = field(default_factory=list)
     reads: list[tuple[int, int]] = field(default_factory=list)
 
@@ -45,6 +47,8 @@ class Machine:
 
     def due_timers(self, shard: int, second: int) -> list[TimerRow]:
         self.reads.append((shard, second))
+        self.clock.now_s += self.read_s
+        self.on_read()
         return self.store.due_timers(shard, second)
 
     def fire(self, items: list[Item]) -> dict[str, str]:
@@ -183,6 +187,38 @@ def test_a_lease_that_ends_between_two_batches_stops_the_second(site: Site) -> N
     a.alive = False
     site.go(12)
     assert set(site.owners()) == set(range(2 * BATCH))
+
+
+def test_reading_that_takes_longer_than_a_lease_does_not_end_it(site: Site) -> None:
+    """Of a slow store, by a ticker that knows nothing yet: RECENT_S of 16 shards are 38 s here, a lease is 8 s."""
+    a = site.start()
+    a.ticker.look_back_s = 2 * RECENT_S
+    a.read_s = 0.01
+    held: set[int] = set()
+    a.on_read = lambda: held.add(len(a.holder.held()))
+    site.timers(16, in_s=0)
+    a.ticker.tick()
+    assert held == {16}
+    assert sorted(site.owners()) == list(range(16))
+    assert len(a.reads) == len(set(a.reads))
+
+
+def test_a_shard_that_goes_while_it_is_read_is_read_no_further(site: Site) -> None:
+    """The store stands still for longer than a lease: who has the shard then reads all of it."""
+    a, b = site.start(), site.start()
+    site.timers(16, in_s=0)
+
+    def stall() -> None:
+        a.on_read = lambda: None
+        site.clock.now_s += 9
+        b.ticker.tick()
+
+    a.on_read = stall
+    a.ticker.tick()
+    assert sorted(site.owners()) == list(range(16))
+    assert len(a.reads) == 1
+    site.go(10)
+    assert sorted(site.owners()) == list(range(16))
 
 
 def test_one_whose_clock_is_off_fires_nothing(site: Site) -> None:
