@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 from chaos.history import (
     LETS_GO,
-    TAKEN,
     Answered,
     Began,
     Challenged,
@@ -24,6 +23,7 @@ from chaos.history import (
     Opened,
     Refused,
     ordered,
+    takes_in,
 )
 
 LATE_MS = 15_000
@@ -225,7 +225,7 @@ def _forgotten(events: Sequence[Event]) -> Iterator[_Found]:
     """Whose ATTACH COMPLETE the MME took is known to it until the UE itself lets go."""
     remembered: dict[int, Answered] = {}
     for event in events:
-        if isinstance(event, Answered) and event.message == "Attach Complete" and event.result in TAKEN:
+        if takes_in(event) and isinstance(event, Answered):
             remembered[event.ue] = event
         elif isinstance(event, Began) and event.procedure in LETS_GO:
             remembered.pop(event.ue, None)
@@ -239,11 +239,12 @@ def _forgotten(events: Sequence[Event]) -> Iterator[_Found]:
 
 def _attached(events: Sequence[Event]) -> Iterator[_Found]:
     """A UE that kept trying was attached, and got done what it tried last."""
+    taken_in = {event.ue for event in events if takes_in(event)}
     for last in (event for event in events if isinstance(event, Last) and event.tried):
-        if not last.attached:
-            yield _Found(f"the UE kept trying and was never attached: {last.fault}", (last,))
-        elif last.fault:
+        if last.fault:
             yield _Found(f"the UE kept trying and did not get done what it tried last: {last.fault}", (last,))
+        elif last.ue not in taken_in:
+            yield _Found("the UE kept trying and was never attached", (last,))
 
 
 def _by_ue(contexts: Iterable[Context]) -> dict[int, list[Context]]:

@@ -83,6 +83,11 @@ class Answered(_Event, frozen=True, tag="answered"):
     result: str = ""
 
 
+def takes_in(event: object) -> bool:
+    """Whether the MME took an ATTACH COMPLETE: what is slow or lost beside that is no attach that failed."""
+    return isinstance(event, Answered) and event.message == "Attach Complete" and event.result in TAKEN
+
+
 class Refused(_Event, frozen=True, tag="refused"):
     """The network turned down what the UE asked for.  cause: of EMM."""
 
@@ -94,12 +99,10 @@ class Last(_Event, frozen=True, tag="last"):
     """How the UE holds things to be at the end.  enb_ue_s1ap_id 0: it is idle.
 
     tried: it never gave up.  fault: of its last procedure, "" = it went as it should.
-    attached: how often it was taken in.
     """
 
     tried: bool = True
     fault: str = ""
-    attached: int = 0
     registered: bool = False
     guti: str = ""
     address: str = ""

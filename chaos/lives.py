@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from random import Random
 
 from chaos import wire
-from chaos.history import ATTACH, DETACH, TAKEN, Began, Ended, Last
+from chaos.history import ATTACH, DETACH, Began, Ended, Last
 from chaos.recorder import WatchedDevice, WatchedLab, guti_text
 from enb_app import procedures
 from enb_app.journal import Sent, UnexpectedError
@@ -38,11 +38,6 @@ class Pace:
     pause_s: float
     at_once: int
     settle_s: float
-
-
-def taken_in(entries: Sequence[object]) -> bool:
-    """Whether the MME took an Attach Complete: what is slow or lost after that is no attach that failed."""
-    return any(isinstance(e, Sent) and e.name == "Attach Complete" and e.result in TAKEN for e in entries)
 
 
 def _lost(entries: list[object]) -> list[str]:
@@ -77,7 +72,7 @@ class Population:
 
     def attached(self) -> int:
         """UEs that were taken in at least once."""
-        return sum(device.attached > 0 for device in self.devices)
+        return sum(device.journal.taken_in for device in self.devices)
 
     def last(self) -> list[Last]:
         """How each UE holds things to be."""
@@ -145,7 +140,6 @@ class Life:
             except UnexpectedError as e:
                 fault = str(e)
                 await self._recover()
-            self.device.attached += taken_in(journal.entries[before:])
             recorder.write(Ended(recorder.now(), number, procedure, fault))
         self.fault = fault
         population = self.population
@@ -199,7 +193,6 @@ class Life:
             self.recorder.now(),
             device.number,
             fault=self.fault,
-            attached=device.attached,
             registered=registered,
             guti=guti_text(ue.guti),
             address=device.address() if registered else "",

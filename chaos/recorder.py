@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from chaos import wire
-from chaos.history import Answered, Challenged, Event, Named, Nas, Opened, Refused
+from chaos.history import Answered, Challenged, Event, Named, Nas, Opened, Refused, takes_in
 from enb_app import names
 from enb_app.device import Connection, Device
 from enb_app.effects import NasReceived, SendNas, UeEffect
@@ -52,26 +52,30 @@ class Recorder:
 
 
 class WatchedJournal(Journal):
-    """Notes how each uplink message was answered."""
+    """Notes how each uplink message was answered.  taken_in: the UE has been attached, now or earlier."""
 
     def __init__(self, recorder: Recorder, ue: int) -> None:
         super().__init__()
         self._recorder = recorder
         self._ue = ue
+        self.taken_in = False
 
     def write(self, entry: object) -> None:
         if isinstance(entry, Sent):
-            self._recorder.write(Answered(self._recorder.now(), self._ue, entry.name, entry.result))
+            answered = Answered(self._recorder.now(), self._ue, entry.name, entry.result)
+            self._recorder.write(answered)
+            self.taken_in = self.taken_in or takes_in(answered)
         super().write(entry)
 
 
 class WatchedDevice(Device):
-    """number: of the UE, from 1.  attached: how often it was taken in."""
+    """number: of the UE, from 1."""
+
+    journal: WatchedJournal
 
     def __init__(self, ue: Ue, station: Station, number: int, recorder: Recorder) -> None:
         super().__init__(ue, station)
         self.number = number
-        self.attached = 0
         self.journal = WatchedJournal(recorder, number)
         self._recorder = recorder
         self._keys: dict[str, wire.Key] = {}

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from chaos import history
 from chaos.checker import INVARIANTS, Violation
-from chaos.history import Challenged, Context, Event, Injected, Last, Named, Nas
+from chaos.history import Answered, Challenged, Context, Event, Injected, Last, Named, Nas, takes_in
 from chaos.run import Outcome
 
 _MOST_SHOWN = 3
@@ -96,8 +96,13 @@ def verdict(outcome: Outcome, violations: list[Violation]) -> str:
         again = f"make chaos SEED={options.seed} MINUTES={options.minutes:g} UES={options.ues}"
         again += f" NODES={options.nodes}" if options.nodes else " STORE=sqlite"
         return f"\nFAILED: {len(violations)} violations ({told}); the strikes of this seed again: {again}"
-    attached = sum(isinstance(event, Last) and event.attached > 0 for event in outcome.events)
+    attached = _attached(outcome.events)
     return f"\nPASSED: no violation, {attached}/{options.ues} UEs attached ({told})"
+
+
+def _attached(events: list[Event]) -> int:
+    """UEs that were taken in at least once."""
+    return len({event.ue for event in events if takes_in(event) and isinstance(event, Answered)})
 
 
 def as_json(outcome: Outcome, violations: list[Violation]) -> dict[str, Any]:
@@ -119,7 +124,7 @@ def as_json(outcome: Outcome, violations: list[Violation]) -> dict[str, Any]:
         "retries": outcome.retries,
         "contexts_not_at_rest": outcome.restless,
         "looked_at": looked_at(outcome.events),
-        "attached": sum(isinstance(event, Last) and event.attached > 0 for event in outcome.events),
+        "attached": _attached(outcome.events),
         "violations": [
             {
                 "invariant": violation.invariant,

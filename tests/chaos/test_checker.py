@@ -58,7 +58,6 @@ def a_life(ue: int) -> list[Event]:
         Last(
             END,
             ue,
-            attached=2,
             registered=True,
             guti=again,
             address=address,
@@ -122,6 +121,17 @@ def last_and_context(**fields: object) -> list[Event]:
     return changed(changed(faultless(), Last, 1, **fields), Context, 1, **fields)
 
 
+def never_taken_in(ue: int, **fields: object) -> list[Event]:
+    """No ATTACH COMPLETE of that UE was taken: one was lost, one came too late."""
+    results = iter(("lost", "stale"))
+    return [
+        msgspec.structs.replace(event, result=next(results))
+        if isinstance(event, Answered) and event.ue == ue
+        else event
+        for event in changed(faultless(), Last, ue, **fields)
+    ]
+
+
 PLANTED = [
     Planted("a registered UE without a context", "agreement", 1, without(Context, 1)),
     Planted("a context that is not indexed", "agreement", 1, changed(faultless(), Context, 1, indexed=False)),
@@ -171,7 +181,8 @@ PLANTED = [
         2,
         with_more(Refused(300, 1, message="Service Reject", cause=9)),
     ),
-    Planted("never attached", "attached", 1, changed(faultless(), Last, 1, attached=0, fault="silence")),
+    Planted("never attached", "attached", 1, never_taken_in(1, fault="silence")),
+    Planted("an attach whose end the MME did not take", "attached", 1, never_taken_in(1)),
     Planted("not done at the end", "attached", 1, changed(faultless(), Last, 1, fault="silence")),
 ]
 
@@ -217,7 +228,8 @@ def test_every_invariant_has_a_planted_violation() -> None:
         with_more(Challenged(203, 1, connection="c1-2", sqn=66, octets="r2")),
         changed(faultless(), Context, 1, uplink_count=3, downlink_count=5),
         changed(faultless(), Last, 1, guti="guti-1"),
-        changed(faultless(), Last, 1, tried=False, attached=0, fault="silence"),
+        never_taken_in(1, tried=False, fault="silence"),
+        changed(faultless(), Ended, 1, at_ms=207, fault="silence"),
         with_more(Context(END, 0, context=9, waits_for="Identity Response", timers={"T3470": 3000}, rows=("T3470",))),
         changed(faultless(), Context, 1, timers={"T3450": -14_000}, rows=()),
     ],
@@ -232,6 +244,7 @@ def test_every_invariant_has_a_planted_violation() -> None:
         "messages lost on their way",
         "the GUTI before",
         "one that gave up",
+        "an attach whose last answer came after its patience",
         "a procedure with its timer",
         "a timer that fires any moment",
     ],

@@ -9,14 +9,15 @@ from rich.console import Console
 
 from chaos import report
 from chaos.checker import check
-from chaos.history import Event, Injected, Last, Nas
+from chaos.history import Answered, Event, Injected, Last, Nas
 from chaos.run import Options, Outcome
 
 STRUCK: list[Event] = [
     Injected(1, what="node killed", whom="node 2"),
     Injected(2, what="replica killed", whom="mme-timer", hit=0),
     Injected(3, what="replica killed", whom="mme-uplink-nas", hit=2),
-    Last(9, 1, attached=1),
+    Answered(8, 1, message="Attach Complete", result="done"),
+    Last(9, 1),
 ]
 WRONG: list[Event] = [Nas(4, 1, "down", "k", 3, "a"), Nas(5, 1, "down", "k", 3, "b")]
 
