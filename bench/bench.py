@@ -132,6 +132,7 @@ class Attached:
             "invocations": result.counters.calls,
             "resends": result.resends,
             "retries": result.counters.retries,
+            "refused_before": result.refused_before,
             "outside_ms_per_message": round(outside / calls, 3),
             "outside_share": round(outside / (inside + outside), 3) if inside else None,
             "simulator_cpu_ms_per_ue": round(result.cpu_s * 1000 / max(1, len(result.outcomes)), 2),

@@ -17,7 +17,7 @@ REPLICAS = {"mme-uplink-nas": 2}
 T3410_MS = 15_000
 _HEAD = (
     "| | messages per call, at most | calls under way per function | attached | failed | within T3410 (15 s) "
-    "| p50 ms | p99 | max | attaches/s | invocations | resends |"
+    "| refused #22 first | p50 ms | p99 | max | attaches/s | invocations | resends |"
 )
 
 
@@ -56,13 +56,13 @@ def markdown(figures: Figures) -> list[str]:
         about,
         "",
         _HEAD,
-        "| --- |" + " ---: |" * 11,
+        "| --- |" + " ---: |" * 12,
     ]
     for run in figures["runs"]:
         calls = run["calls"] if run["batch"] > 1 else "any"
         lines.append(
             f"| {run['name']} | {run['batch']} | {calls} | {run['attached']} | {run['failed']} | {run['within_t3410']} "
-            f"| {run['p50_ms']} | {run['p99_ms']} | {run['max_ms']} | {run['rate_per_s']} | {run['invocations']} "
-            f"| {run['resends']} |"
+            f"| {run['refused_before']} | {run['p50_ms']} | {run['p99_ms']} | {run['max_ms']} | {run['rate_per_s']} "
+            f"| {run['invocations']} | {run['resends']} |"
         )
     return lines

@@ -26,10 +26,7 @@ _HALF = ("--delay-ms", str(DELAY_MS), "--delay-share", "0.5")
 _ALL = ("--delay-ms", str(DELAY_MS))
 _RUNS: tuple[tuple[str, str, Mode, tuple[str, ...]], ...] = (
     # The two that are compared take turns, so that a change of the machine's load meets both.
-    ("mme-answer", "no delay", Mode.ASYNC, ()),
-    ("mme-answer", "half of the UEs", Mode.ASYNC, _HALF),
-    ("mme-answer", "no delay", Mode.ASYNC, ()),
-    ("mme-answer", "half of the UEs", Mode.ASYNC, _HALF),
+    *(("mme-answer", "no delay", Mode.ASYNC, ()), ("mme-answer", "half of the UEs", Mode.ASYNC, _HALF)) * 4,
     ("mme-answer", "all", Mode.ASYNC, _ALL),
     ("mme-answer", "all", Mode.SYNC, _ALL),
     ("in line", "half of the UEs", Mode.ASYNC, _HALF),
