@@ -41,6 +41,7 @@ class Profile:
     """How this UE is built.  wrong_res: answers challenges wrongly.  esm_information: keeps the APN until asked.
 
     knows_capability False: it finds the capabilities that SECURITY MODE COMMAND repeats wrong.
+    tells_imeisv False: not in SECURITY MODE COMPLETE, but when it is asked by itself.
     has_usim False: it has an IMEI and no IMSI, so that all it can do is call for help.
     """
 
@@ -54,6 +55,7 @@ class Profile:
     esm_information: bool = False
     pco: bytes | None = None
     imeisv: str = "3534900698733001"
+    tells_imeisv: bool = True
     pti: int = 1
     wrong_res: bool = False
     knows_capability: bool = True

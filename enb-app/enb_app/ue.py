@@ -424,7 +424,8 @@ class Ue:
         return self._secured(message)
 
     def _secured(self, message: SecurityModeCommand) -> list[UeEffect]:
-        complete = SecurityModeComplete(self.profile.imeisv if message.imeisv_requested else None)
+        told = message.imeisv_requested and self.profile.tells_imeisv
+        complete = SecurityModeComplete(self.profile.imeisv if told else None)
         self.secure = True
         if self.security is not None:
             self.k_enb_counts.append(self.security.ul_count)

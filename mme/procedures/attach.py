@@ -8,6 +8,7 @@ from mme.enums import (
     EmmCause,
     EmmState,
     EsmCause,
+    IdentityType,
     ItemResult,
     PdnType,
     S1apCause,
@@ -32,7 +33,7 @@ from mme.messages import (
 )
 from mme.needs import ApnConfiguration, ModifySession, NeedProfile, NeedSession, Profile, Refusal, Refused, Session
 from mme.outcome import Env, Outcome, StartTimer
-from mme.procedures import emergency, guti_reallocation, reachability
+from mme.procedures import emergency, guti_reallocation, identification, reachability
 from mme.procedures.sending import context_setup, deregister, nas, secured
 from mme.replacing import replace
 
@@ -53,6 +54,18 @@ def reject(ctx: UeContext, env: Env, cause: EmmCause, esm: PdnConnectivityReject
 
 def _esm_failure(ctx: UeContext, env: Env, attaching: Attaching, cause: EsmCause) -> Outcome:
     return reject(ctx, env, EmmCause.ESM_FAILURE, PdnConnectivityReject(0, attaching.pti, cause))
+
+
+def check_equipment(ctx: UeContext, env: Env) -> Outcome:
+    """Go on once the IMEISV is known, where it counts; a UE that has not told it in this attach is asked for it.
+
+    It counts where there is a list of blocked equipment, but for emergency bearer services, and for a UE that nobody
+    has authenticated, which goes by it.  Source: TS 23.401 5.3.2.1 step 5b, 4.3.12.1.
+    """
+    counts = ctx.unauthenticated or (env.config.checks_equipment and not ctx.emergency)
+    if counts and ctx.imeisv is None:
+        return identification.start(ctx, env, IdentityType.IMEISV)
+    return on_equipment_known(ctx, env)
 
 
 def on_equipment_known(ctx: UeContext, env: Env) -> Outcome:

@@ -39,7 +39,7 @@ def on_attach_request_of_known(ctx: UeContext, msg: AttachRequest, digest: bytes
     """An attach whose integrity was right, on the context of the registered UE: the native context is taken into use.
 
     Its session goes; it is not authenticated again unless the policy says so (or its NAS COUNT is almost used up).
-    Source: 5.5.1.2.3, 5.5.1.2.7 f, 4.4.2.3.
+    Where equipment is checked it is asked for its IMEISV.  Source: 5.5.1.2.3, 5.5.1.2.7 f, 4.4.2.3.
     """
     anew = replace(ctx, bearer=None)
     given_back = Outcome(anew, needs=delete_session(ctx, env), label="attach of a known UE")
@@ -63,7 +63,7 @@ def on_attach_request(ctx: UeContext, msg: AttachRequest, digest: bytes, tai: Ta
         ms_network_capability=msg.ms_network_capability,
         vector_ksi=msg.nas_ksi if msg.nas_ksi != NO_KEY_AVAILABLE else ctx.vector_ksi,
         imsi=msg.identity if isinstance(msg.identity, Imsi) else ctx.imsi if ctx.proven else None,
-        imeisv=msg.identity.digits if isinstance(msg.identity, Imei) else ctx.imeisv,
+        imeisv=_imeisv(ctx, msg, env),
         emergency=msg.attach_type == AttachType.EMERGENCY,
     )
     if begun.emergency and env.config.emergency_policy is EmergencyAttach.OFF:
@@ -94,7 +94,7 @@ def on_attach_request(ctx: UeContext, msg: AttachRequest, digest: bytes, tai: Ta
     )
     if begun.proven and begun.secured and begun.imsi is not None and begun.imsi == ctx.imsi:
         again = env.config.authenticate_known or begun.worn_out
-        return authentication.start(begun, env) if again else attach.on_authenticated(begun, env)
+        return authentication.start(begun, env) if again else attach.check_equipment(begun, env)
     match msg.identity:
         case Imsi():
             return authentication.start(begun, env)
@@ -104,6 +104,17 @@ def on_attach_request(ctx: UeContext, msg: AttachRequest, digest: bytes, tai: Ta
             return _without_imsi(begun, env)
         case _:
             return attach.reject(begun, env, EmmCause.INVALID_MANDATORY_INFORMATION)
+
+
+def _imeisv(ctx: UeContext, msg: AttachRequest, env: Env) -> str | None:
+    """What is known of the equipment as the attach begins.
+
+    Where equipment is checked, what was told before does not count: the USIM, with GUTI and keys on it, may be in
+    another one by now.  Source: TS 23.401 5.3.2.1 step 5b; TS 24.301 annex C.
+    """
+    if isinstance(msg.identity, Imei):
+        return msg.identity.digits
+    return None if env.config.checks_equipment else ctx.imeisv
 
 
 def _without_imsi(ctx: UeContext, env: Env) -> Outcome:
@@ -164,19 +175,20 @@ def on_attach_request_again(ctx: UeContext, msg: AttachRequest, digest: bytes, t
 def on_identity_response(ctx: UeContext, msg: IdentityResponse, env: Env) -> Outcome:
     """The IMSI that was asked for: go on to authentication, or reject.
 
-    After a MAC failure the same IMSI means AUTHENTICATION REJECT, another one a new challenge.
+    After a challenge that failed the same IMSI means AUTHENTICATION REJECT, another one a new challenge; of a UE that
+    has proven its GUTI by a MAC no other one is believed.
     Any other identity: ATTACH REJECT #9; an emergency attach goes on without, where the policy lets it.
     Source: 5.4.4.4, 5.4.2.7 c.
     """
     stop = (TimerName.T3470,)
     attaching = ctx.attaching
-    if ctx.admitted and attaching is not None:
+    if identification.asked_for(ctx) is IdentityType.IMEISV and attaching is not None:
         return Outcome(ctx, stop=stop).then(_on_equipment(ctx, msg, env))
     if ctx.emergency and attaching is not None and not isinstance(msg.identity, Imsi):
         return _without_imsi(ctx, env)
     if attaching is None or not isinstance(msg.identity, Imsi):
         return replace(attach.reject(ctx, env, EmmCause.UE_IDENTITY_CANNOT_BE_DERIVED), stop=tuple(TimerName))
-    if ctx.vector is not None and ctx.imsi == msg.identity:
+    if ctx.vector is not None and (ctx.proven or ctx.imsi == msg.identity):
         return authentication.reject_after_identity_check(ctx, env)
     known = replace(ctx, imsi=msg.identity, vector=None, attaching=replace(attaching, identity_checked=True))
     later = authentication.start(known, env)

@@ -16,6 +16,11 @@ def start(ctx: UeContext, env: Env, identity_type: IdentityType) -> Outcome:
     return _request(asking, env, identity_type, 0)
 
 
+def asked_for(ctx: UeContext) -> IdentityType:
+    """What a UE in this procedure was asked for: its IMSI until it is admitted, and where a challenge has failed."""
+    return IdentityType.IMEISV if ctx.admitted and ctx.vector is None else IdentityType.IMSI
+
+
 def _request(ctx: UeContext, env: Env, identity_type: IdentityType, expiries: int) -> Outcome:
     return Outcome(
         ctx,
@@ -28,6 +33,5 @@ def _request(ctx: UeContext, env: Env, identity_type: IdentityType, expiries: in
 def on_t3470_expiry(ctx: UeContext, expiries: int, env: Env) -> Outcome:
     """Four times again; on the fifth expiry abort and release.  Source: 5.4.4.6 b."""
     if expiries <= env.config.max_retransmissions:
-        asked = IdentityType.IMEISV if ctx.admitted else IdentityType.IMSI
-        return _request(ctx, env, asked, expiries)
+        return _request(ctx, env, asked_for(ctx), expiries)
     return deregister(ctx, env, S1apCause.NAS_UNSPECIFIED, "T3470 expired: no Identity Response")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from mme.config import MmeConfig
 from mme.context import SecurityContext, UeContext
 from mme.crypto import kdf
-from mme.enums import EmmCause, EmmState, IdentityType, ItemResult, S1apCause, SecurityHeader, Step, TimerName
+from mme.enums import EmmCause, EmmState, ItemResult, S1apCause, SecurityHeader, Step, TimerName
 from mme.messages import SecurityModeCommand, SecurityModeComplete, SecurityModeReject
 from mme.outcome import Env, Outcome, StartTimer
-from mme.procedures import attach, identification, initial_context, service_request, tracking_area_update
+from mme.procedures import attach, initial_context, service_request, tracking_area_update
 from mme.procedures.release import end_connection
 from mme.procedures.sending import nas
 from mme.replacing import replace
@@ -100,12 +100,7 @@ def on_security_mode_complete(ctx: UeContext, msg: SecurityModeComplete, env: En
         k_enb_count=security.ul_count - 1,
         imeisv=msg.imeisv or ctx.imeisv,
     )
-    if in_use.attaching is None:
-        later = _resumed(in_use, env)
-    elif (unproven or env.config.checks_equipment) and in_use.imeisv is None:
-        later = identification.start(in_use, env, IdentityType.IMEISV)
-    else:
-        later = attach.on_equipment_known(in_use, env)
+    later = _resumed(in_use, env) if in_use.attaching is None else attach.check_equipment(in_use, env)
     return Outcome(in_use, stop=(TimerName.T3460,), claim=None if unproven else ctx.imsi).then(later)
 
 

@@ -28,6 +28,7 @@ SHORT = {
     "emergency_attach": "all",
     "tacs": "7-9",
     "request_imeisv": "true",
+    "blocked_imeis": "99000000,35349006987399",
     "t3460_s": "0.6",
     "t3450_s": "0.6",
     "t3470_s": "0.6",

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from enb_app.cases.attach import heard
+from enb_app.cases.attach import heard, refused
 from enb_app.cases.case import SkipError, Stage, case, check, discarded
 from enb_app.cases.s1 import status_taken
 from enb_app.device import Device
 from enb_app.effects import Registered, SendNas
 from enb_app.procedures import attach, detach, done, release, service_request
+from enb_app.station import Station
 from enb_app.usim import Usim
 from mme.codec import nas
 from mme.enums import EmmCause, SecurityHeader
@@ -27,6 +28,10 @@ from mme.messages import (
     UeContextModificationRequest,
     UeContextReleaseCommand,
 )
+
+BLOCKED_TYPE = "99000000"
+BLOCKED_EQUIPMENT = "35349006987399"
+"""What `blocked_imeis` must name: a type (8 digits) with every serial number, and one equipment of another type."""
 
 
 async def rejected(ue: Device) -> None:
@@ -308,3 +313,56 @@ async def imeisv_in_security_mode(stage: Stage) -> None:
     await ue.settled()
     if not command.imeisv_requested:
         raise SkipError("the MME does not ask for the IMEISV (request_imeisv)")
+
+
+async def _where_equipment_is_checked(stage: Stage) -> Station:
+    """Raises SkipError where nobody who has not told its IMEISV is asked for it."""
+    station = await stage.enb()
+    ue = stage.ue(station, tells_imeisv=False)
+    await attach(ue)
+    if not heard(ue, IdentityRequest):
+        raise SkipError(f"the MME checks no equipment (blocked_imeis={BLOCKED_TYPE},{BLOCKED_EQUIPMENT})")
+    return station
+
+
+@case(
+    "security", "5.5.1.2.5; TS 23.401 5.3.2.1 step 5b", "IMEISV in Security Mode Complete is blocked: Attach Reject #6"
+)
+async def imei_restriction_smc(stage: Stage) -> None:
+    ue = stage.ue(await _where_equipment_is_checked(stage), imeisv=f"{BLOCKED_EQUIPMENT}01")
+    await refused(ue, EmmCause.ILLEGAL_ME)
+    check(not heard(ue, IdentityRequest), "no Identity Request", "one")
+
+
+@case(
+    "security", "5.5.1.2.5; TS 23.401 5.3.2.1 step 5b", "IMEISV not told: Identity Request; blocked: Attach Reject #6"
+)
+async def imei_restriction_no_imeisv_in_smc(stage: Stage) -> None:
+    station = await _where_equipment_is_checked(stage)
+    ue = stage.ue(station, imeisv=f"{BLOCKED_EQUIPMENT}01", tells_imeisv=False)
+    await refused(ue, EmmCause.ILLEGAL_ME)
+    check(heard(ue, IdentityRequest) == 1, "one Identity Request", heard(ue, IdentityRequest))
+
+
+@case("security", "5.5.1.2.5; TS 23.401 5.3.2.1 step 5b", "a type is blocked: whatever the serial number, #6")
+async def imei_restriction_wildcard_snr(stage: Stage) -> None:
+    station = await _where_equipment_is_checked(stage)
+    for serial_number in ("000000", "123456"):
+        await refused(stage.ue(station, imeisv=f"{BLOCKED_TYPE}{serial_number}01"), EmmCause.ILLEGAL_ME)
+
+
+@case(
+    "security",
+    "5.5.1.2.3, 5.5.1.2.5; TS 23.401 5.3.2.1 step 5b",
+    "a USIM with GUTI and keys in blocked equipment: asked without authentication, Attach Reject #6",
+)
+async def imei_restriction_known_ue(stage: Stage) -> None:
+    ue = await stage.idle(await _where_equipment_is_checked(stage))
+    own, challenges = ue.ue.profile, heard(ue, AuthenticationRequest)
+    ue.ue.profile = replace(own, imeisv=f"{BLOCKED_EQUIPMENT}01")
+    await refused(ue, EmmCause.ILLEGAL_ME)
+    check(heard(ue, AuthenticationRequest) == challenges, "no Authentication Request", "one")
+    check(heard(ue, IdentityRequest) == 1, "one Identity Request", heard(ue, IdentityRequest))
+    ue.ue.profile = own
+    ue.ue.forget()
+    await attach(ue)

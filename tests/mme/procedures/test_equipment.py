@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from mme.enums import CauseGroup, EmmCause, EmmState, IdentityType, ItemResult, Step, TimerName
-from mme.ids import Imei
+from mme.context import UeContext
+from mme.enums import CauseGroup, EmmCause, EmmState, IdentityType, ItemResult, SecurityHeader, Step, TimerName
+from mme.ids import Imei, Imsi
 from mme.messages import (
     AttachReject,
     AuthenticationFailure,
+    AuthenticationReject,
     Cause,
     DownlinkNasTransport,
+    EmmMessage,
     IdentityRequest,
     IdentityResponse,
     SecurityModeCommand,
@@ -23,9 +27,9 @@ from mme.messages import (
     UeContextModificationRequest,
     UeContextModificationResponse,
 )
-from mme.needs import NeedProfile, NeedVector
-from mme.outcome import Env
-from mme.procedures import attach_request, authentication, dispatch, identification, security_mode
+from mme.needs import NeedProfile, NeedSession, NeedVector
+from mme.outcome import Env, Outcome
+from mme.procedures import attach_request, authentication, connection, dispatch, identification, security_mode
 from tests.mme.procedures import conftest as ue
 
 BLOCKED = "3534900698733190"
@@ -77,6 +81,87 @@ def test_the_answer_decides(identity: Imei | None, served: bool) -> None:
     assert TimerName.T3470 in outcome.stop
     if not served:
         assert ue.said(outcome.downlinks[0])[0] == AttachReject(EmmCause.ILLEGAL_ME)
+
+
+# --------------------------------------------------------------------------- a known UE, not authenticated again
+
+KNOWN = ue.attach_request(identity=ue.GUTI, nas_ksi=1)
+
+
+def from_idle(before: UeContext, env: Env, **changes: Any) -> Outcome:
+    return connection.on_initial_message(before, ue.NEW_CONNECTION, replace(KNOWN, **changes), ue.DIGEST, env)
+
+
+def on_its_connection(before: UeContext, env: Env, **changes: Any) -> Outcome:
+    connected = replace(before, connections=(ue.NEW_CONNECTION,), secured=True)
+    message = replace(KNOWN, **changes)
+    return attach_request.on_attach_request_of_known(connected, message, ue.DIGEST, ue.TAI, env)
+
+
+ATTACHES = pytest.mark.parametrize("attaches", [from_idle, on_its_connection])
+
+
+def last_said(outcome: Outcome) -> tuple[EmmMessage, SecurityHeader]:
+    said = [message for message in outcome.downlinks if isinstance(message, DownlinkNasTransport)]
+    return ue.said(said[-1], ue.NEW_CONNECTION)
+
+
+@ATTACHES
+@pytest.mark.parametrize("told_before", [None, OTHER])
+def test_a_known_ue_is_asked_for_its_imeisv_in_each_attach_whatever_it_told_before(
+    attaches: Any, told_before: str | None
+) -> None:
+    """TS 23.401 5.3.2.1 step 5b: from the UE, ciphered; a USIM with GUTI and keys may have moved (annex C)."""
+    outcome = attaches(ue.idle(imeisv=told_before), checking())
+    assert last_said(outcome) == (IdentityRequest(IdentityType.IMEISV), SecurityHeader.INTEGRITY_CIPHERED)
+    assert (TimerName.T3470, 6.0) in [(start.name, start.seconds) for start in outcome.start]
+    assert not [need for need in outcome.needs if isinstance(need, NeedProfile | NeedVector)]
+    again = identification.on_t3470_expiry(ue.context(outcome), 1, checking())
+    assert last_said(again)[0] == IdentityRequest(IdentityType.IMEISV)
+
+
+@ATTACHES
+@pytest.mark.parametrize(
+    ("identity", "served"), [(Imei(OTHER), True), (Imei(BLOCKED), False), (None, False), (ue.IMSI, False)]
+)
+def test_the_answer_of_a_known_ue_decides(attaches: Any, identity: Imei | None, served: bool) -> None:
+    asked = ue.context(attaches(ue.idle(imeisv=OTHER), checking()))
+    outcome = attach_request.on_identity_response(asked, IdentityResponse(identity), checking())
+    assert [type(need) for need in outcome.needs] == ([NeedProfile] if served else [])
+    assert outcome.forget is not served
+    if not served:
+        assert last_said(outcome)[0] == AttachReject(EmmCause.ILLEGAL_ME)
+
+
+@ATTACHES
+def test_where_no_equipment_is_blocked_a_known_ue_is_not_asked(attaches: Any) -> None:
+    outcome = attaches(ue.idle(imeisv=OTHER), ue.env())
+    assert NeedProfile in [type(need) for need in outcome.needs]
+    assert ue.context(outcome).imeisv == OTHER
+
+
+@ATTACHES
+def test_a_known_ue_that_calls_for_help_is_not_asked(attaches: Any) -> None:
+    env = ue.env(replace(CHECKING, emergency_attach="authenticated"))
+    esm = ue.pdn_connectivity_request(request_type=4)
+    outcome = attaches(ue.idle(imeisv=BLOCKED), env, attach_type=6, esm=esm)
+    assert NeedSession in [type(need) for need in outcome.needs]
+
+
+@ATTACHES
+@pytest.mark.parametrize("imsi", [ue.IMSI, ue.OTHER_IMSI])
+def test_a_known_ue_that_fails_a_challenge_is_asked_for_its_imsi_and_no_other_one_is_believed(
+    attaches: Any, imsi: Imsi
+) -> None:
+    env = ue.env(replace(CHECKING, authenticate_known=True))
+    waiting = ue.context(attaches(ue.idle(), env))
+    challenged = ue.context(authentication.on_vector(waiting, ue.VECTOR, env))
+    asked = authentication.on_authentication_failure(challenged, AuthenticationFailure(20), env)
+    assert last_said(asked)[0] == IdentityRequest(IdentityType.IMSI)
+    again = identification.on_t3470_expiry(ue.context(asked), 1, env)
+    assert last_said(again)[0] == IdentityRequest(IdentityType.IMSI)
+    outcome = attach_request.on_identity_response(ue.context(asked), IdentityResponse(imsi), env)
+    assert last_said(outcome)[0] == AuthenticationReject()
 
 
 # --------------------------------------------------------------------------- a registered UE is authenticated anew
