@@ -9,7 +9,7 @@ from mme.epoch import covers
 from mme.ids import Ecgi, Guti, Imsi, Tai
 from mme.needs import Profile, Session, Vector, session_id_of
 
-SCHEMA = 2
+SCHEMA = 3
 """Number of the shape below; `mme.upgrades` reads those of before."""
 CONNECTION_BITS = 4
 COUNT_ALMOST_USED_UP = (1 << 24) - 0x1000
@@ -84,11 +84,15 @@ class Attaching:
 
 @dataclass(frozen=True, slots=True)
 class Updating:
-    """What the running tracking area update remembers: active flag, combined, whether the UE told its bearers."""
+    """What the running tracking area update remembers: active flag, combined, whether the UE told its bearers.
+
+    radio_capability_changed: it said so.
+    """
 
     active: bool
     combined: bool = False
     status_told: bool = False
+    radio_capability_changed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +146,7 @@ class UeContext:
     security: the current EPS security context; security_new: the one that SECURITY MODE COMMAND takes into use.
     proven: the identity was proven once, by SECURITY MODE COMPLETE.
     emergency: attached, or attaching, for emergency bearer services only; its imsi may be one that nobody has proven.
+    ue_radio_capability: opaque; None = not known, or deleted.  paging_drx: the UE's own DRX cycle, "v32" to "v256".
     secured: secure exchange is established on this NAS signalling connection (TS 24.301 4.4.2.3).
     k_enb_count: uplink NAS COUNT that K_eNB is derived with (TS 33.401 A.3).
     old_guti: valid too, until the UE has taken the new one.  tai_list: where it is registered, and paged.
@@ -167,6 +172,7 @@ class UeContext:
     ue_network_capability: bytes = b""
     ms_network_capability: bytes | None = None
     ue_radio_capability: bytes | None = None
+    paging_drx: str | None = None
     vector: Vector | None = None
     vector_ksi: int = 0
     resynchronised: bool = False

@@ -298,6 +298,7 @@ class TrackingAreaUpdateRequest(EmmMessage):
     """8.2.29.  update_type: 0 TA, 1 combined, 2 combined with IMSI attach, 3 periodic.  active: the active flag.
 
     old_guti None: the old identity is no GUTI (read only).  eps_bearer_context_status: bit n stands for EPS bearer n.
+    drx_parameter: 2 octets.  radio_capability_changed: UE radio capability information update needed.
     """
 
     update_type: int
@@ -307,6 +308,8 @@ class TrackingAreaUpdateRequest(EmmMessage):
     native: bool = True
     ue_network_capability: bytes | None = None
     eps_bearer_context_status: int | None = None
+    drx_parameter: bytes | None = None
+    radio_capability_changed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,12 @@ def _from_1(raw: Raw) -> Raw:
     return new
 
 
-UE_CONTEXT: Mapping[int, Upgrade] = {1: _from_1}
+def _from_2(raw: Raw) -> Raw:
+    """What was added has its default: a UE whose DRX cycle was not kept is paged with the cell's, as before."""
+    return raw
+
+
+UE_CONTEXT: Mapping[int, Upgrade] = {1: _from_1, 2: _from_2}
 """By the schema that they take a context from; without a gap up to the newest."""
 
 

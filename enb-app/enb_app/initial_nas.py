@@ -32,6 +32,7 @@ def attach_request(
         ue_network_capability=profile.ue_network_capability,
         ms_network_capability=profile.ms_network_capability,
         last_visited_tai=last_visited,
+        drx_parameter=profile.drx_parameter,
         esm=PdnConnectivityRequest(
             eps_bearer_identity=0,
             pti=profile.pti,
@@ -63,8 +64,13 @@ def area_update_request(
     update_type: int,
     active: bool,
     bearers: int | None,
+    drx_parameter: bytes | None = None,
+    radio_capability_changed: bool = False,
 ) -> TrackingAreaUpdateRequest:
-    """5.5.3.2.2.  bearers: EPS bearer context status, bit n for bearer n; None = not told."""
+    """5.5.3.2.2.  bearers: EPS bearer context status, bit n for bearer n; None = not told.
+
+    drx_parameter: where it has changed.
+    """
     return TrackingAreaUpdateRequest(
         update_type=update_type,
         active=active,
@@ -72,6 +78,8 @@ def area_update_request(
         old_guti=guti,
         ue_network_capability=profile.ue_network_capability,
         eps_bearer_context_status=bearers,
+        drx_parameter=drx_parameter,
+        radio_capability_changed=radio_capability_changed,
     )
 
 

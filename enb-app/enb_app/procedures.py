@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from enb_app.device import PATIENCE_S, Device
 from enb_app.effects import AreaUpdated, Detached, DetachedByNetwork, Registered, Released, ServiceGranted
 from enb_app.journal import UnexpectedError
@@ -50,13 +52,16 @@ async def update_area(
     update_type: int = NORMAL,
     *,
     active: bool = False,
-    bearers: int | None = None,
     within: float = PATIENCE_S,
+    **told: Any,
 ) -> TrackingAreaUpdateAccept:
-    """From wherever it is; one that came from idle without the active flag is idle again afterwards."""
+    """From wherever it is; one that came from idle without the active flag is idle again afterwards.
+
+    told: what else the UE tells (`Ue.update_area`).
+    """
     came_from_idle = not device.connected
     device.journal.skip()
-    device.perform(device.ue.update_area(update_type, active=active, bearers=bearers))
+    device.perform(device.ue.update_area(update_type, active=active, **told))
     accept = (await device.expect(AreaUpdated, within)).accept
     if came_from_idle and not active:
         await device.idle(within)

@@ -42,6 +42,7 @@ class Profile:
 
     knows_capability False: it finds the capabilities that SECURITY MODE COMMAND repeats wrong.
     tells_imeisv False: not in SECURITY MODE COMPLETE, but when it is asked by itself.
+    drx_parameter: 2 octets (TS 24.008 10.5.5.6), None = the cell's cycle.
     has_usim False: it has an IMEI and no IMSI, so that all it can do is call for help.
     """
 
@@ -56,6 +57,7 @@ class Profile:
     pco: bytes | None = None
     imeisv: str = "3534900698733001"
     tells_imeisv: bool = True
+    drx_parameter: bytes | None = None
     pti: int = 1
     wrong_res: bool = False
     knows_capability: bool = True

@@ -188,11 +188,24 @@ class Ue:
         ]
 
     def update_area(
-        self, update_type: int = NORMAL, *, active: bool = False, bearers: int | None = None
+        self,
+        update_type: int = NORMAL,
+        *,
+        active: bool = False,
+        bearers: int | None = None,
+        drx_parameter: bytes | None = None,
+        radio_capability_changed: bool = False,
     ) -> list[UeEffect]:
         """Tracking area update, from idle or connected (5.5.3.2.2).  Raises ValueError for a UE without a GUTI."""
         request = initial_nas.area_update_request(
-            self.profile, self._named(), self.security, update_type=update_type, active=active, bearers=bearers
+            self.profile,
+            self._named(),
+            self.security,
+            update_type=update_type,
+            active=active,
+            bearers=bearers,
+            drx_parameter=drx_parameter,
+            radio_capability_changed=radio_capability_changed,
         )
         self.state = State.TRACKING_AREA_UPDATING_INITIATED
         return [self._initial(request), StartTimer(T3430, T3430_S)]

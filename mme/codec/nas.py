@@ -481,6 +481,8 @@ def _tracking_area_update_request(values: Values) -> EmmMessage:
         native=not key_set & 8,
         ue_network_capability=optional(lambda octets: _limited(octets, 2, 13), values.get("UENetCap")),
         eps_bearer_context_status=optional(_bearers, values.get("EPSBearerCtxtStat")),
+        drx_parameter=cast("bytes | None", values.get("DRXParam")),
+        radio_capability_changed=bool(cast(int, values.get("UERACapUpdateNeed", 0)) & 1),
     )
 
 
@@ -495,6 +497,8 @@ def _tracking_area_update_request_values(message: TrackingAreaUpdateRequest) -> 
         "EPSUpdateType": (8 if message.active else 0) | message.update_type,
         "OldGUTI": ies.guti_octets(message.old_guti),
         "UENetCap": None if capability is None else _limited(capability, 2, 13),
+        "DRXParam": message.drx_parameter,
+        "UERACapUpdateNeed": 1 if message.radio_capability_changed else None,
         "EPSBearerCtxtStat": _bearers_octets(message.eps_bearer_context_status),
     }
 

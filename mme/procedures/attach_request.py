@@ -24,6 +24,7 @@ from mme.messages import (
     UndecodableEsm,
 )
 from mme.outcome import Env, Outcome
+from mme.paging_drx import paging_drx
 from mme.procedures import attach, authentication, congestion, emergency, identification, security_mode
 from mme.procedures.sending import delete_session
 from mme.replacing import replace
@@ -50,17 +51,20 @@ def on_attach_request(ctx: UeContext, msg: AttachRequest, digest: bytes, tai: Ta
     """Begin an attach on a context of its own.
 
     ctx: fresh, with the connection on it.  digest: SHA-256 of the request's octets.
+    A radio capability that is kept is deleted, so that the eNB asks for it; the DRX cycle is what the UE asks for.
     Out: needs a vector (identity was an IMSI), IDENTITY REQUEST (GUTI), or ATTACH REJECT: #12 the tracking area is not
     served, #19 with the ESM cause when the PDN CONNECTIVITY REQUEST is wrong, #96.
     Emergency attach: areas are not checked; #5 or #35 where the policy does not let the UE; SECURITY MODE COMMAND with
     null algorithms where it has an IMEI alone.
-    Source: 5.5.1.2.3, 5.5.1.2.5, 5.5.1.2.5A; TS 23.401 4.3.12, 5.3.2.1 steps 1 to 5a.
+    Source: 5.5.1.2.3 to 5.5.1.2.5A; TS 23.401 4.3.12, 5.3.2.1 steps 1 to 5a, 5.11.2, 5.13.
     """
     begun = replace(
         ctx,
         emm=EmmState.COMMON_PROCEDURE_INITIATED,
         ue_network_capability=msg.ue_network_capability,
         ms_network_capability=msg.ms_network_capability,
+        ue_radio_capability=None,
+        paging_drx=paging_drx(msg.drx_parameter) if msg.drx_parameter is not None else None,
         vector_ksi=msg.nas_ksi if msg.nas_ksi != NO_KEY_AVAILABLE else ctx.vector_ksi,
         imsi=msg.identity if isinstance(msg.identity, Imsi) else ctx.imsi if ctx.proven else None,
         imeisv=_imeisv(ctx, msg, env),

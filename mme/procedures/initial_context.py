@@ -54,7 +54,7 @@ def on_context_setup_expiry(ctx: UeContext, _expiries: int, env: Env) -> Outcome
 
 
 def on_ue_capability_info(ctx: UeContext, msg: UeCapabilityInfoIndication, _env: Env) -> Outcome:
-    """Keep the radio capability, opaque, for the next context setup.  Source: 8.9.2; TS 23.401 5.11.2."""
+    """Keep the radio capability, opaque, for later context setups.  Source: 8.9.2; TS 23.401 5.11.2."""
     return Outcome(replace(ctx, ue_radio_capability=msg.ue_radio_capability), label="radio capability kept")
 
 

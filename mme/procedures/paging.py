@@ -29,7 +29,8 @@ def start(ctx: UeContext, env: Env) -> Outcome:
 def _page(ctx: UeContext, env: Env, expiries: int) -> Outcome:
     """Of two GUTIs that are valid, the old one first, then in turns.  A UE without an IMSI has UE_ID 0.
 
-    Source: 5.4.1.6 a, b; TS 36.304 7.1.
+    The UE's own DRX cycle goes with it, where it has asked for one.
+    Source: 5.4.1.6 a, b; TS 36.304 7.1; TS 23.401 5.13.
     """
     if ctx.guti is None:
         raise ValueError("paging needs a GUTI")
@@ -38,6 +39,7 @@ def _page(ctx: UeContext, env: Env, expiries: int) -> Outcome:
         ue_identity_index=int(ctx.imsi.digits) % 1024 if ctx.imsi is not None else 0,
         ue_paging_id=STmsi(guti.gummei.mme_code, guti.m_tmsi),
         tai_list=ctx.tai_list,
+        paging_drx=ctx.paging_drx,
     )
     return Outcome(
         ctx,

@@ -59,8 +59,9 @@ def release(ctx: UeContext, cause: S1apCause) -> tuple[UeContext, tuple[S1apMess
 def context_setup(ctx: UeContext, accept: Secured | None = None) -> InitialContextSetupRequest | None:
     """INITIAL CONTEXT SETUP REQUEST with the default bearer; None when the UE has no bearer or no connection.
 
-    accept: the NAS message inside the bearer's E-RAB.  Of a UE under null algorithms the eNB hears of no others, so
-    that it chooses none.  Source: TS 36.413 9.1.4.1; K_eNB from TS 33.401 A.3; TS 33.401 15.2.2.2.
+    accept: ATTACH ACCEPT, inside the bearer's E-RAB.  The radio capability goes along but in an attach, where the eNB
+    is to ask for it (TS 23.401 5.11.2).  Of a UE under null algorithms the eNB hears of no others, so that it chooses
+    none.  Source: TS 36.413 9.1.4.1; K_eNB from TS 33.401 A.3; TS 33.401 15.2.2.2.
     """
     connection, bearer, security, profile = ctx.connection, ctx.bearer, ctx.security, ctx.profile
     if connection is None or bearer is None or security is None or profile is None:
@@ -88,7 +89,7 @@ def context_setup(ctx: UeContext, accept: Secured | None = None) -> InitialConte
         encryption_algorithms=encryption_algorithms_16bit(capability),
         integrity_algorithms=integrity_algorithms_16bit(capability),
         k_enb=kdf.k_enb(security.k_asme, ctx.k_enb_count),
-        ue_radio_capability=ctx.ue_radio_capability,
+        ue_radio_capability=ctx.ue_radio_capability if accept is None else None,
     )
 
 

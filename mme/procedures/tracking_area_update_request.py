@@ -7,6 +7,7 @@ from mme.enums import EmmCause, ItemResult, S1apCause, Step, TimerName
 from mme.ids import Tai
 from mme.messages import TrackingAreaUpdateReject, TrackingAreaUpdateRequest
 from mme.outcome import Env, Outcome
+from mme.paging_drx import paging_drx
 from mme.procedures import authentication, guti_reallocation, tracking_area_update
 from mme.procedures.sending import deregister
 from mme.replacing import replace
@@ -24,8 +25,10 @@ def on_tracking_area_update_request(ctx: UeContext, msg: TrackingAreaUpdateReque
     Either way the UE is deregistered.  Areas are not checked where it is attached for emergency bearer services.
     Again, with the same contents, before TRACKING AREA UPDATE COMPLETE: the same answer again.
     Combined: updated for EPS only, #18.  A GUTI reallocation that ran is over (5.4.1.6 c).
+    A radio capability that has changed is deleted, so that the eNB asks for it anew with the next context setup; a DRX
+    parameter replaces the one that is kept.
     NAS COUNT almost used up: a new key set first, and then the answer (TS 33.401 6.5).
-    Source: 5.5.3.2.4, 5.5.3.2.5, 5.5.3.2.7 d, 5.5.3.3.4; TS 23.401 5.3.3.
+    Source: 5.5.3.2.4, 5.5.3.2.5, 5.5.3.2.7 d, 5.5.3.3.4; TS 23.401 5.3.3, 5.11.2, 5.13.
     """
     if not ctx.emergency and not env.config.serves(tai):
         return _reject(ctx, env, EmmCause.TRACKING_AREA_NOT_ALLOWED)
@@ -33,10 +36,16 @@ def on_tracking_area_update_request(ctx: UeContext, msg: TrackingAreaUpdateReque
     status = msg.eps_bearer_context_status
     if bearer is None or (status is not None and not status >> bearer.eps_bearer_identity & 1):
         return _reject(ctx, env, EmmCause.NO_EPS_BEARER_CONTEXT_ACTIVATED)
-    updating = Updating(active=msg.active, combined=msg.update_type in COMBINED, status_told=status is not None)
+    updating = Updating(
+        active=msg.active,
+        combined=msg.update_type in COMBINED,
+        status_told=status is not None,
+        radio_capability_changed=msg.radio_capability_changed,
+    )
     here = replace(
         ctx,
         ue_network_capability=msg.ue_network_capability or ctx.ue_network_capability,
+        paging_drx=paging_drx(msg.drx_parameter) if msg.drx_parameter is not None else ctx.paging_drx,
         updating=updating,
         tai_list=env.config.tai_list(tai),
     )
@@ -44,6 +53,8 @@ def on_tracking_area_update_request(ctx: UeContext, msg: TrackingAreaUpdateReque
         running = ctx.timers.get(TimerName.T3450.value)
         return tracking_area_update.accept(ctx, env, running.expiries if running is not None else 0)
     here = guti_reallocation.as_used(here, msg.old_guti)
+    if msg.radio_capability_changed:
+        here = replace(here, ue_radio_capability=None)
     if here.worn_out:
         return Outcome(here, stop=(TimerName.T3450,)).then(authentication.start(here, env))
     return tracking_area_update.go_on(here, env)

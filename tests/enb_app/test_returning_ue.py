@@ -152,6 +152,14 @@ def test_without_a_new_guti_there_is_no_complete() -> None:
     assert ue.guti == GUTI
 
 
+def test_an_update_tells_what_has_changed() -> None:
+    """TS 24.301 table 8.2.29.1: IEI 5C with 2 octets, IEI A with the flag in bit 1."""
+    ue, network = idle()
+    plain = signed(network, only(ue.update_area()).octets)
+    told = signed(network, only(ue.update_area(drx_parameter=b"\x0a\x00", radio_capability_changed=True)).octets)
+    assert nas.encode(told) == nas.encode(plain) + bytes.fromhex("5c0a00a1")
+
+
 def test_a_bearer_that_the_network_has_not_is_dropped() -> None:
     ue, network = idle()
     ue.update_area()

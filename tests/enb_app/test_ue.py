@@ -74,6 +74,20 @@ def test_attach_request_is_octet_for_octet_that_of_a_real_ue() -> None:
     assert StartTimer(T3410, 15.0) in effects
 
 
+def test_a_drx_parameter_is_in_the_attach_request() -> None:
+    """TS 24.301 table 8.2.4.1: IEI 5C, 2 octets."""
+    assert only(ue(drx_parameter=bytes.fromhex("0a70")).attach()) == CAPTURED_ATTACH_REQUEST + bytes.fromhex("5c0a70")
+
+
+def test_an_imeisv_that_is_held_back_is_told_when_it_is_asked_for_by_itself() -> None:
+    subject, network = ue(tells_imeisv=False), FakeNetwork()
+    subject.attach()
+    subject.receive(network.challenge())
+    assert network.read(only(subject.receive(network.command(imeisv=True)))) == SecurityModeComplete()
+    asked = network.send(IdentityRequest(IdentityType.IMEISV))
+    assert network.read(only(subject.receive(asked))) == IdentityResponse(Imei(subject.profile.imeisv))
+
+
 def test_a_whole_attach() -> None:
     subject, network = ue(), FakeNetwork()
     subject.attach()

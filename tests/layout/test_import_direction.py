@@ -25,6 +25,7 @@ VALUES = {
     "mme.lease",
     "mme.replacing",
     "mme.ue_capability",
+    "mme.paging_drx",
     "mme.routing",
     "mme.upgrades",
 }

@@ -10,8 +10,9 @@ from enb_app.cases.case import Stage, case, check
 from enb_app.cases.s1 import ids, status_taken
 from enb_app.device import Device
 from enb_app.effects import GutiTaken, SendNas
+from enb_app.enb import UE_RADIO_CAPABILITY
 from enb_app.initial_nas import s_tmsi
-from enb_app.procedures import attach, detach, done, gone_idle, page, release, resulted, service_request
+from enb_app.procedures import attach, detach, done, gone_idle, page, release, resulted, service_request, update_area
 from mme.enums import EmmCause, ItemResult, S1apCause
 from mme.messages import (
     Cause,
@@ -56,13 +57,26 @@ async def service_request_looped(stage: Stage) -> None:
         await release(ue)
 
 
-@case("service", "TS 36.413 8.3.1; TS 23.401 5.11.2", "the radio capability that the MME keeps is in the context setup")
-async def attach_service_ue_radio_capability(stage: Stage) -> None:
-    ue = await stage.idle()
-    await service_request(ue)
+def radio_capability(ue: Device) -> bytes | None:
+    """That of the last INITIAL CONTEXT SETUP REQUEST; without one the eNB asks the UE."""
     setups = [entry for entry in ue.journal.entries if isinstance(entry, InitialContextSetupRequest)]
-    check(setups[0].ue_radio_capability is None, "none in the attach", "one")
-    check(setups[-1].ue_radio_capability is not None, "the radio capability", "none")
+    found: bytes | None = setups[-1].ue_radio_capability
+    return found
+
+
+@case(
+    "service",
+    "TS 36.413 8.3.1; TS 23.401 5.11.2",
+    "the radio capability that the MME keeps is in the context setup of a service request, and never in an attach's",
+)
+async def attach_service_ue_radio_capability(stage: Stage) -> None:
+    ue = await stage.attached()
+    for _ in range(2):
+        check(radio_capability(ue) is None, "no radio capability in the attach", "one")
+        await release(ue)
+        await service_request(ue)
+        check(radio_capability(ue) == UE_RADIO_CAPABILITY, "the eNB's radio capability", radio_capability(ue))
+        await attach(ue)
 
 
 def _forged(ue: Device, octets: bytes) -> SendNas:
@@ -202,6 +216,19 @@ async def paging_request(stage: Stage) -> None:
     index = int(ue.imsi) % 1024
     check(paging.ue_identity_index == index, f"UE identity index {index}", paging.ue_identity_index)
     await service_request(ue, paged=True)
+
+
+@case("service", "TS 23.401 5.13; TS 36.413 9.2.1.16", "the UE's own DRX cycle, of attach or update, is in PAGING")
+async def paging_ue_specific_drx(stage: Stage) -> None:
+    ue = await stage.idle(drx_parameter=bytes.fromhex("0a70"))
+    for told, cycle in ((None, "v64"), ("0a90", "v256"), (None, "v256"), ("0a00", None)):
+        await update_area(ue, drx_parameter=bytes.fromhex(told) if told else None)
+        ue.journal.skip()
+        done(await stage.command("page", ue), "page")
+        paging = await ue.expect(Paging)
+        check(paging.paging_drx == cycle, f"paging DRX {cycle}", paging.paging_drx)
+        await service_request(ue, paged=True)
+        await release(ue)
 
 
 @case("service", "5.6.2.2.1", "paging a connected UE: nothing to do")

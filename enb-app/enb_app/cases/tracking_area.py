@@ -7,6 +7,7 @@ from dataclasses import replace
 from enb_app.cases.attach import heard, released
 from enb_app.cases.case import Stage, case, check
 from enb_app.cases.s1 import ids, status_taken
+from enb_app.cases.service import radio_capability
 from enb_app.device import Device
 from enb_app.effects import SendNas
 from enb_app.initial_nas import area_update_request
@@ -60,6 +61,20 @@ async def tau_ta_updating_connected_mode(stage: Stage) -> None:
     await update_area(ue, NORMAL)
     check(ue.connected, "the UE still connected", "idle")
     await status_taken(ue)
+
+
+@case(
+    "tau",
+    "5.5.3.2.4; TS 23.401 5.11.2",
+    "the UE's radio capability has changed: the MME forgets what it kept, and the eNB asks for the new one",
+)
+async def tau_ue_radio_capability_changed(stage: Stage) -> None:
+    ue = await stage.idle()
+    await update_area(ue, active=True, radio_capability_changed=True)
+    check(radio_capability(ue) is None, "no radio capability", "the old one")
+    await release(ue)
+    await service_request(ue)
+    check(radio_capability(ue) is not None, "the new radio capability", "none")
 
 
 @case("tau", "5.5.3.2.5", "a tracking area that is not served: Reject #12; the UE attaches elsewhere")

@@ -151,6 +151,8 @@ EMM: dict[type[m.EmmMessage], st.SearchStrategy[m.EmmMessage]] = {
         native=st.booleans(),
         ue_network_capability=maybe(UE_CAPABILITIES),
         eps_bearer_context_status=maybe(bits(16)),
+        drx_parameter=maybe(octets(2)),
+        radio_capability_changed=st.booleans(),
     ),
     m.TrackingAreaUpdateAccept: st.builds(
         m.TrackingAreaUpdateAccept,

@@ -301,8 +301,12 @@ NAS: list[tuple[m.EmmMessage, Fields]] = [
     (m.ServiceRequest(3, 17, b"\xab\xcd"), {"nas_eps.emm.nas_key_set_id": "3", "nas_eps.seq_no_short": "17"}),
     (m.ServiceReject(EmmCause.UE_IDENTITY_CANNOT_BE_DERIVED), {"nas_eps.emm.cause": "9"}),
     (
-        m.TrackingAreaUpdateRequest(3, True, 6, GUTI, True, bytes.fromhex("f0f0"), 1 << 5 | 1 << 9),
+        m.TrackingAreaUpdateRequest(
+            3, True, 6, GUTI, True, bytes.fromhex("f0f0"), 1 << 5 | 1 << 9, bytes.fromhex("0a70"), True
+        ),
         {
+            "gsm_a.gm.gmm.cn_spec_drx_cycle_len_coef": "7",
+            "nas_eps.emm.ue_ra_cap_inf_upd_need_flg": "1",
             "nas_eps.emm.update_type_value": "3",
             "nas_eps.emm.active_flg": "1",
             "nas_eps.emm.ebi5": "1",

@@ -345,9 +345,11 @@ def test_the_bearer_is_that_of_the_chosen_apn() -> None:
     assert (activate.apn_ambr_dl_bps, activate.apn_ambr_ul_bps) == (1_000_000, 500_000)
 
 
-def test_a_radio_capability_that_is_known_goes_with_the_context_setup() -> None:
+def test_no_radio_capability_goes_with_the_context_setup_of_an_attach_also_where_one_has_come_meanwhile() -> None:
+    """TS 23.401 5.11.2: the MME "shall not send any UE Radio Capability information" in an attach."""
     outcome = attach.on_session(ue.waiting_for_session(ue_radio_capability=b"radio"), ue.SESSION, ue.env())
-    assert ue.only(outcome.downlinks, InitialContextSetupRequest).ue_radio_capability == b"radio"
+    assert ue.only(outcome.downlinks, InitialContextSetupRequest).ue_radio_capability is None
+    assert ue.context(outcome).ue_radio_capability == b"radio"
 
 
 def test_attach_accept_says_what_the_configuration_and_the_session_say() -> None:

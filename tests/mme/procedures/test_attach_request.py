@@ -46,6 +46,20 @@ def refusal(outcome: Outcome) -> tuple[EmmCause, EsmMessage | None]:
     return message.cause, message.esm
 
 
+def test_an_attach_deletes_the_radio_capability_that_is_kept() -> None:
+    """TS 23.401 5.11.2."""
+    _, outcome = on_request(ctx=ue.registered(ue_radio_capability=b"radio"), identity=ue.GUTI, nas_ksi=1)
+    assert ue.context(outcome).ue_radio_capability is None
+
+
+@pytest.mark.parametrize(("parameter", "cycle"), [("0a60", "v32"), ("0a90", "v256"), ("0a00", None), (None, None)])
+def test_the_drx_cycle_is_what_this_attach_asks_for(parameter: str | None, cycle: str | None) -> None:
+    """5.5.1.2.2: a UE that wants one of its own says so in the attach."""
+    octets = None if parameter is None else bytes.fromhex(parameter)
+    _, outcome = on_request(ctx=ue.fresh(paging_drx="v64"), drx_parameter=octets)
+    assert ue.context(outcome).paging_drx == cycle
+
+
 def test_an_attach_by_imsi_asks_for_a_vector_and_says_nothing_yet() -> None:
     _, outcome = on_request()
     assert outcome.needs == (NeedVector(f"{ue.ITEM}/vector", ue.KEY, ue.IMSI, ue.PLMN),)

@@ -36,6 +36,14 @@ def test_the_identity_index_is_the_imsi_modulo_1024(digits: str, index: int) -> 
     assert message.ue_identity_index == index
 
 
+@pytest.mark.parametrize("cycle", ["v32", "v256", None])
+def test_the_ues_own_drx_cycle_is_told_each_time(cycle: str | None) -> None:
+    """TS 23.401 5.13: in each PAGING; TS 36.413 9.2.1.16."""
+    idle = ue.idle(paging_drx=cycle)
+    for outcome in (paging.start(idle, ue.env()), paging.on_t3413_expiry(idle, 1, ue.env())):
+        assert ue.only(outcome.downlinks, Paging).paging_drx == cycle
+
+
 def test_a_ue_whose_association_is_lost_is_paged_though_its_row_has_a_connection() -> None:
     outcome = paging.start(ue.registered(), ue.env(alive=False))
     ue.only(outcome.downlinks, Paging)

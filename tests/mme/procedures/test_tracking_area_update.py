@@ -106,6 +106,37 @@ def test_with_the_active_flag_the_bearer_comes_back_and_the_connection_stays() -
     }
 
 
+@pytest.mark.parametrize(("changed", "kept"), [(False, b"radio"), (True, None)])
+def test_a_radio_capability_that_the_ue_says_has_changed_is_deleted_and_not_sent(
+    changed: bool, kept: bytes | None
+) -> None:
+    """5.5.3.2.4; TS 23.401 5.11.2: the eNB asks for it then."""
+    message = request(active=True, radio_capability_changed=changed)
+    outcome = arrives(ue.idle(ue_radio_capability=b"radio"), message)
+    assert ue.context(outcome).ue_radio_capability == kept
+    setup = outcome.downlinks[-1]
+    assert isinstance(setup, InitialContextSetupRequest)
+    assert setup.ue_radio_capability == kept
+
+
+def test_the_same_request_again_does_not_delete_what_the_enb_has_asked_for_meanwhile() -> None:
+    message = request(active=True, radio_capability_changed=True)
+    asked = ue.context(arrives(ue.idle(ue_radio_capability=b"old"), message))
+    told = replace(asked, ue_radio_capability=b"new")
+    again = connected(told, message)
+    assert accept_of(again).guti == told.guti
+    assert ue.context(again).ue_radio_capability == b"new"
+    other = connected(told, request(active=True))
+    assert ue.context(other).generation != told.generation, "another request is another update"
+
+
+@pytest.mark.parametrize(("parameter", "cycle"), [("0a80", "v128"), ("0a00", None), (None, "v64")])
+def test_a_drx_parameter_replaces_the_one_that_is_kept(parameter: str | None, cycle: str | None) -> None:
+    """5.5.3.2.4."""
+    octets = None if parameter is None else bytes.fromhex(parameter)
+    assert ue.context(arrives(ue.idle(paging_drx="v64"), request(drx_parameter=octets))).paging_drx == cycle
+
+
 def test_with_active_flag_and_reallocation_both_run_and_the_complete_releases_nothing() -> None:
     outcome = arrives(ue.idle(), request(active=True))
     accept_of(outcome)

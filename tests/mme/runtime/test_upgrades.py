@@ -1,7 +1,7 @@
 """Contexts as programs of before wrote them, read and upgraded; those of a program to come, refused.
 
 The vectors are rows of the store as they were: `1-first` written by commit 63c94cb, `1-last` by 26d0f53 (the first and
-the last that wrote schema 1), `2` by the first that wrote schema 2.  No newer program makes them anew.
+the last that wrote schema 1), `2` and `3` by the first that wrote those.  No newer program makes them anew.
 """
 
 from __future__ import annotations
@@ -75,6 +75,10 @@ def test_what_schema_1_said_otherwise(name: str, state: EmmState, supersedes: tu
     assert (ctx.emm, ctx.supersedes, ctx.proven, ctx.tai_list) == (state, supersedes, proven, (HERE,))
 
 
+def test_a_ue_of_before_is_paged_with_the_cells_cycle() -> None:
+    assert (ue_context_in(vector("2-idle")).paging_drx, ue_context_in(vector("3-idle")).paging_drx) == (None, "v64")
+
+
 def test_an_attach_that_had_resynchronised_still_has() -> None:
     old = raw(vector("1-first-authenticating"))
     old["attaching"]["resynchronised"] = True
@@ -89,13 +93,13 @@ def test_upgrades_leave_what_they_are_given() -> None:
 
 @pytest.mark.parametrize("other_shape", [False, True])
 def test_a_newer_context_is_refused_in_one_sentence(other_shape: bool) -> None:
-    newer = raw(vector("2-registered")) | {"schema": SCHEMA + 1} | ({"connections": 7} if other_shape else {})
+    newer = raw(vector("3-registered")) | {"schema": SCHEMA + 1} | ({"connections": 7} if other_shape else {})
     with pytest.raises(NewerRowError, match=f"has schema {SCHEMA + 1}, this program knows {SCHEMA}"):
         ue_context_in(msgspec.msgpack.encode(newer))
 
 
 def test_a_damaged_context_of_this_schema_is_a_fault_and_no_older_one() -> None:
-    damaged = raw(vector("2-registered")) | {"connections": 7}
+    damaged = raw(vector("3-registered")) | {"connections": 7}
     with pytest.raises(msgspec.ValidationError, match="connections"):
         ue_context_in(msgspec.msgpack.encode(damaged))
 
