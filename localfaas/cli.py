@@ -136,6 +136,11 @@ def parser() -> argparse.ArgumentParser:
     up.add_argument("--start-timeout", type=_duration, default=60.0, metavar="T", help="for a replica (default 60s)")
     up.add_argument("--drain", type=_duration, default=20.0, metavar="T", help="for calls in flight at a stop (20s)")
     up.add_argument("--no-scale-from-zero", action="store_true", help="503 at once when no replica is ready")
+    up.add_argument(
+        "--no-tickers",
+        action="store_true",
+        help="do not run the programs that functions name in their annotation edge.ticker: timers will not fire",
+    )
     up.add_argument("--stop-with-stdin", action="store_true", help="also stop when standard input ends (for tests)")
     up.set_defaults(run=_up)
 
@@ -203,6 +208,7 @@ def _options(args: argparse.Namespace, credentials: tuple[str, Path] | None) -> 
         ack_wait_s=args.ack_wait,
         start_timeout_s=args.start_timeout,
         drain_s=args.drain,
+        tickers=not args.no_tickers,
         faults=faults.load(args.fault_plan) if args.fault_plan else faults.FaultPlan(),
     )
 
@@ -260,6 +266,8 @@ async def _serve(args: argparse.Namespace, options: Options, credentials: tuple[
             rows.append((name, str(deployment.replicas.desired), f"{gateway.url}/function/{name}"))
         _say(_table(rows))
         _say(f"\nasync: {gateway.url}/async-function/FN, {options.workers} worker(s)   metrics: {gateway.metrics_url}")
+        for ticker in gateway.tickers:
+            _say(f"ticker: {ticker.module}")
         if credentials:
             _say(f"/system/*: user {found.user}, password in {found.password_file}")
         _say("Stop with Ctrl-C.")

@@ -32,6 +32,7 @@ from localfaas.proxy import MAX_HEADER_BYTES, Call, Proxy, identify, strip_hop_b
 from localfaas.queue import Broker, Workers
 from localfaas.replicas import ReplicaSet
 from localfaas.secretfiles import SecretFiles
+from localfaas.tickers import Ticker
 
 MAX_REQUEST_BYTES = 64 << 20
 STARTS_BEFORE_GIVING_UP = 2
@@ -56,6 +57,7 @@ class Gateway:
         self.url = ""
         """http://host:port, set on entering, like metrics_url."""
         self.metrics_url = ""
+        self.tickers: list[Ticker] = []
         self._metrics = Metrics()
         self._exits = contextlib.AsyncExitStack()
 
@@ -113,6 +115,17 @@ class Gateway:
         self._late: set[asyncio.Task[None]] = set()
         await self._serve(metrics_socket, self._answer_metrics)
         await self._serve(api_socket, self._answer)
+        if options.tickers:
+            self._start_tickers()
+
+    def _start_tickers(self) -> None:
+        for deployment in self.deployments.by_name.values():
+            ticker = Ticker.of(deployment, self.url)
+            if ticker is not None:
+                self.tickers.append(ticker)
+                ticker.start()
+        # All at once: each may take seconds to let go of what it holds.
+        self._exits.push_async_callback(lambda: asyncio.gather(*(ticker.close() for ticker in self.tickers)))
 
     def _work_dir(self) -> Path:
         if self.options.work_dir is not None:

@@ -67,4 +67,6 @@ class Options:
     """How long a replica that is scaled down may go on with the calls it holds."""
     parallel_starts: int = field(default_factory=lambda: os.cpu_count() or 2)
     """Cold starts are CPU; more at once than cores only makes the first ready one late."""
+    tickers: bool = False
+    """Whether programs that annotations name run beside the functions (localfaas.tickers)."""
     faults: FaultPlan = field(default_factory=FaultPlan)

@@ -79,6 +79,7 @@ def running(
     port: int = 0,
     state_dir: str | Path | None = None,
     basic_auth: tuple[str, str] | None = None,
+    tickers: bool = False,
     options: Sequence[str] = (),
     ready_within_s: float = 120.0,
 ) -> Running:
@@ -92,6 +93,7 @@ def running(
     secrets_dir: a file per secret.  fault_plan: a mapping or a file, see localfaas.faults.  port: 0 = a free one.
     state_dir: None = a temporary one, so that any number of gateways run side by side.
     basic_auth: (user, file with the password); None = user "admin" and a random one, in .auth.
+    tickers: whether those of the stack file run, too; False, as most callers bring their own or want none.
     options: more arguments of `localfaas up`, e.g. ["--ack-wait", "1s"].
     The gateway ends with close(), with the `with` block, and when this process dies.
     Raises: StartError with the gateway's own words; whatever was started is stopped.
@@ -113,6 +115,8 @@ def running(
         command += ["--fault-plan", str(fault_plan)]
     if basic_auth is not None:
         command += ["--basic-auth", ":".join(basic_auth)]
+    if not tickers:
+        command.append("--no-tickers")
     command += options
     log = folder / "gateway.log"
     with log.open("wb") as output:

@@ -36,7 +36,7 @@ _RESTART_DELAYS_S = (0.0, 0.1, 0.5, 2.0, 5.0)
 ready is started again at once."""
 
 
-def _die_with_parent() -> Callable[[], None] | None:
+def die_with_parent() -> Callable[[], None] | None:
     """Give a hook that has the kernel end a child whose gateway was killed (Linux; elsewhere None)."""
     if not sys.platform.startswith("linux"):
         return None
@@ -68,9 +68,7 @@ class Launch:
     def environment(self, instance: str, lock: Path) -> dict[str, str]:
         """Give the process's whole environment: a few of ours, what the image sets, the function's, the replica's."""
         return {
-            **{name: os.environ[name] for name in _INHERITED if name in os.environ},
-            "PYTHONPATH": str(self.tree.function_folder),
-            "PYTHONUNBUFFERED": "1",
+            **self._shared(),
             "DRAIN_TIMEOUT_S": str(self.drain_s),
             **self.env,
             "EDGE_SECRETS_DIR": str(self.secrets_folder),
@@ -78,6 +76,18 @@ class Launch:
             "OPENFAAS_NAME": self.function,
             "PORT": "0",
             "READY_LOCK": str(lock),
+        }
+
+    def beside(self) -> dict[str, str]:
+        """Give the environment of a program beside the function, with its code, settings, secrets and store."""
+        store = {"STORE_URL": self.env["store_url"]} if "store_url" in self.env else {}
+        return {**self._shared(), **self.env, **store, "EDGE_SECRETS_DIR": str(self.secrets_folder)}
+
+    def _shared(self) -> dict[str, str]:
+        return {
+            **{name: os.environ[name] for name in _INHERITED if name in os.environ},
+            "PYTHONPATH": str(self.tree.function_folder),
+            "PYTHONUNBUFFERED": "1",
         }
 
 
@@ -133,7 +143,7 @@ class Replica:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             start_new_session=True,  # Ctrl-C in the terminal is for the gateway, which drains them
-            preexec_fn=_die_with_parent(),
+            preexec_fn=die_with_parent(),
         )
         if process.stdout is None:
             raise AssertionError("the output is a pipe")
@@ -190,14 +200,17 @@ class Replica:
 
 
 class ReplicaSet:
-    """The replicas of one function. desired: how many there should be; changed: set when a replica becomes ready."""
+    """The replicas of one function. desired: how many there should be; changed: set when a replica becomes ready.
+
+    launch: how the next one is started.
+    """
 
     def __init__(self, launch: Launch, log: FunctionLog, starts: asyncio.Semaphore) -> None:
         self.desired = 0
         self.log = log
         self.replicas: list[Replica] = []
         self.changed = asyncio.Condition()
-        self._launch = launch
+        self.launch = launch
         self._starts = starts
         self._keepers: dict[Replica, asyncio.Task[None]] = {}
         self._background: set[asyncio.Task[None]] = set()
@@ -225,7 +238,7 @@ class ReplicaSet:
 
     def update(self, launch: Launch) -> None:
         """Replace the replicas one by one, each new one ready before an old one goes (maxSurge 1, maxUnavailable 0)."""
-        self._launch = launch
+        self.launch = launch
         if self._rolling is not None:
             self._rolling.cancel()
         self._rolling = asyncio.create_task(self._roll(launch))
@@ -249,7 +262,7 @@ class ReplicaSet:
             self._retire((waiting or self.replicas)[-1])
 
     def _add(self) -> Replica:
-        replica = Replica(self._launch, self.log)
+        replica = Replica(self.launch, self.log)
         self.replicas.append(replica)
         self._keepers[replica] = asyncio.create_task(self._keep(replica))
         return replica
