@@ -12,7 +12,7 @@ from enb_app import conformance
 from enb_app.command_line import lab_options
 from enb_app.conformance import CaseOptions, CaseResult
 
-_STYLES = {"pass": "green", "fail": "bold red", "skip": "yellow"}
+_STYLES = {"pass": "green", "fail": "bold red", "skip": "yellow", "deviates": "magenta"}
 
 EXAMPLES = """\
 examples:
@@ -21,7 +21,8 @@ examples:
   enb-app case --all --markdown docs/cases.md         all that this MME can be put to
   enb-app case --all --timers 0.1                     the MME's timers are a tenth of the specification's
 
-A case prints "pass NAME", "skip NAME: why", or "fail NAME: expected ..., came ...".
+A case prints "pass NAME", "skip NAME: why", "fail NAME: expected ..., came ...", or "deviates NAME: ..." where the MME
+does something else on purpose, with the reason and the page that has it.
 exit status: 0 none failed, 1 some did, 2 the run could not be made"""
 
 
@@ -68,11 +69,9 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         max(1, arguments.concurrency),
     )
     results = asyncio.run(conformance.run(options, on_result))
-    figures = conformance.as_json(results)
-    summary = f"{figures['passed']} passed, {figures['failed']} failed, {figures['skipped']} skipped"
-    console.print(summary, style="bold", highlight=False)
+    console.print(conformance.summary(results), style="bold", highlight=False)
     if arguments.json is not None:
         conformance.write_json(results, arguments.json)
     if arguments.markdown is not None:
         arguments.markdown.write_text(conformance.markdown(results), encoding="utf-8")
-    return 1 if figures["failed"] else 0
+    return 1 if any(result.outcome == "fail" for result in results) else 0

@@ -11,13 +11,15 @@ import pytest
 
 from enb_app import cli, conformance
 from enb_app.cases import CASES, GROUPS
-from enb_app.cases.case import Needs
+from enb_app.cases.case import Case, Deviation, Needs, Script, Stage, check, deviates
 from enb_app.conformance import CaseOptions, CaseResult
 from enb_app.lab import LabOptions
 from enb_app.usim import Subscriber
 from mme.errors import ConfigError
 from tests.enb_app.fake_gateway import FakeGateway, healthy
 from tests.enb_app.fake_mme import FakeMme
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def cases(
@@ -58,6 +60,57 @@ def test_the_table_and_the_json_tell_every_case(lab: Path, subscribers: dict[str
     assert "| `attach_detach` | 5.5.1.2, 5.5.2.2 |" in text
     told = json.loads(json.dumps(conformance.as_json(results)))
     assert [entry["outcome"] for entry in told["cases"]] == ["pass", "skip"]
+
+
+DEVIATION = Deviation("on purpose", "docs/decisions/0008-voided-connections.md")
+
+
+async def _deviates(_stage: Stage) -> None:
+    deviates("one thing", "another")
+
+
+async def _fails(_stage: Stage) -> None:
+    check(held=False, expected="one thing", came="a third")
+
+
+def _case(script: Script, deviation: Deviation | None) -> Case:
+    return Case("x", "s1", "10.6", "x", script, deviation=deviation)
+
+
+@pytest.mark.parametrize(
+    ("case", "line"),
+    [
+        (
+            _case(_deviates, DEVIATION),
+            "deviates x: expected one thing, came another: on purpose (docs/decisions/0008-voided-connections.md)",
+        ),
+        (_case(_deviates, None), "fail x: expected one thing, came another"),
+        (_case(_fails, DEVIATION), "fail x: expected one thing, came a third"),
+    ],
+)
+def test_a_deviation_counts_where_it_is_admitted_and_covers_nothing_else(
+    lab: Path,
+    subscribers: dict[str, Subscriber],
+    monkeypatch: pytest.MonkeyPatch,
+    case: Case,
+    line: str,
+) -> None:
+    monkeypatch.setitem(CASES, "x", case)
+    results = cases(lab, subscribers, "x")
+    assert [result.line() for result in results] == [line]
+    deviating = int(line.startswith("deviates"))
+    figures = conformance.as_json(results)
+    assert (figures["deviating"], figures["failed"], figures["passed"]) == (deviating, 1 - deviating, 0)
+    assert conformance.summary(results).endswith("1 deviating") is bool(deviating)
+
+
+def test_every_deviation_is_in_the_decision_that_it_names_and_among_the_procedures() -> None:
+    deviating = {name: case.deviation for name, case in CASES.items() if case.deviation is not None}
+    assert set(deviating) == {"two_enbs_with_one_identity"}
+    procedures = (ROOT / "docs/procedures.md").read_text("utf-8")
+    for name, deviation in deviating.items():
+        assert f"`{name}`" in (ROOT / deviation.decision).read_text("utf-8")
+        assert any(f"case `{name}`" in row and "DEVIATES" in row for row in procedures.splitlines())
 
 
 def test_every_group_has_cases_and_every_case_says_what_it_expects() -> None:

@@ -111,4 +111,3 @@ def test_the_stack_names_the_ticker_of_each_function_that_has_one() -> None:
     functions = stack.load(REPO / "stack.yml", {}).functions
     named = {name: f.annotations[ANNOTATION] for name, f in functions.items() if ANNOTATION in f.annotations}
     assert named == {"mme-timer": "mme.ticker", "placement": "placement.ticker"}
-

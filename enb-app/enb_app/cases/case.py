@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Any
+from typing import Any, NoReturn
 
 from enb_app import procedures
 from enb_app.device import Device
@@ -40,6 +40,18 @@ class Needs(Enum):
 
 class SkipError(Exception):
     """This MME cannot be put to this test; the text says why."""
+
+
+class DeviationError(UnexpectedError):
+    """What came is not what the specification says, and what the case's deviation admits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deviation:
+    """Where the MME does something else on purpose.  decision: the page that says why, from the root of the source."""
+
+    reason: str
+    decision: str
 
 
 class Stage:
@@ -120,20 +132,26 @@ class Case:
     expected: str
     script: Script
     needs: tuple[Needs, ...] = ()
+    deviation: Deviation | None = None
 
 
 CASES: dict[str, Case] = {}
 
 
-def case(group: str, clause: str, expected: str, *needs: Needs) -> Callable[[Script], Script]:
-    """Register a script under its own name.  clause: of TS 24.301 where it begins with a digit."""
+def case(
+    group: str, clause: str, expected: str, *needs: Needs, deviation: Deviation | None = None
+) -> Callable[[Script], Script]:
+    """Register a script under its own name.  clause: of TS 24.301 where it begins with a digit.
+
+    deviation: what a script that calls `deviates` admits; whatever else it finds is a failure all the same.
+    """
 
     def register(script: Script) -> Script:
         name = getattr(script, "__name__", "")
         if name in CASES or group not in GROUPS:
             raise ValueError(f"case {name} of group {group}")
         full = f"TS 24.301 {clause}" if clause[0].isdigit() else clause
-        CASES[name] = Case(name, group, full, expected, script, needs)
+        CASES[name] = Case(name, group, full, expected, script, needs, deviation)
         return script
 
     return register
@@ -143,6 +161,11 @@ def check(held: bool, expected: str, came: object) -> None:
     """Raises UnexpectedError."""
     if not held:
         raise UnexpectedError(expected, str(came))
+
+
+def deviates(expected: str, came: str) -> NoReturn:
+    """What came is what the case's deviation admits; the last thing in a script.  Raises DeviationError."""
+    raise DeviationError(expected, came)
 
 
 def discarded(reply: Reply, what: str) -> None:
