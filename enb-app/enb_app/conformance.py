@@ -13,6 +13,7 @@ from typing import Any
 from enb_app import subscribers
 from enb_app.cases import CASES, GROUPS, Case, SkipError, Stage
 from enb_app.cases.case import DeviationError, Needs
+from enb_app.cases.not_taken import NOT_TAKEN, OTHERWISE_NAMED
 from enb_app.device import Device
 from enb_app.journal import Sent, UnexpectedError, described
 from enb_app.lab import Lab, LabOptions
@@ -214,7 +215,30 @@ def markdown(results: Sequence[CaseResult]) -> str:
             told = result.outcome + (f": {result.detail}" if result.detail else "")
             cells = (f"`{case.name}`", case.clause.removeprefix("TS 24.301 "), case.expected, told)
             lines.append("| " + " | ".join(cell.replace("|", "/") for cell in cells) + " |")
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *_not_taken()]) + "\n"
+
+
+def _not_taken() -> list[str]:
+    """What of Magma's list for these groups is not here, and what is under another name."""
+    left_out = [f"| {', '.join(f'`{name}`' for name in entry.names)} | {entry.because} |" for entry in NOT_TAKEN]
+    renamed = [f"| `{there}` | `{here}` |" for there, here in OTHERWISE_NAMED.items()]
+    return [
+        "",
+        "## Not taken, because",
+        "",
+        "Of the same groups of Magma's s1aptests. Its groups of handover, several PDN connections, dedicated bearers",
+        "and restarts are left out as a whole.",
+        "",
+        "| there | because |",
+        "| --- | --- |",
+        *left_out,
+        "",
+        "Named otherwise:",
+        "",
+        "| there | here |",
+        "| --- | --- |",
+        *renamed,
+    ]
 
 
 def listed() -> str:

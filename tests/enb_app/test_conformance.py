@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from enb_app import cli, conformance
 from enb_app.cases import CASES, GROUPS
 from enb_app.cases.case import Case, Deviation, Needs, Script, Stage, check, deviates
+from enb_app.cases.not_taken import NOT_TAKEN, OTHERWISE_NAMED
 from enb_app.conformance import CaseOptions, CaseResult
 from enb_app.lab import LabOptions
 from enb_app.usim import Subscriber
@@ -58,6 +60,8 @@ def test_the_table_and_the_json_tell_every_case(lab: Path, subscribers: dict[str
     text = conformance.markdown(results)
     assert "1 passed, 0 failed, 1 skipped" in text
     assert "| `attach_detach` | 5.5.1.2, 5.5.2.2 |" in text
+    assert "| `multi_enb_multi_ue_diff_plmn` | one PLMN is served" in text
+    assert "| `resync` | `attach_auth_resync` |" in text
     told = json.loads(json.dumps(conformance.as_json(results)))
     assert [entry["outcome"] for entry in told["cases"]] == ["pass", "skip"]
 
@@ -111,6 +115,32 @@ def test_every_deviation_is_in_the_decision_that_it_names_and_among_the_procedur
     for name, deviation in deviating.items():
         assert f"`{name}`" in (ROOT / deviation.decision).read_text("utf-8")
         assert any(f"case `{name}`" in row and "DEVIATES" in row for row in procedures.splitlines())
+
+
+def magmas() -> dict[str, list[str]]:
+    """Names of Magma's cases by our groups."""
+    lines = [line for line in (Path(__file__).parent / "s1aptests.txt").read_text().splitlines() if line[0] != "#"]
+    return {group: names.split() for group, _, names in (line.partition(":") for line in lines)}
+
+
+def test_each_of_magmas_cases_is_here_or_it_is_said_why_not() -> None:
+    there = [name for names in magmas().values() for name in names]
+    assert set(magmas()) == set(GROUPS)
+    assert len(there) == len(set(there)) == 117
+    left_out = [name for entry in NOT_TAKEN for name in entry.names]
+    assert len(left_out) == len(set(left_out))
+    assert set(left_out) | set(OTHERWISE_NAMED) <= set(there)
+    assert not set(left_out) & set(CASES)
+    assert set(OTHERWISE_NAMED.values()) <= set(CASES)
+    missing = set(there) - set(CASES) - set(OTHERWISE_NAMED) - set(left_out)
+    assert not missing, f"neither taken nor said why not: {sorted(missing)}"
+
+
+def test_what_a_reason_names_is_there() -> None:
+    for entry in NOT_TAKEN:
+        assert len(entry.because.split()) > 3
+        for path in re.findall(r"(?:tests|docs)/[\w./-]+\w", entry.because):
+            assert (ROOT / path).is_file(), path
 
 
 def test_every_group_has_cases_and_every_case_says_what_it_expects() -> None:

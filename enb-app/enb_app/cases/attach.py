@@ -24,7 +24,17 @@ from enb_app.procedures import (
 )
 from enb_app.ue import State
 from enb_app.usim import Usim
-from mme.enums import AttachType, DetachType, EmmCause, EsmCause, ItemResult, PdnType, S1apCause, SecurityHeader
+from mme.enums import (
+    AttachType,
+    CauseGroup,
+    DetachType,
+    EmmCause,
+    EsmCause,
+    ItemResult,
+    PdnType,
+    S1apCause,
+    SecurityHeader,
+)
 from mme.ids import Ecgi, GlobalEnbId, Guti, Plmn, Tai
 from mme.messages import (
     ActivateDefaultEpsBearerContextReject,
@@ -47,12 +57,18 @@ from mme.messages import (
     PdnConnectivityReject,
     UeContextReleaseCommand,
     UeContextReleaseComplete,
+    UeContextReleaseRequest,
 )
 
 
 async def refused(ue: Device, cause: EmmCause, esm: EsmCause | None = None) -> None:
     """The attach is answered by ATTACH REJECT, and the connection released."""
     ue.perform(ue.ue.attach())
+    await attach_rejected(ue, cause, esm)
+
+
+async def attach_rejected(ue: Device, cause: EmmCause, esm: EsmCause | None = None) -> None:
+    """ATTACH REJECT comes, and the release.  esm: cause of the PDN CONNECTIVITY REJECT in it."""
     reject = await ue.expect(AttachReject, cause=cause)
     if esm is not None:
         found = reject.esm.cause if isinstance(reject.esm, PdnConnectivityReject) else None
@@ -105,6 +121,19 @@ async def attach_detach_multi_ue(stage: Stage) -> None:
     check(len(names) == 8 and len(addresses) == 8, "8 GUTIs and 8 addresses", f"{len(names)} and {len(addresses)}")
     for ue in ues:
         await detach(ue)
+
+
+@case("attach", "5.5.1.2, 5.5.2.2", "four UEs at once, three times: each detached and attached anew")
+async def attach_detach_multi_ue_looped(stage: Stage) -> None:
+    station = await stage.enb()
+    ues = [stage.ue(station) for _ in range(4)]
+    for _ in range(3):
+        async with asyncio.TaskGroup() as group:
+            for ue in ues:
+                group.create_task(attach(ue, 15))
+        async with asyncio.TaskGroup() as group:
+            for ue in ues:
+                group.create_task(detach(ue, within=15))
 
 
 @case("attach", "5.5.2.2.2", "switch-off: no Detach Accept, the connection is released")
@@ -170,6 +199,17 @@ async def attach_detach_after_ue_context_release(stage: Stage) -> None:
     ue = await stage.attached()
     await release(ue)
     await detach(ue)
+
+
+@case("attach", "TS 36.413 8.3.2; 5.5.2.2", "release as the UE is not there for PS service; then switch-off from idle")
+async def attach_detach_ps_service_not_available(stage: Stage) -> None:
+    ue = await stage.attached()
+    cause = Cause(CauseGroup.RADIO_NETWORK, "ue-not-available-for-ps-service")
+    done(await ue.send(UeContextReleaseRequest(*ids(ue), cause)), "UE Context Release Request")
+    await ue.expect(UeContextReleaseCommand)
+    await ue.idle()
+    await detach(ue, switch_off=True)
+    resulted(await stage.command("page", ue), ItemResult.REJECTED, "paging a UE that is switched off")
 
 
 @case("attach", "TS 36.413 8.3.3", "no Release Complete of the eNB: the UE comes back all the same")
@@ -456,7 +496,7 @@ async def outoforder_attach_complete_icsr(stage: Stage) -> None:
     ue.perform(ue.ue.attach())
     request = await ue.expect(InitialContextSetupRequest)
     await ue.settled()
-    ue.perform(ue.ue.receive(_nas_of(request)))
+    ue.perform(ue.ue.receive(nas_of(request)))
     await ue.expect(Registered)
     await ue.settled()
     await set_up(ue, request)
@@ -465,7 +505,8 @@ async def outoforder_attach_complete_icsr(stage: Stage) -> None:
     await service_request(ue)
 
 
-def _nas_of(request: InitialContextSetupRequest) -> bytes:
+def nas_of(request: InitialContextSetupRequest) -> bytes:
+    """The NAS message in it."""
     pdu = request.e_rabs[0].nas_pdu
     return pdu if isinstance(pdu, bytes) else b""
 
@@ -491,42 +532,93 @@ async def attach_act_dflt_ber_ctxt_rej(stage: Stage) -> None:
     await gone_idle(ue)
 
 
-@case("attach", "6.5.1.3", "PDN type IPv4v6: a bearer with what the subscription allows, or with a cause")
+def _bearer(ue: Device) -> ActivateDefaultEpsBearerContextRequest:
+    """What the UE was told of its bearer.  Raises UnexpectedError."""
+    if ue.ue.bearer is None:
+        raise UnexpectedError("a bearer", "none")
+    return ue.ue.bearer
+
+
+_NOTES: dict[tuple[bool, bool], tuple[EsmCause | None, ...]] = {
+    (True, True): (None,),
+    (True, False): (EsmCause.PDN_TYPE_IPV4_ONLY_ALLOWED, EsmCause.SINGLE_ADDRESS_BEARERS_ONLY_ALLOWED),
+    (False, True): (EsmCause.PDN_TYPE_IPV6_ONLY_ALLOWED, EsmCause.SINGLE_ADDRESS_BEARERS_ONLY_ALLOWED),
+}
+"""By (an IPv4 address, an IPv6 one) for who asked for both: the causes that the UE may be told (6.5.1.3)."""
+
+
+@case(
+    "attach", "6.5.1.3", "PDN type IPv4v6: two addresses and no cause, or one and the ESM cause #50, #51, #52 to match"
+)
 async def attach_ipv4v6_pdn_type(stage: Stage) -> None:
-    ue = await stage.attached(pdn_type=PdnType.IPV4V6)
-    bearer = ue.ue.bearer
-    address = bearer.pdn_address if bearer else None
-    both = address is not None and address.ipv4 is not None and address.ipv6_interface_id is not None
-    told = bearer is not None and bearer.cause in (50, 51, 52)
-    check(both or told, "two addresses, or ESM cause #50, #51 or #52", address)
+    bearer = _bearer(await stage.attached(pdn_type=PdnType.IPV4V6))
+    address = bearer.pdn_address
+    given = (address.ipv4 is not None, address.ipv6_interface_id is not None)
+    check(given in _NOTES, "an address", address)
+    check(bearer.cause in _NOTES[given], f"one of the ESM causes {_NOTES[given]}", bearer.cause)
 
 
-@case("attach", "6.5.1.4", "PDN type IPv6 where only IPv4 is subscribed: Attach Reject #19 with ESM #50")
+@case("attach", "6.5.1.3, 6.5.1.4", "PDN type IPv6: an IPv6 address alone, or Attach Reject #19 with ESM #50")
 async def attach_detach_ipv6(stage: Stage) -> None:
     ue = stage.ue(await stage.enb(), pdn_type=PdnType.IPV6)
     ue.perform(ue.ue.attach())
     await ue.until(lambda: ue.ue.state is not State.REGISTERED_INITIATED, "an answer to the attach")
-    bearer = ue.ue.bearer
-    if bearer is None or bearer.pdn_address.ipv6_interface_id is None:
-        await ue.expect(AttachReject, cause=EmmCause.ESM_FAILURE)
+    if ue.ue.state is not State.REGISTERED:
+        await attach_rejected(ue, EmmCause.ESM_FAILURE, EsmCause.PDN_TYPE_IPV4_ONLY_ALLOWED)
+        return
+    await ue.settled()
+    address = _bearer(ue).pdn_address
+    check(address.ipv4 is None and address.ipv6_interface_id is not None, "an IPv6 address alone", address)
+    await detach(ue)
 
 
-@case("attach", "6.5.1.2", "PCO: DNS servers and MTU come with the bearer when asked for")
+def _options(ue: Device) -> dict[int, bytes]:
+    """The protocol configuration options of the bearer (TS 24.008 10.5.6.3), the last one of each identifier."""
+    value, found, at = _bearer(ue).protocol_configuration_options or b"", {}, 1
+    check(value[:1] == b"\x80", "options for use with IP", value.hex())
+    while at < len(value):
+        end = at + 3 + value[at + 2] if at + 3 <= len(value) else len(value) + 1
+        check(end <= len(value), "options to their end", value.hex())
+        found[int.from_bytes(value[at : at + 2], "big")] = value[at + 3 : end]
+        at = end
+    return found
+
+
+def _is_address(octets: bytes) -> bool:
+    return len(octets) == 4 and any(octets)
+
+
+@case("attach", "6.5.1.2; TS 24.008 10.5.6.3", "PCO: DNS servers and MTU come with the bearer when asked for")
+async def attach_with_pco_dns_and_mtu(stage: Stage) -> None:
+    options = _options(await stage.attached(pco=bytes.fromhex("80000d00001000")))
+    dns, mtu = options.get(0x000D, b""), int.from_bytes(options.get(0x0010, b""), "big")
+    check(_is_address(dns), "a DNS server", dns.hex())
+    check(68 <= mtu <= 0xFFFF, "an MTU of 68 at least (RFC 791)", mtu)
+
+
+@case("attach", "6.5.1.2; RFC 1877 1", "PCO with IPCP: Configure-Nak with the DNS servers; detach")
 async def attach_detach_with_pco_ipcp(stage: Stage) -> None:
-    ue = await stage.attached(pco=bytes.fromhex("80000d00001000"))
-    pco = ue.ue.bearer.protocol_configuration_options if ue.ue.bearer else None
-    check(pco is not None and b"\x00\x0d\x04" in pco and b"\x00\x10\x02" in pco, "DNS and MTU in the PCO", pco)
+    asked = bytes.fromhex("0107000a810600000000")  # Configure-Request 7: primary DNS 0.0.0.0
+    ue = await stage.attached(pco=b"\x80\x80\x21" + bytes((len(asked),)) + asked)
+    answer = _options(ue).get(0x8021, b"")
+    check(answer[:6] == bytes.fromhex("0307000a8106"), "Configure-Nak with the primary DNS server", answer.hex())
+    check(_is_address(answer[6:]), "its address", answer.hex())
+    await detach(ue)
 
 
 @case("attach", "5.4.5", "EMM Information with the network's names after the attach")
 async def emm_information_after_attach(stage: Stage) -> None:
     ue = await stage.attached()
-    check(ue.ue.information is not None, "EMM Information", "none")
+    information = ue.ue.information
+    names = (information.full_name, information.short_name) if information is not None else ()
+    check(any(names), "EMM Information with a name of the network", information)
 
 
 @case("attach", "5.5.2.2", "a UE detached by itself and one that never was: paging commands are refused")
 async def page_after_detach(stage: Stage) -> None:
     ue = await stage.attached()
+    never = stage.ue(ue.station)
+    resulted(await stage.command("page", never), ItemResult.REJECTED, "paging a UE that never attached")
     await detach(ue)
     resulted(await stage.command("page", ue), ItemResult.REJECTED, "paging a detached UE")
     await attach(ue)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
 
-from enb_app.cases.attach import heard, set_up
+from enb_app.cases.attach import heard, nas_of, set_up
 from enb_app.cases.case import Needs, Stage, case, check
 from enb_app.cases.s1 import status_taken
 from enb_app.device import Device
@@ -32,6 +34,15 @@ from mme.messages import (
 )
 
 SHORT = Needs.SHORT_TIMERS
+Message = TypeVar("Message")
+
+
+@contextmanager
+def _silent(silent_to: set[type[Message]], kind: type[Message]) -> Iterator[None]:
+    """Messages of that type are heard and not answered.  silent_to: a UE's, or its eNB's."""
+    silent_to.add(kind)
+    yield
+    silent_to.discard(kind)
 
 
 async def _unanswered(stage: Stage, ue: Device, kind: type, specified_s: float, times: int = 5) -> None:
@@ -45,11 +56,21 @@ async def _unanswered(stage: Stage, ue: Device, kind: type, specified_s: float, 
 
 async def _silent_attach(stage: Stage, kind: type[EmmMessage], specified_s: float) -> Device:
     ue = stage.ue(await stage.enb(), t3410_s=120.0)
-    ue.ue.silent_to.add(kind)
-    ue.perform(ue.ue.attach())
-    await _unanswered(stage, ue, kind, specified_s)
-    ue.ue.silent_to.clear()
+    with _silent(ue.ue.silent_to, kind):
+        ue.perform(ue.ue.attach())
+        await _unanswered(stage, ue, kind, specified_s)
     ue.ue.forget()
+    return ue
+
+
+async def _second_answered(stage: Stage, kind: type[EmmMessage], specified_s: float, **profile: Any) -> Device:
+    """An attach in which the UE answers that message when it comes again, and not before."""
+    ue = stage.ue(await stage.enb(), **profile)
+    with _silent(ue.ue.silent_to, kind):
+        ue.perform(ue.ue.attach())
+        await ue.expect(kind)
+    await ue.expect(Registered, stage.within(specified_s))
+    await ue.settled()
     return ue
 
 
@@ -60,12 +81,7 @@ async def no_auth_response(stage: Stage) -> None:
 
 @case("timers", "5.4.2.7 b", "T3460: an answer to the second Authentication Request completes the attach", SHORT)
 async def auth_response_after_retransmission(stage: Stage) -> None:
-    ue = stage.ue(await stage.enb())
-    ue.ue.silent_to.add(AuthenticationRequest)
-    ue.perform(ue.ue.attach())
-    await ue.expect(AuthenticationRequest)
-    ue.ue.silent_to.clear()
-    await ue.expect(Registered, stage.within(6))
+    await status_taken(await _second_answered(stage, AuthenticationRequest, 6))
 
 
 @case("timers", "5.4.3.7 b", "T3460: Security Mode Command 5 times, each under a new count, then release", SHORT)
@@ -75,12 +91,7 @@ async def no_security_mode_complete(stage: Stage) -> None:
 
 @case("timers", "5.4.3.7 b", "T3460: an answer to the second Security Mode Command completes the attach", SHORT)
 async def security_mode_complete_after_retransmission(stage: Stage) -> None:
-    ue = stage.ue(await stage.enb())
-    ue.ue.silent_to.add(SecurityModeCommand)
-    ue.perform(ue.ue.attach())
-    await ue.expect(SecurityModeCommand)
-    ue.ue.silent_to.clear()
-    await ue.expect(Registered, stage.within(6))
+    ue = await _second_answered(stage, SecurityModeCommand, 6)
     await release(ue)
     await service_request(ue)
 
@@ -89,31 +100,27 @@ async def security_mode_complete_after_retransmission(stage: Stage) -> None:
 async def identity_timer_3470_expiry(stage: Stage) -> None:
     ue = await stage.attached(t3410_s=120.0)
     await detach(ue)
-    ue.ue.silent_to.add(IdentityRequest)
-    ue.perform(ue.ue.attach())
-    await _unanswered(stage, ue, IdentityRequest, 6)
+    with _silent(ue.ue.silent_to, IdentityRequest):
+        ue.perform(ue.ue.attach())
+        await _unanswered(stage, ue, IdentityRequest, 6)
 
 
 @case("timers", "6.6.1.2.6 a", "T3489: ESM Information Request 3 times, then Attach Reject #19 with ESM #53", SHORT)
 async def attach_esm_info_timerexpiration_max_retries(stage: Stage) -> None:
     ue = stage.ue(await stage.enb(), esm_information=True, t3410_s=120.0)
-    ue.ue.silent_to.add(EsmContainer)
-    ue.perform(ue.ue.attach())
-    for _ in range(3):
-        await ue.expect(EsmInformationRequest, stage.within(4))
-    reject = await ue.expect(AttachReject, stage.within(4), cause=EmmCause.ESM_FAILURE)
+    with _silent(ue.ue.silent_to, EsmContainer):
+        ue.perform(ue.ue.attach())
+        for _ in range(3):
+            await ue.expect(EsmInformationRequest, stage.within(4))
+        reject = await ue.expect(AttachReject, stage.within(4), cause=EmmCause.ESM_FAILURE)
     esm = getattr(reject.esm, "cause", None)
     check(esm == EsmCause.ESM_INFORMATION_NOT_RECEIVED, "ESM cause #53", esm)
 
 
 @case("timers", "6.6.1.2.6 a", "T3489: an answer to the second ESM Information Request completes the attach", SHORT)
 async def attach_esm_information_timerexpiration(stage: Stage) -> None:
-    ue = stage.ue(await stage.enb(), esm_information=True, access_point_name="internet")
-    ue.ue.silent_to.add(EsmContainer)
-    ue.perform(ue.ue.attach())
-    await ue.expect(EsmInformationRequest)
-    ue.ue.silent_to.clear()
-    await ue.expect(Registered, stage.within(4))
+    ue = await _second_answered(stage, EsmContainer, 4, esm_information=True, access_point_name="internet")
+    await status_taken(ue)
 
 
 @case("timers", "5.5.1.2.7 c", "T3450: Attach Accept again on expiries 1 to 4, aborted on the 5th", SHORT)
@@ -123,34 +130,25 @@ async def no_attach_complete(stage: Stage) -> None:
 
 @case("timers", "5.5.1.2.7 c", "T3450: the second Attach Accept is answered, and the attach completes", SHORT)
 async def attach_complete_after_retransmission(stage: Stage) -> None:
-    ue = stage.ue(await stage.enb())
-    ue.ue.silent_to.add(AttachAccept)
-    ue.perform(ue.ue.attach())
-    await ue.expect(AttachAccept)
-    ue.ue.silent_to.clear()
-    await ue.expect(Registered, stage.within(6))
-    await ue.settled()
-    await status_taken(ue)
+    await status_taken(await _second_answered(stage, AttachAccept, 6))
 
 
 @case("timers", "5.5.3.2.7 c", "T3450: Tracking Area Update Accept 5 times; then both GUTIs serve", SHORT)
 async def no_tau_complete(stage: Stage) -> None:
     ue = await stage.idle()
-    ue.ue.silent_to.add(TrackingAreaUpdateAccept)
-    ue.perform(ue.ue.update_area())
-    await _unanswered(stage, ue, TrackingAreaUpdateAccept, 6)
-    ue.ue.silent_to.clear()
+    with _silent(ue.ue.silent_to, TrackingAreaUpdateAccept):
+        ue.perform(ue.ue.update_area())
+        await _unanswered(stage, ue, TrackingAreaUpdateAccept, 6)
     await service_request(ue)
 
 
 @case("timers", "5.4.1.6 b", "T3450: GUTI Reallocation Command 5 times; then both GUTIs serve", SHORT)
 async def guti_reallocation_unanswered(stage: Stage) -> None:
     ue = await stage.attached()
-    ue.ue.silent_to.add(GutiReallocationCommand)
-    done(await stage.command("reallocate-guti", ue), "reallocate-guti")
-    for _ in range(5):
-        await ue.expect(GutiReallocationCommand, stage.within(6))
-    ue.ue.silent_to.clear()
+    with _silent(ue.ue.silent_to, GutiReallocationCommand):
+        done(await stage.command("reallocate-guti", ue), "reallocate-guti")
+        for _ in range(5):
+            await ue.expect(GutiReallocationCommand, stage.within(6))
     await release(ue)
     await service_request(ue)
 
@@ -158,10 +156,9 @@ async def guti_reallocation_unanswered(stage: Stage) -> None:
 @case("timers", "5.4.1.6 b", "T3450: the second GUTI Reallocation Command is answered", SHORT)
 async def guti_reallocation_answered_late(stage: Stage) -> None:
     ue = await stage.attached()
-    ue.ue.silent_to.add(GutiReallocationCommand)
-    done(await stage.command("reallocate-guti", ue), "reallocate-guti")
-    await ue.expect(GutiReallocationCommand)
-    ue.ue.silent_to.clear()
+    with _silent(ue.ue.silent_to, GutiReallocationCommand):
+        done(await stage.command("reallocate-guti", ue), "reallocate-guti")
+        await ue.expect(GutiReallocationCommand)
     await ue.expect(GutiTaken, stage.within(6))
     await ue.settled()
     await release(ue)
@@ -171,10 +168,9 @@ async def guti_reallocation_answered_late(stage: Stage) -> None:
 @case("timers", "5.5.2.3.4 a", "T3422: Detach Request 5 times, then released and detached all the same", SHORT)
 async def attach_nw_initiated_detach_fail(stage: Stage) -> None:
     ue = await stage.attached()
-    ue.ue.silent_to.add(DetachRequestToUe)
-    done(await stage.command("detach", ue), "detach")
-    await _unanswered(stage, ue, DetachRequestToUe, 6)
-    ue.ue.silent_to.clear()
+    with _silent(ue.ue.silent_to, DetachRequestToUe):
+        done(await stage.command("detach", ue), "detach")
+        await _unanswered(stage, ue, DetachRequestToUe, 6)
     ue.perform(ue.ue.service_request())
     reject = await ue.expect(ServiceReject)
     check(reject.cause in (9, 10), "cause #9 or #10", f"#{int(reject.cause)}")
@@ -232,11 +228,10 @@ async def paging_answered_late(stage: Stage) -> None:
 @case("timers", "TS 36.413 8.3.1", "no answer to Initial Context Setup Request in an attach: released", SHORT)
 async def ics_timer_expiry_ue_unregistered(stage: Stage) -> None:
     ue = stage.ue(await stage.enb(), t3410_s=120.0)
-    ue.silent_enb.add(InitialContextSetupRequest)
-    ue.perform(ue.ue.attach())
-    await ue.expect(InitialContextSetupRequest)
-    await ue.expect(Released, stage.within(10))
-    ue.silent_enb.clear()
+    with _silent(ue.silent_enb, InitialContextSetupRequest):
+        ue.perform(ue.ue.attach())
+        await ue.expect(InitialContextSetupRequest)
+        await ue.expect(Released, stage.within(10))
     ue.ue.forget()
     await attach(ue)
 
@@ -246,27 +241,24 @@ async def ics_timer_expiry_ue_unregistered(stage: Stage) -> None:
 )
 async def ics_timer_expiry_ue_registered(stage: Stage) -> None:
     ue = await stage.idle()
-    ue.silent_enb.add(InitialContextSetupRequest)
     ue.journal.skip()
-    ue.perform(ue.ue.service_request())
-    await ue.expect(InitialContextSetupRequest)
-    await ue.expect(Released, stage.within(10))
-    ue.silent_enb.clear()
+    with _silent(ue.silent_enb, InitialContextSetupRequest):
+        ue.perform(ue.ue.service_request())
+        await ue.expect(InitialContextSetupRequest)
+        await ue.expect(Released, stage.within(10))
     await page(stage.lab, ue)
 
 
 @case("timers", "TS 36.413 8.3.1", "Attach Complete, but no Initial Context Setup Response in time: idle", SHORT)
 async def attach_no_initial_context_resp(stage: Stage) -> None:
     ue = stage.ue(await stage.enb())
-    ue.silent_enb.add(InitialContextSetupRequest)
-    ue.perform(ue.ue.attach())
-    request = await ue.expect(InitialContextSetupRequest)
-    await ue.settled()
-    pdu = request.e_rabs[0].nas_pdu
-    ue.perform(ue.ue.receive(pdu if isinstance(pdu, bytes) else b""))
-    await ue.expect(Registered)
-    await ue.expect(Released, stage.within(10))
-    ue.silent_enb.clear()
+    with _silent(ue.silent_enb, InitialContextSetupRequest):
+        ue.perform(ue.ue.attach())
+        request = await ue.expect(InitialContextSetupRequest)
+        await ue.settled()
+        ue.perform(ue.ue.receive(nas_of(request)))
+        await ue.expect(Registered)
+        await ue.expect(Released, stage.within(10))
     await service_request(ue)
 
 
@@ -278,15 +270,14 @@ async def attach_no_initial_context_resp(stage: Stage) -> None:
 )
 async def attach_complete_after_ics_timer_expiry(stage: Stage) -> None:
     ue = stage.ue(await stage.enb(), t3410_s=120.0)
-    ue.ue.silent_to.add(AttachAccept)
-    ue.silent_enb.add(InitialContextSetupRequest)
-    ue.perform(ue.ue.attach())
-    request = await ue.expect(InitialContextSetupRequest)
-    await ue.settled()
-    await set_up(ue, request)
-    for _ in range(2):
-        await ue.expect(AttachAccept, stage.within(6))
-    ue.ue.silent_to.clear()
+    with _silent(ue.ue.silent_to, AttachAccept):
+        with _silent(ue.silent_enb, InitialContextSetupRequest):
+            ue.perform(ue.ue.attach())
+            request = await ue.expect(InitialContextSetupRequest)
+            await ue.settled()
+        await set_up(ue, request)
+        for _ in range(2):
+            await ue.expect(AttachAccept, stage.within(6))
     await ue.expect(Registered, stage.within(6))
     await ue.settled()
     await status_taken(ue)
