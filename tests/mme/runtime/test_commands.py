@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from mme.messages import (
     UeContextReleaseCommand,
 )
 from mme.routing import DOWNLINK
+from mme.runtime import COMMANDS, CONFIGURATION_UPDATE, OVERLOAD
 from mme.store.base import Table
 from tests.mme.runtime.pair import ENB, IMSI, Exchange, Network
 from tests.mme.runtime.returning import attached, idle
@@ -32,6 +34,12 @@ def command(
 ) -> Exchange:
     body = {"action": action, "imsi": imsi, **more}
     return network.send(function, Item(id=f"operator/ana/{n}", command=body))
+
+
+def test_the_page_names_every_action() -> None:
+    page = (Path(__file__).resolve().parents[3] / "docs/northbound.md").read_text("utf-8")
+    for action in (*COMMANDS, CONFIGURATION_UPDATE, OVERLOAD):
+        assert f"| `{action}`" in page, action
 
 
 # --------------------------------------------------------------------------- who may
