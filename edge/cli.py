@@ -9,11 +9,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from durable.errors import StoreError as JournalStoreError
 from edge import clusters, placements, store, subscribers, ue
 from edge.secrets import create_secrets
 from mme.errors import ConfigError, StoreError
 from placement.errors import PlacementError
-from placement.errors import StoreError as PlacementStoreError
 from trust.secrets import DEFAULT_DIRECTORY, DIRECTORY_VARIABLE, SIGNING_KEY, read_secret
 from trust.signing import derive_key
 
@@ -208,7 +208,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 2
     try:
         code: int = args.run(args)
-    except (ConfigError, StoreError, PlacementError, PlacementStoreError, OSError) as e:
+    except (ConfigError, StoreError, PlacementError, JournalStoreError, OSError) as e:
         sys.stderr.write(f"edge: {e}\n")
         return 1
     return code

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from durable.opening import open_store
 from edge.table import columns
 from placement.api import Api, ApiError
 from placement.capacity import read_room
@@ -15,7 +16,7 @@ from placement.errors import PlacementError
 from placement.inventory import Clusters
 from placement.request import is_dns_label
 from placement.settings import Secrets
-from placement.store.opening import open_store
+from placement.tables import TABLES
 from trust.errors import ConfigError
 from trust.secrets import secrets_directory
 
@@ -77,7 +78,7 @@ def _add_store(p: argparse.ArgumentParser) -> None:
 
 def open_clusters(args: argparse.Namespace) -> Clusters:
     """The registry in the store that the command line names."""
-    return Clusters(open_store(args.store, create=True))
+    return Clusters(open_store(args.store, TABLES, create=True))
 
 
 def _pairs(entries: Sequence[str], what: str) -> dict[str, str]:

@@ -6,9 +6,10 @@ import argparse
 import sys
 import time
 
+from durable.opening import open_store
 from edge.table import columns
 from placement.inventory import Inventory, Placement
-from placement.store.opening import open_store
+from placement.tables import TABLES
 
 
 def add_commands(p: argparse.ArgumentParser) -> None:
@@ -25,7 +26,7 @@ def show(args: argparse.Namespace) -> int:
     """Show."""
     found = [
         p
-        for p in Inventory(open_store(args.store, create=True)).all()
+        for p in Inventory(open_store(args.store, TABLES, create=True)).all()
         if (p.is_placed or args.all) and args.cluster in (None, p.cluster) and args.namespace in (None, p.namespace)
     ]
     if args.history:

@@ -17,17 +17,24 @@ import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from durable.opening import open_store as open_journal
+from durable.store import Store as JournalStore
 from mme.errors import ConfigError
 from mme.store.base import Row, Table, TimerRow
 from mme.store.bulk import BulkStore, StoredRow, StoredTimer
 from mme.store.opening import open_store
 from mme.store.sqlite import SCHEMA as SQLITE_SCHEMA
 from mme.store.sqlite import SqliteStore
-from placement.store import opening as placement_store
+from placement.tables import TABLES as PLACEMENT
+from placement.tables import Table as PlacementTable
+from reload.tables import TABLES as RELOAD
 
 FORMAT: Final = 1
 MANIFEST: Final = "manifest.json"
 _TIMERS: Final = "timer"
+_PLACED: Final = (PlacementTable.CLUSTER, PlacementTable.PLACEMENT)
+"""What a backup holds of the placement.  Not its operations, nor reload's waits: those that were under way must not act
+on clusters once more when an old store comes back."""
 _LENGTH_OCTETS: Final = 4
 _LONGEST_FRAME: Final = 16_000_000
 _CHUNK: Final = 1 << 16
@@ -53,6 +60,15 @@ class Manifest(msgspec.Struct, frozen=True):
 
 
 @contextmanager
+def _placed(url: str) -> Iterator[JournalStore]:
+    store = open_journal(url, PLACEMENT, create=True)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+@contextmanager
 def _opened(url: str) -> Iterator[BulkStore]:
     store = open_store(url)
     try:
@@ -74,8 +90,9 @@ def migrate(args: argparse.Namespace) -> int:
             _say(f"the store has schema {SQLITE_SCHEMA}")
             return 0
         ran = cast(Any, store).migrate(_say)
-    # The placement's tables stand beside the MME's in the same keyspace; in a file they make themselves.
-    placement_store.open_store(args.store, create=True).close()
+    # The journals' tables stand beside the MME's in the same keyspace; in a file they make themselves.
+    for tables in (PLACEMENT, RELOAD):
+        open_journal(args.store, tables, create=True).close()
     _say(
         f"{len(ran)} migrations run; the store is up to date" if ran else "the store is up to date, nothing was changed"
     )
@@ -122,6 +139,10 @@ def backup(args: argparse.Namespace) -> int:
             for s in store.timers()
         )
         parts[_TIMERS] = _write(folder / _TIMERS, timers, bar(_TIMERS, None))
+        with _placed(args.store) as placed:
+            for place in _PLACED:
+                found = ((key, row.version, row.writer, row.value, None) for key, row in placed.scan(place))
+                parts[place.value] = _write(folder / place.value, found, bar(place.value, None))
     with _private(folder / MANIFEST) as file:
         file.write(msgspec.json.format(msgspec.json.encode(Manifest(FORMAT, made, parts))) + b"\n")
     total = sum(part.rows for part in parts.values())
@@ -136,8 +157,8 @@ def restore(args: argparse.Namespace) -> int:
     for name, part in manifest.parts.items():
         if _digest(folder / name) != part.sha256:
             raise ConfigError(str(folder / name), "is damaged: its checksum differs; nothing was restored")
-    with _opened(args.store) as store, _progress() as bar:
-        if not store.is_empty():
+    with _opened(args.store) as store, _placed(args.store) as placed, _progress() as bar:
+        if not store.is_empty() or any(placed.scan(place) for place in _PLACED):
             raise ConfigError("store", "is not empty: restore into a new keyspace or file, nothing was changed")
         for table in Table:
             if table.value in manifest.parts:
@@ -145,6 +166,12 @@ def restore(args: argparse.Namespace) -> int:
                 store.put_rows(table, _rows(_read(folder / table.value, bar(table.value, rows))))
         if _TIMERS in manifest.parts:
             store.put_timers(_timers(_read(folder / _TIMERS, bar(_TIMERS, manifest.parts[_TIMERS].rows))))
+        for place in _PLACED:
+            if place.value in manifest.parts:
+                for key, _, writer, value, _ in _read(
+                    folder / place.value, bar(place.value, manifest.parts[place.value].rows)
+                ):
+                    placed.save(place, key, value, expect=None, writer=writer)
     _say(f"{sum(part.rows for part in manifest.parts.values())} rows restored, less those that have expired since")
     return 0
 
@@ -162,7 +189,8 @@ def _manifest(folder: Path) -> Manifest:
         raise ConfigError(str(folder / MANIFEST), "is damaged; nothing was restored") from None
     if manifest.format > FORMAT:
         raise ConfigError(str(folder), f"is a backup of format {manifest.format}, newer than {FORMAT} of this program")
-    unknown = set(manifest.parts) - {table.value for table in Table} - {_TIMERS}
+    known = {table.value for table in Table} | {place.value for place in _PLACED} | {_TIMERS}
+    unknown = set(manifest.parts) - known
     if unknown:
         raise ConfigError(
             str(folder), f"holds {sorted(unknown)[0]!r}, which this program does not know: use a newer one"

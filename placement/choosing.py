@@ -98,7 +98,8 @@ class Chooser:
         given = values.gather(request, self._secrets.object_store())
         registry = self._secrets.registry(request.chart_repository)
         argv = template_argv(request, plain_http=registry is not None and registry.plain_http)
-        ran = self._helm.run(argv, registry_files(registry) | values_files(given), timeout_s=TEMPLATE_S)
+        with self._helm.turn() as turn:
+            ran = turn.run(argv, registry_files(registry) | values_files(given), timeout_s=TEMPLATE_S)
         if ran.stopped is not None:
             raise PlacementError(Code.REGISTRY_DOWN, f"The chart was not there and rendered within {TEMPLATE_S:g} s.")
         if ran.exit_code != 0:

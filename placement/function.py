@@ -18,19 +18,23 @@ from typing import Protocol
 
 import msgspec
 
+from durable.callbacks import HttpCallbacks
+from durable.errors import StoreError
+from durable.journal import Journal
+from durable.opening import open_store
+from durable.ticker import StepCall, StepDone
 from placement import logs, metrics, policy
-from placement.callbacks import FUNCTION, HttpCallbacks
-from placement.errors import Code, PlacementError, StoreError
+from placement.errors import Code, PlacementError
 from placement.helm import Helm, remove_left_over
 from placement.inventory import Clusters, Inventory
-from placement.journal import Journal
-from placement.operation import Answer, encode_answer, error_answer
+from placement.operation import Answer, Operation, encode_answer, error_answer
+from placement.parts import Parts
 from placement.request import MAX_ID_CHARACTERS, Request, decode
 from placement.sealing import Sealer
 from placement.settings import Secrets, number
 from placement.status import listing, status
 from placement.steps import Placer
-from placement.store.opening import open_store
+from placement.tables import TABLES, Table
 from trust import signing
 from trust.access import CALLBACK_HEADER, TICKER, Access
 from trust.errors import ConfigError, EnvelopeError
@@ -38,6 +42,7 @@ from trust.secrets import SIGNING_KEY, read_secret, secrets_directory
 from trust.signing import Signed, Way
 
 HttpAnswer = tuple[bytes, int, dict[str, str]]
+FUNCTION = "placement"
 CALL_ID = "X-Call-Id"
 DEFAULT_WINDOW_S = 180
 _REFUSED = {Code.BAD_REQUEST: 400, Code.BAD_NAME: 400, Code.NOT_ALLOWED: 403, Code.CALL_ID_REUSED: 409}
@@ -49,18 +54,6 @@ class Event(Protocol):
     body: bytes
     headers: Mapping[str, str]
     method: str
-
-
-class StepCall(msgspec.Struct, forbid_unknown_fields=True):
-    """The ticker's body."""
-
-    step: str
-
-
-class StepDone(msgspec.Struct):
-    """Its answer.  after_s: when the next step is due; null = there is none."""
-
-    after_s: float | None
 
 
 class Function:
@@ -103,7 +96,7 @@ class Function:
     def _answer(self, caller: str, event: Event) -> tuple[Answer, int]:
         try:
             request = decode(event.body)
-            grant = policy.grant_of(self._placer.secrets.grants(), caller)
+            grant = policy.grant_of(self._placer.parts.secrets.grants(), caller)
             policy.check(grant, caller, request)
             return self._worked(caller, event, request, grant), 200
         except PlacementError as e:
@@ -124,7 +117,7 @@ class Function:
         signature = "" if request.id else event.headers.get(signing.SIGNATURE_HEADER, "")
         call_id = (request.id or event.headers.get(CALL_ID) or signature)[:MAX_ID_CHARACTERS]
         callback_url = event.headers.get(CALLBACK_HEADER, "")
-        held = self._placer.accept(
+        operation = self._placer.accept(
             caller,
             call_id,
             event.body,
@@ -133,7 +126,7 @@ class Function:
             callback_url=callback_url,
             signature=signature,
         )
-        return held.operation.answer if callback_url else self._placer.work(held.operation.key)
+        return operation.answer if callback_url else self._placer.work(operation.key)
 
 
 def build(environment: Mapping[str, str]) -> Function:
@@ -144,19 +137,19 @@ def build(environment: Mapping[str, str]) -> Function:
     url = environment.get("store_url")
     if not url:
         raise ConfigError("store_url", "must name a store, for example sqlite:////var/lib/edge/edge.db")
-    store = open_store(url)
-    placer = Placer(
-        journal=Journal(store),
+    store = open_store(url, TABLES)
+    parts = Parts(
+        journal=Journal(store, Table.OPERATION, Operation),
         inventory=Inventory(store),
         clusters=Clusters(store),
         secrets=Secrets(secrets_directory()),
         sealer=Sealer(master),
         helm=Helm(environment.get("helm_binary", "helm")),
-        callbacks=HttpCallbacks(access),
+        callbacks=HttpCallbacks(FUNCTION, access),
         helm_timeout_s=number(environment, "helm_timeout_s", 3.5, most=60),
     )
     remove_left_over()
-    return Function(placer, access)
+    return Function(Placer(parts), access)
 
 
 def serve() -> Callable[[Event, object], HttpAnswer]:

@@ -13,17 +13,20 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from placement.errors import Code, PlacementError
+from placement.errors import Code, NotNowError, PlacementError
 from placement.plan import REGISTRY_CONFIG
 
 TERM_GRACE_S = 0.8
 """Helm marks an interrupted release as failed when it gets SIGTERM; then it is killed."""
 MAX_OUTPUT_OCTETS = 8 << 20
 POLL_S = 0.02
+TURN_WAIT_S = 0.5
+NICE = 19
 _PREFIX = "placement-helm-"
 
 
@@ -92,9 +95,35 @@ class Keepalive:
 
 
 class Helm:
-    """The helm binary.  folder: where the runs' directories are made, None = the system's place for temporary files."""
+    """The helm binary, one run at a time: beside other functions on few cores, more would only be slower.
+
+    folder: where the runs' directories are made, None = the system's place for temporary files.
+    """
 
     def __init__(self, binary: str = "helm", *, folder: Path | None = None) -> None:
+        self._binary = binary
+        self._folder = folder
+        self._turn = threading.Lock()
+
+    def is_free(self) -> bool:
+        """Whether nobody runs helm now: what would have to wait can be asked later, before anything is done for it."""
+        return not self._turn.locked()
+
+    @contextmanager
+    def turn(self) -> Iterator[Turn]:
+        """Be the one who runs helm.  Raises NotNowError: somebody else was, for TURN_WAIT_S."""
+        if not self._turn.acquire(timeout=TURN_WAIT_S):
+            raise NotNowError
+        try:
+            yield Turn(self._binary, self._folder)
+        finally:
+            self._turn.release()
+
+
+class Turn:
+    """What may run helm: see `Helm.turn`."""
+
+    def __init__(self, binary: str, folder: Path | None) -> None:
         self._binary = binary
         self._folder = folder
 
@@ -128,6 +157,7 @@ class Helm:
                     stderr=err,
                     start_new_session=True,
                 )
+                _yield_as_a_session(process.pid)
                 try:
                     stopped = _watch(process, begun + timeout_s, keepalive)
                 finally:
@@ -168,7 +198,13 @@ def _dies_with_us() -> list[str]:
 def _yields() -> list[str]:
     """Others' messages have milliseconds, a placement has seconds: where cores are short, helm waits (coreutils)."""
     nice = shutil.which("nice")
-    return [nice, "-n", "10"] if nice else []
+    return [nice, "-n", str(NICE)] if nice else []
+
+
+def _yield_as_a_session(session: int) -> None:
+    """Where Linux shares processors out among sessions (sched_autogroup_enabled), `nice` only counts within one."""
+    with contextlib.suppress(OSError):
+        Path(f"/proc/{session}/autogroup").write_text(str(NICE), "ascii")
 
 
 def _discovery_cache(folder: Path | None) -> Path | None:
@@ -196,6 +232,7 @@ def _environment(folder: Path, cache: Path | None) -> dict[str, str]:
         "HELM_CONFIG_HOME": f"{home}/config",
         "HELM_DATA_HOME": f"{home}/data",
         "HELM_DRIVER": "secret",
+        "GOMAXPROCS": "1",  # or its garbage collector takes every core for a moment
         "NO_PROXY": "*",
     }
 

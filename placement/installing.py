@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import threading
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from placement import manifest, releases
 from placement.api import Api, ApiError
-from placement.errors import Code, PlacementError
-from placement.helm import Helm, Keepalive, Ran
+from placement.errors import Code, NotNowError, PlacementError
+from placement.helm import Helm, Keepalive, Ran, Turn
 from placement.helm_errors import meaning
 from placement.leases import DURATION_S, HeldError, Lease
 from placement.releases import Revision
@@ -19,13 +18,6 @@ from placement.releases import Revision
 RENEW_EVERY_S = 2.0
 PATIENCE_S = 6.0
 """Without a renewal; shorter than the lease by more than helm's grace, so that no other run begins beside one dying."""
-AT_ONCE = 2
-"""Helm processes of one replica: beside other functions on few cores, more would only be slower."""
-SLOT_WAIT_S = 0.5
-
-
-class NotNowError(Exception):
-    """Nothing was done: all slots are taken, or an earlier run of this operation still holds the lease."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,28 +44,23 @@ class Installed:
 
 
 class Installer:
-    """Runs helm on clusters, AT_ONCE at a time."""
+    """Runs helm on clusters."""
 
     def __init__(self, helm: Helm, *, timeout_s: float) -> None:
         self._helm = helm
         self._timeout_s = timeout_s
-        self._slots = threading.BoundedSemaphore(AT_ONCE)
 
     def run(self, api: Api, run: Run) -> Installed:
         """Do it.  Raises NotNowError, and PlacementError: of the lease, of helm, or that nothing can be said yet.
 
         A PlacementError of helm's run carries what it left, or that this is not known (cluster_down).
         """
-        if not self._slots.acquire(timeout=SLOT_WAIT_S):
-            raise NotNowError
+        lease = self._lease(api, run)
         try:
-            lease = self._lease(api, run)
-            try:
-                return self._under(api, run, lease)
-            finally:
-                lease.release()
+            with self._helm.turn() as turn:
+                return self._under(api, run, lease, turn)
         finally:
-            self._slots.release()
+            lease.release()
 
     def mend(self, api: Api, namespace: str, release: str, holder: str) -> Revision | None:
         """After an interrupted run: under the lease, mark a pending revision as failed; the newest revision.
@@ -103,14 +90,14 @@ class Installer:
             lease.take()
         return lease
 
-    def _under(self, api: Api, run: Run, lease: Lease) -> Installed:
+    def _under(self, api: Api, run: Run, lease: Lease, turn: Turn) -> Installed:
         releases.recover(api, run.namespace, run.release)
         before = releases.latest(api, run.namespace, run.release)
         if run.mark and before is not None and (before.description, before.status) == (run.mark, "deployed"):
             return Installed(None, before, repeated=True)
         with Keepalive(lease.renew, every_s=RENEW_EVERY_S, patience_s=PATIENCE_S) as keepalive:
             argv = (*run.argv, "--description", run.mark) if run.mark else run.argv
-            ran = self._helm.run(argv, run.files, timeout_s=self._timeout_s, keepalive=keepalive)
+            ran = turn.run(argv, run.files, timeout_s=self._timeout_s, keepalive=keepalive)
         if ran.stopped is None and ran.exit_code == 0:
             return Installed(before, _revision_of(ran) or releases.latest(api, run.namespace, run.release))
         error = PlacementError(ran.stopped) if ran.stopped is not None else meaning(ran.stderr, run.struck)

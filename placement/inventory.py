@@ -6,9 +6,12 @@ import uuid
 
 import msgspec
 
+from durable.errors import StoreError
+from durable.rows import Conflict, Saved, save_resolved
+from durable.store import Store
 from placement.cluster import Cluster, Placed
-from placement.errors import Code, PlacementError, StoreError
-from placement.store.base import Conflict, Saved, Store, Table, save_resolved
+from placement.errors import Code, PlacementError
+from placement.tables import Table
 
 HISTORY = 20
 _TRIES = 10

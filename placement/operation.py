@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from durable.journal import Call
 from placement.errors import PlacementError
 from placement.readiness import Pod
 
@@ -64,17 +65,16 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=False):
     placements: list[dict[str, Any]] | None = None
 
 
-class Operation(msgspec.Struct, frozen=True):
+class Operation(Call, frozen=True, kw_only=True):
     """A row of the store.
 
-    key: caller and call id.  request: sealed, "" once it is needed no more.  digest: of the request's body.
+    request: sealed, "" once it is needed no more.  digest: of the request's body.
     target: revision to roll back to, 0 = the one before.
-    runner, until_ms: whose step runs, and until when it is left alone.  before: revision that was good before.
+    before: revision that was good before.
     configs: ConfigMaps whose new content is waited for.  attempt: runs of helm begun.  since_s: when the last one
     began, by the cluster's clock.
     """
 
-    key: str
     caller: str
     call_id: str
     digest: str
@@ -89,8 +89,6 @@ class Operation(msgspec.Struct, frozen=True):
     waits: bool = False
     atomic: bool = False
     timeout_s: int = 120
-    runner: str = ""
-    until_ms: int = 0
     attempt: int = 0
     since_s: float = 0.0
     cluster: str = ""
@@ -109,6 +107,11 @@ class Operation(msgspec.Struct, frozen=True):
     notified: int = 0
 
     @property
+    def is_over(self) -> bool:
+        """Whether no step is left."""
+        return self.phase is Phase.DONE
+
+    @property
     def is_done(self) -> bool:
         """Whether its answer is final."""
         return self.phase in (Phase.DONE, Phase.NOTIFY)
@@ -117,11 +120,6 @@ class Operation(msgspec.Struct, frozen=True):
     def mark(self) -> str:
         """Helm's description of the revision that this operation makes: a repeat finds it and does nothing twice."""
         return f"placement {hashlib.sha256(self.key.encode()).hexdigest()[:24]}"
-
-
-def key_of(caller: str, call_id: str) -> str:
-    """Call ids of different callers never meet."""
-    return f"{caller}\n{call_id}"
 
 
 def error_answer(error: PlacementError) -> ErrorAnswer:

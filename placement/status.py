@@ -21,8 +21,10 @@ from placement.steps import Placer
 
 def listing(placer: Placer, grant: policy.Grant, request: Request) -> Answer:
     """The inventory, as far as the caller may see it; narrowed by what the request names."""
-    clusters = {cluster.name: cluster for cluster in placer.clusters.all()}
-    found = [p for p in placer.inventory.all() if _may_see(grant, clusters.get(p.cluster), p) and _asked(request, p)]
+    clusters = {cluster.name: cluster for cluster in placer.parts.clusters.all()}
+    found = [
+        p for p in placer.parts.inventory.all() if _may_see(grant, clusters.get(p.cluster), p) and _asked(request, p)
+    ]
     return Answer("listed", placements=[as_row(p) for p in found])
 
 
@@ -51,12 +53,12 @@ def status(placer: Placer, grant: policy.Grant, caller: str, request: Request) -
     Raises PlacementError.
     """
     begun = time.monotonic()
-    clusters = placer.permitted(grant, caller, request)
-    found = placer.chooser.locate(request, clusters, placer.inventory.placed())
-    api = placer.connect(placer.clusters.get(found.cluster))
+    clusters = placer.planning.permitted(grant, caller, request)
+    found = placer.planning.chooser.locate(request, clusters, placer.parts.inventory.placed())
+    api = placer.parts.connect(placer.parts.clusters.get(found.cluster))
     try:
         kept = releases.revisions(api, request.run_namespace, request.function_name)
-        known = placer.inventory.get(found.cluster, request.run_namespace, request.function_name)
+        known = placer.parts.inventory.get(found.cluster, request.run_namespace, request.function_name)
         answer = Answer("absent", found.cluster, request.function_name, why=Why(found.why, found.why_not))
         if not kept:
             drift = ["the release is in the inventory and not on the cluster"] if known and known.is_placed else []

@@ -11,6 +11,7 @@ revision_unknown        404     the history has no such revision
 namespace_not_allowed   403     the caller, or the cluster's registry entry, does not have that namespace
 cluster_denied          403     the cluster's service account may not do that
 conflict                409     somebody else kept writing the ConfigMap
+superseded              200     while pods were waited for, the ConfigMap was changed again
 too_large               413     beyond what a ConfigMap may hold
 cluster_unreachable     503     the API server did not answer in time
 cluster_failed          502     the API server answered with a fault of its own
@@ -31,6 +32,7 @@ STATUS: Final = {
     "namespace_not_allowed": 403,
     "cluster_denied": 403,
     "conflict": 409,
+    "superseded": 200,
     "too_large": 413,
     "cluster_unreachable": 503,
     "cluster_failed": 502,
@@ -50,6 +52,10 @@ class ReloadError(Exception):
     def status(self) -> int:
         """The HTTP status."""
         return STATUS[self.code]
+
+    def as_json(self) -> dict[str, str]:
+        """An answer's `error`."""
+        return {"code": self.code, "message": self.detail, "hint": self.hint}
 
 
 class StaleVersionError(Exception):

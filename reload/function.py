@@ -1,11 +1,14 @@
 """The OpenFaaS function config-reload: `handle = serve("config-reload")` is all that its handler.py says.
 
-Environment: callback_allow, signature_window_s.  Secrets: edge-signing-key, edge-kubeconfigs, reload-policy
+Environment: callback_allow, signature_window_s, store_url.  Secrets: edge-signing-key, edge-kubeconfigs, reload-policy
 (reload.policy).  Every answer is JSON, signed; `error` holds code, message and hint.
+A call with an X-Callback-Url whose pods take longer than a call may last is answered `progressing`; the ticker calls
+with {"step": key} until they are settled, and the last answer goes to that URL.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 import time
@@ -16,12 +19,19 @@ from typing import Any, Protocol
 import msgspec
 from prometheus_client import Counter, Histogram
 
+from durable.callbacks import HttpCallbacks, To
+from durable.errors import StoreError
+from durable.journal import Journal, key_of
+from durable.opening import open_store
+from durable.ticker import StepCall, StepDone
 from reload.errors import ReloadError
 from reload.policy import Clusters
-from reload.request import parse
-from reload.service import Service
+from reload.request import Request, parse
+from reload.service import Service, Worked
+from reload.tables import TABLES, Table
+from reload.waits import Wait, Waits
 from trust import signing
-from trust.access import Access
+from trust.access import CALLBACK_HEADER, TICKER, Access
 from trust.errors import ConfigError, EnvelopeError
 from trust.secrets import SIGNING_KEY, read_secret, secrets_directory
 from trust.signing import Signed, Way
@@ -29,6 +39,7 @@ from trust.signing import Signed, Way
 Answer = tuple[bytes, int, dict[str, str]]
 DEFAULT_WINDOW_S = 180
 REQUESTS = Counter("config_reload_requests_total", "Calls by action and outcome.", ("action", "status"))
+WAITS = Counter("config_reload_waits_total", "Waits beyond a call that ended, by outcome.", ("status",))
 SECONDS = Histogram(
     "config_reload_seconds", "Time of a call.", ("action",), buckets=(0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 4.0, 5.0)
 )
@@ -50,12 +61,15 @@ class Function:
         name: str,
         access: Access,
         clusters: Clusters,
+        waits: Waits,
+        *,
         service: Service | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._name = name
         self._access = access
         self._clusters = clusters
+        self._waits = waits
         self._service = service or Service()
         self._clock = clock
 
@@ -70,16 +84,29 @@ class Function:
             _log("warning", "request refused", status=e.status, why=e.detail)
             body = msgspec.json.encode({"status": "error", "error": _fault("not_authenticated", e.detail, "")})
             return body, e.status, {"Content-Type": "application/json"}
+        if caller == TICKER:
+            return self._signed(caller, *self._step(event.body))
         action, status, answer = self._worked(event, caller)
         outcome = str(answer["status"])
         REQUESTS.labels(action, outcome).inc()
         SECONDS.labels(action).observe(time.monotonic() - begin_s)
         error = answer.get("error") or {}
         _log("info", "reload", caller=caller, action=action, outcome=outcome, code=error.get("code"), status=status)
-        body = msgspec.json.encode(answer)
+        return self._signed(caller, msgspec.json.encode(answer), status)
+
+    def _signed(self, caller: str, body: bytes, status: int) -> Answer:
         signed = Signed(caller, str(int(self._clock())), Way.DOWN, self._name, "", body)
         headers = signing.headers(self._access.key(caller), signed)
         return body, status, {"Content-Type": "application/json", **headers}
+
+    def _step(self, body: bytes) -> tuple[bytes, int]:
+        try:
+            after_s = self._waits.advance(msgspec.json.decode(body, type=StepCall).step)
+        except msgspec.MsgspecError:
+            return msgspec.json.encode({"error": "the body is no step"}), 400
+        except StoreError as e:
+            return msgspec.json.encode({"error": str(e)}), 503
+        return msgspec.json.encode(StepDone(after_s)), 200
 
     def _worked(self, event: Event, caller: str) -> tuple[str, int, dict[str, Any]]:
         """Action, HTTP status, answer."""
@@ -90,12 +117,37 @@ class Function:
             if not request.call:
                 request = msgspec.structs.replace(request, call=event.headers.get("X-Call-Id", "")[:160])
             cluster = self._clusters.for_caller(caller, request.cluster, request.namespace)
-            return action, 200, self._service.work(cluster, request, caller)
+            to = To(event.headers.get(CALLBACK_HEADER, ""), caller, request.call)
+            # The same call under the same id is one wait; another body under that id is another call.
+            key = f"{key_of(caller, request.call)}\n{hashlib.sha256(event.body).hexdigest()[:16]}"
+            before = self._before(key) if to.url else None
+            if before is not None:
+                return action, 200, before
+            return action, 200, self._going_on(self._service.work(cluster, request, caller), request, to, key)
         except ReloadError as e:
-            return action, e.status, {"status": "error", "error": _fault(e.code, e.detail, e.hint)}
+            return action, e.status, {"status": "error", "error": e.as_json()}
         except Exception:  # noqa: BLE001  a fault of ours: the trace is logged, the caller learns nothing of it
             _log("error", "fault", traceback=traceback.format_exc())
             return action, 500, {"status": "error", "error": _fault("internal", "internal error", "see the log")}
+
+    def _before(self, key: str) -> dict[str, Any] | None:
+        """What an earlier delivery of this call has come to, as far as it still waits or has waited."""
+        try:
+            return self._waits.answer_of(key)
+        except StoreError as e:
+            _log("warning", "store", why=str(e))  # the change is made, or found in the history, all the same
+            return None
+
+    def _going_on(self, worked: Worked, request: Request, to: To, key: str) -> dict[str, Any]:
+        if worked.open is None or not to.url:
+            return worked.answer
+        try:
+            return self._waits.begin(
+                to, request.cluster, worked.open, worked.answer, key=key, timeout_s=request.timeout_s
+            )
+        except StoreError as e:
+            _log("error", "store", why=str(e))
+            return worked.answer  # `waiting`, and its hint: ask again
 
 
 def _fault(code: str, message: str, hint: str) -> dict[str, str]:
@@ -114,8 +166,20 @@ def build(name: str, environment: Mapping[str, str]) -> Function:
     if not window.isdecimal():
         raise ConfigError("signature_window_s", "must be a number")
     allowed = environment.get("callback_allow", "http://127.0.0.1,http://localhost")
+    url = environment.get("store_url")
+    if not url:
+        raise ConfigError("store_url", "must name a store, for example sqlite:////var/lib/edge/edge.db")
     access = Access(read_secret(SIGNING_KEY), allowed, int(window))
-    return Function(name, access, Clusters(secrets_directory()))
+    clusters = Clusters(secrets_directory())
+    journal = Journal(open_store(url, TABLES), Table.WAIT, Wait)
+    return Function(name, access, clusters, Waits(journal, clusters, HttpCallbacks(name, access), tell=_ended))
+
+
+def _ended(caller: str, answer: dict[str, Any]) -> None:
+    outcome = str(answer["status"])
+    WAITS.labels(outcome).inc()
+    code = (answer["error"] or {}).get("code")
+    _log("info", "waited", caller=caller, outcome=outcome, code=code, seconds=answer["time_taken_s"])
 
 
 def serve(name: str) -> Callable[[Event, object], Answer]:

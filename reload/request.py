@@ -9,6 +9,7 @@ import msgspec
 
 from reload.errors import ReloadError
 
+LONGEST_WAIT_S = 1800
 Action = Literal["apply", "diff", "history", "rollback", "status"]
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?\Z")
 _FILE = re.compile(r"[-._a-zA-Z0-9]{1,253}\Z")
@@ -19,7 +20,8 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     release or configmap: which one is meant; a release with one ConfigMap under reload needs no configmap.
     set: values by `file.yaml:path.to.key`.  files: whole files by name, null removes one.  create: add what is missing.
-    wait: for the pods, at most `reload.function.IN_LINE_S`.  revision: rollback to before it; default the newest.
+    wait: for the pods; at most `reload.service.IN_LINE_S` in the call, and with a callback URL timeout_s in all.
+    revision: rollback to before it; default the newest.
     call: id of this call; a repeat with the same id writes nothing twice.
     """
 
@@ -32,16 +34,9 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     files: dict[str, str | None] = {}
     create: bool = False
     wait: bool = True
+    timeout_s: int = 120
     revision: int | None = None
     call: str = ""
-
-
-class Fault(msgspec.Struct, frozen=True):
-    """An answer's `error`."""
-
-    code: str
-    message: str
-    hint: str = ""
 
 
 def parse(body: bytes) -> Request:
@@ -63,6 +58,8 @@ def parse(body: bytes) -> Request:
     wrong = next((name for name in request.files if not _FILE.match(name) or name in (".", "..")), None)
     if wrong is not None:
         raise ReloadError("request_invalid", f"{wrong[:100]!r} is no file name that a ConfigMap can hold")
+    if not 1 <= request.timeout_s <= LONGEST_WAIT_S:
+        raise ReloadError("request_invalid", f"timeout_s is 1 to {LONGEST_WAIT_S}")
     if len(request.call) > 160 or not request.call.isprintable():
         raise ReloadError("request_invalid", "call has at most 160 printable characters")
     return request

@@ -6,9 +6,11 @@ import difflib
 import re
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from reload import apply, edits, history
+from reload.apply import Target
 from reload.cluster import Cluster
 from reload.errors import ReloadError
 from reload.request import Request
@@ -20,16 +22,32 @@ _SECRET = re.compile(r"(?i)((?:pass(?:word|wd)?|secret|token|key|opc?|k)[\"']?\s
 Answer = dict[str, Any]
 
 
-class Service:
-    """clock: Unix seconds, for history.  timer: grows, for waiting."""
+@dataclass(frozen=True, slots=True)
+class Worked:
+    """answer: its fields.  open: whose pods are to be waited for longer, None = nothing is left to do."""
 
-    def __init__(self, clock: Callable[[], float] = time.time, timer: Callable[[], float] = time.monotonic) -> None:
+    answer: Answer
+    open: Target | None = None
+
+
+class Service:
+    """clock: Unix seconds, for history.  timer: grows, for waiting.  in_line_s: how long a call waits for pods."""
+
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.time,
+        timer: Callable[[], float] = time.monotonic,
+        *,
+        in_line_s: float = IN_LINE_S,
+    ) -> None:
         self._clock = clock
         self._timer = timer
+        self._in_line_s = in_line_s
 
-    def work(self, cluster: Cluster, request: Request, caller: str) -> Answer:
-        """The answer's fields.  Raises ReloadError."""
+    def work(self, cluster: Cluster, request: Request, caller: str) -> Worked:
+        """Do it, and wait for pods for as long as a call may.  Raises ReloadError."""
         begin_s = self._timer()
+        target: Target | None = None
         name = request.configmap or self._only_config(cluster, request)
         selector = f"app.kubernetes.io/instance={request.release}" if request.release else ""
         match request.action:
@@ -39,10 +57,12 @@ class Service:
                 answer = self._history(cluster, request, name)
             case "status":
                 written = self._read(cluster, request, name, selector)
-                answer = self._waited(cluster, written, begin_s, wait=request.wait)
+                answer, target = self._waited(cluster, written, begin_s, wait=request.wait)
             case _:
-                answer = self._changed(cluster, request, name, selector=selector, caller=caller, begin_s=begin_s)
-        return {**answer, "configmap": name, "time_taken_s": round(self._timer() - begin_s, 3)}
+                answer, target = self._changed(
+                    cluster, request, name, selector=selector, caller=caller, begin_s=begin_s
+                )
+        return Worked({**answer, "configmap": name, "time_taken_s": round(self._timer() - begin_s, 3)}, target)
 
     def _only_config(self, cluster: Cluster, request: Request) -> str:
         targets = apply.targets_of_release(cluster, request.namespace, request.release)
@@ -86,13 +106,14 @@ class Service:
 
     def _changed(
         self, cluster: Cluster, request: Request, name: str, *, selector: str, caller: str, begin_s: float
-    ) -> Answer:
+    ) -> tuple[Answer, Target | None]:
         past = history.entries(cluster, request.namespace, name) if request.call or request.action == "rollback" else []
         done = next((entry for entry in past if request.call and entry.call == request.call), None)
         if done is not None:
             # The same call again: what it wrote is written; the answer tells how far the pods are with what is there.
             written = self._read(cluster, request, name, selector)
-            return {**self._waited(cluster, written, begin_s, wait=request.wait), "revision": done.revision}
+            answer, target = self._waited(cluster, written, begin_s, wait=request.wait)
+            return {**answer, "revision": done.revision}, target
         change = self._back(past, request.revision) if request.action == "rollback" else self._change(request)
         written = apply.write(cluster, request.namespace, name, change, selector=selector)
         if not written.changed:
@@ -101,7 +122,8 @@ class Service:
         at = int(self._clock())
         call = request.call
         revision = history.add(cluster, written.before, written.after, at=at, by=caller, call=call)
-        return {**self._waited(cluster, written, begin_s, wait=request.wait), "revision": revision}
+        answer, target = self._waited(cluster, written, begin_s, wait=request.wait)
+        return {**answer, "revision": revision}, target
 
     @staticmethod
     def _back(past: list[history.Entry], revision: int | None) -> Callable[[apply.Files], apply.Files]:
@@ -120,18 +142,14 @@ class Service:
     def _read(cluster: Cluster, request: Request, name: str, selector: str) -> apply.Written:
         return apply.write(cluster, request.namespace, name, lambda files: files, selector=selector)
 
-    def _waited(self, cluster: Cluster, written: apply.Written, begin_s: float, *, wait: bool) -> Answer:
-        until_s = begin_s + IN_LINE_S if wait else self._timer()
-        progress = apply.wait(cluster, [written.target], until_s=until_s, clock=self._timer)
-        return {
-            "status": _status(progress, written.changed),
-            "changed": written.changed,
-            "applied": progress.applied,
-            "of": progress.of,
-            "digest": written.target.digest,
-            "pods": progress.as_json(),
-            "error": _error(progress) if wait else None,
-        }
+    def _waited(
+        self, cluster: Cluster, written: apply.Written, begin_s: float, *, wait: bool
+    ) -> tuple[Answer, Target | None]:
+        until_s = begin_s + self._in_line_s if wait else self._timer()
+        target = written.target
+        progress = apply.wait(cluster, [target], until_s=until_s, clock=self._timer)
+        answer = {**as_answer(progress, changed=written.changed, wait=wait), "digest": target.digest}
+        return answer, target if wait and not progress.settled else None
 
     def _diff(self, cluster: Cluster, request: Request, name: str) -> Answer:
         config = cluster.config(request.namespace, name)
@@ -148,6 +166,18 @@ class Service:
             for e in past
         ]
         return {"status": "history", "history": shown}
+
+
+def as_answer(progress: apply.Progress, *, changed: bool, wait: bool) -> Answer:
+    """How far the pods are, as an answer's fields.  wait: whether the caller wants them all."""
+    return {
+        "status": _status(progress, changed),
+        "changed": changed,
+        "applied": progress.applied,
+        "of": progress.of,
+        "pods": progress.as_json(),
+        "error": _error(progress) if wait else None,
+    }
 
 
 def _those(files: Mapping[str, bytes]) -> str:

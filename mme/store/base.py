@@ -10,6 +10,21 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
+from durable.rows import RESOLVE_TRIES, Conflict, Row, Saved, Unknown, WriteResult, save_resolved
+
+__all__ = [
+    "RESOLVE_TRIES",
+    "Conflict",
+    "Row",
+    "Saved",
+    "Store",
+    "Table",
+    "TimerRow",
+    "Unknown",
+    "WriteResult",
+    "save_resolved",
+]
+
 
 class Table(Enum):
     """The tables; one row is read or written by its whole key only."""
@@ -23,37 +38,6 @@ class Table(Enum):
     TRACKING_AREA = "tracking_area"
     LEASE = "lease"
     LOAD = "load"
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A row as it was read.  version: 1 or more.  writer: id of the request that wrote it."""
-
-    value: bytes
-    version: int
-    writer: str
-
-
-@dataclass(frozen=True, slots=True)
-class Saved:
-    """The write is in the store.  version: the row's new version (0 after a removal)."""
-
-    version: int
-
-
-@dataclass(frozen=True, slots=True)
-class Conflict:
-    """Somebody else wrote first; nothing was changed.  row: what is there now, None = no row."""
-
-    row: Row | None
-
-
-@dataclass(frozen=True, slots=True)
-class Unknown:
-    """The write may or may not have happened: read at SERIAL and compare the writer, see `resolve`."""
-
-
-WriteResult = Saved | Conflict | Unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,41 +86,3 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Give back connections and files."""
-
-
-RESOLVE_TRIES = 3
-
-
-def save_resolved(
-    store: Store,
-    table: Table,
-    key: str,
-    value: bytes | None,
-    *,
-    expect: int | None,
-    writer: str,
-    ttl_s: int | None = None,
-) -> WriteResult:
-    """`Store.save`, with Unknown resolved as far as it can be.
-
-    A conditional write that timed out may still be applied later.  Read at SERIAL (which completes what a Paxos round
-    left open): our writer id there means Saved; otherwise issue the same write again with the same expected version and
-    id: whichever lands first, the other one is a Conflict that shows our id.  Unknown remains after RESOLVE_TRIES.
-    """
-    result = store.save(table, key, value, expect=expect, writer=writer, ttl_s=ttl_s)
-    for _ in range(RESOLVE_TRIES):
-        match result:
-            case Saved():
-                return result
-            case Conflict(row=row):
-                return Saved(row.version) if row is not None and row.writer == writer else result
-            case Unknown():
-                row = store.load(table, key, serial=True)
-                if row is not None and row.writer == writer:
-                    return Saved(row.version)
-                if value is None and row is None:
-                    return Saved(0)
-                if row is not None and row.version != expect:
-                    return Conflict(row)
-                result = store.save(table, key, value, expect=expect, writer=writer, ttl_s=ttl_s)
-    return result

@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
+from durable.opening import open_store as open_journal
 from edge.cli import main
-from mme.store.base import Row, Saved, Table, TimerRow
+from mme.store.base import Conflict, Row, Saved, Table, TimerRow
 from mme.store.bulk import BulkStore, StoredRow
 from mme.store.opening import open_store
-from placement.store import base as placement_base
-from placement.store import opening as placement_opening
+from placement import tables as placement_tables
 from trust.errors import ConfigError
 
 KINDS = ["sqlite", pytest.param("cassandra", marks=pytest.mark.cassandra)]
@@ -94,6 +94,30 @@ def test_a_backup_comes_back_with_versions_writers_and_times_to_live(urls: tuple
         first.close()
         second.close()
     assert all(stat.S_IMODE(file.stat().st_mode) == 0o600 for file in folder.iterdir())
+
+
+def test_clusters_and_inventory_come_back_and_nothing_that_would_act_again(
+    urls: tuple[str, str], tmp_path: Path
+) -> None:
+    kinds = placement_tables.Table
+    for url in urls:
+        edge("migrate", "--store", url)
+    first, second = (open_journal(url, placement_tables.TABLES) for url in urls)
+    try:
+        for kind in kinds:
+            assert first.save(kind, "a", b"old", expect=None, writer="v") == Saved(1)
+            assert first.save(kind, "a", kind.value.encode(), expect=1, writer="w") == Saved(2)
+        first.set_due("a", 1)
+        edge("backup", str(tmp_path / "backup"), "--store", urls[0])
+        edge("restore", str(tmp_path / "backup"), "--store", urls[1])
+        for kind in (kinds.CLUSTER, kinds.PLACEMENT):
+            assert [(key, row.value) for key, row in second.scan(kind)] == [("a", kind.value.encode())]
+        assert second.scan(kinds.OPERATION) == []
+        assert second.due(2) == []
+        assert main(["store", "restore", str(tmp_path / "backup"), "--store", urls[1]]) == 1
+    finally:
+        first.close()
+        second.close()
 
 
 def test_a_store_that_is_not_empty_is_left_alone(
@@ -231,24 +255,24 @@ def test_a_keyspace_that_a_newer_program_migrated_is_not_migrated(
 @pytest.mark.cassandra
 def test_migrate_makes_the_placements_tables_too(cassandra_keyspace: str) -> None:
     edge("migrate", "--store", cassandra_keyspace)
-    store = placement_opening.open_store(cassandra_keyspace)
+    store = open_journal(cassandra_keyspace, placement_tables.TABLES)
     try:
         assert store.due(0) == []
-        for table in placement_base.Table:
+        for table in placement_tables.Table:
             assert store.scan(table) == []
-        table = placement_base.Table.CLUSTER
-        assert store.save(table, "a", b"1", expect=None, writer="w") == placement_base.Saved(1)
-        there = placement_base.Row(b"1", 1, "w")
-        assert store.save(table, "a", b"2", expect=None, writer="x") == placement_base.Conflict(there)
-        assert store.save(table, "a", b"2", expect=1, writer="y", ttl_s=600) == placement_base.Saved(2)
-        assert store.save(table, "a", b"3", expect=1, writer="z") == placement_base.Conflict(store.load(table, "a"))
-        assert store.scan(table) == [("a", placement_base.Row(b"2", 2, "y"))]
+        table = placement_tables.Table.CLUSTER
+        assert store.save(table, "a", b"1", expect=None, writer="w") == Saved(1)
+        there = Row(b"1", 1, "w")
+        assert store.save(table, "a", b"2", expect=None, writer="x") == Conflict(there)
+        assert store.save(table, "a", b"2", expect=1, writer="y", ttl_s=600) == Saved(2)
+        assert store.save(table, "a", b"3", expect=1, writer="z") == Conflict(store.load(table, "a"))
+        assert store.scan(table) == [("a", Row(b"2", 2, "y"))]
         store.set_due("one", 5)
         store.set_due("two", 50)
         assert (store.due(4), store.due(5), store.due(99)) == ([], ["one"], ["one", "two"])
         store.set_due("one", None)
         assert store.due(99) == ["two"]
-        assert store.save(table, "a", None, expect=2, writer="v") == placement_base.Saved(0)
+        assert store.save(table, "a", None, expect=2, writer="v") == Saved(0)
         assert store.load(table, "a") is None
     finally:
         store.close()
@@ -257,11 +281,11 @@ def test_migrate_makes_the_placements_tables_too(cassandra_keyspace: str) -> Non
 def test_migrate_of_a_file_leaves_the_placement_what_it_needs(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'edge.db'}"
     edge("migrate", "--store", url)
-    store = placement_opening.open_store(url)
+    store = open_journal(url, placement_tables.TABLES)
     assert store.due(0) == []
     store.close()
 
 
 def test_a_user_without_a_password_file_is_refused() -> None:
     with pytest.raises(ConfigError, match="together"):
-        placement_opening.open_store("cassandra://host/edge?user=edge")
+        open_journal("cassandra://host/edge?user=edge", placement_tables.TABLES)

@@ -26,9 +26,10 @@ import urllib3
 import yaml
 from minio import Minio
 
+from durable.opening import open_store
 from edge import cli as edge
 from localfaas.process import Running, running
-from placement.store.opening import open_store
+from placement.tables import TABLES
 from tests.lab.errors import LabError
 from tests.lab.kubectl import Cluster, eventually
 from tests.lab.run import run
@@ -266,7 +267,7 @@ class Placing:
         for cluster in self.clusters:
             leases = cluster.get("leases", namespace=self.namespace)["items"]
             found += [f"{cluster.name}: lease {lease['metadata']['name']}" for lease in leases]
-        store = open_store(self.store_url)
+        store = open_store(self.store_url, TABLES)
         try:
             found += [f"due {key.splitlines()[-1]}" for key in store.due(int(time.time() * 1000) + 3_600_000)]
         finally:

@@ -15,9 +15,14 @@ from typing import Any
 import pytest
 import yaml
 
+from durable.callbacks import HttpCallbacks
+from durable.journal import Journal
+from durable.sqlite import SqliteStore
 from reload import bundle, image
 from reload.function import Function
 from reload.policy import Clusters
+from reload.tables import TABLES, Table
+from reload.waits import Wait, Waits
 from tests.lab import artefacts, images, oci
 from tests.lab.run import run
 from tests.lab.site import Site
@@ -71,7 +76,10 @@ class Release:
         (secrets / "edge-kubeconfigs").write_text(yaml.safe_dump(parsed))
         policy = {"callers": {CALLER: {"clusters": ["edge-a"], "namespaces": [namespace]}}}
         (secrets / "reload-policy").write_text(json.dumps(policy))
-        self.function = Function("config-reload", Access(MASTER, "", 180), Clusters(secrets))
+        access, clusters = Access(MASTER, "", 180), Clusters(secrets)
+        journal = Journal(SqliteStore(secrets.parent / "reload.db", TABLES), Table.WAIT, Wait)
+        waits = Waits(journal, clusters, HttpCallbacks("config-reload", access))
+        self.function = Function("config-reload", access, clusters, waits)
 
     def install(self, name: str, values: dict[str, Any]) -> None:
         argv: list[str | Path] = [self.site.helm, f"--kubeconfig={self.site.a.kubeconfig}", "-n", self.namespace]

@@ -86,29 +86,35 @@ def test_only_the_codec_imports_pycrate() -> None:
 def test_only_the_store_imports_drivers() -> None:
     users = {
         module_of(p)
-        for p in files("mme", "placement", "enb-app", "localfaas", "edge")
+        for p in files("mme", "placement", "reload", "durable", "enb-app", "localfaas", "edge")
         if _uses(p, "cassandra", "sqlite3")
     }
     assert users
-    assert all(user.startswith(("mme.store.", "placement.store.")) for user in users)
+    assert all(user.startswith(("mme.store.", "durable.")) for user in users)
 
 
 def _uses(path: Path, *libraries: str) -> bool:
     return any(m.split(".")[0].startswith(libraries) for m in imports_of(path))
 
 
-def test_trust_knows_no_function_and_reload_and_mme_not_each_other() -> None:
-    ours = ("trust", "mme", "placement", "reload", "localfaas", "edge", "enb_app", "laptop", "spgw_hss_stub")
+def test_trust_and_durable_know_no_function_and_reload_and_mme_not_each_other() -> None:
+    ours = ("trust", "durable", "mme", "placement", "reload", "localfaas", "edge", "enb_app", "laptop", "spgw_hss_stub")
     for folder, known in (
         ("trust", {"trust"}),
-        ("mme", {"mme", "trust"}),
-        ("reload", {"reload", "trust"}),
-        ("placement", {"placement", "reload", "trust"}),
+        ("durable", {"durable", "trust"}),
+        ("mme", {"mme", "durable", "trust"}),
+        ("reload", {"reload", "durable", "trust"}),
+        ("placement", {"placement", "reload", "durable", "trust"}),
     ):
         assert files(folder)
         for path in files(folder):
             imported = {module.split(".")[0] for module in within(imports_of(path), *ours)}
             assert imported <= known, path
+
+
+def test_the_mme_takes_nothing_but_rows_from_durable() -> None:
+    found = {module for path in files("mme") for module in within(imports_of(path), "durable")}
+    assert {".".join(module.split(".")[:2]) for module in found} == {"durable.rows"}
 
 
 @pytest.mark.parametrize(
@@ -117,7 +123,7 @@ def test_trust_knows_no_function_and_reload_and_mme_not_each_other() -> None:
 def test_the_pure_part_of_placement_does_nothing(name: str) -> None:
     imported = imports_of(ROOT / "placement" / f"{name}.py")
     assert not {m.split(".")[0] for m in imported} & (IMPURE_LIBRARIES - {"datetime"})
-    assert not within(imported, "placement.api", "placement.helm", "placement.store", "placement.steps")
+    assert not within(imported, "placement.api", "placement.helm", "durable", "placement.steps")
 
 
 def test_what_runs_in_other_images_needs_only_the_standard_library() -> None:

@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 
+from durable.sqlite import SqliteStore
 from placement.cluster import Cluster
 from placement.function import Function, build
 from placement.inventory import Clusters, Inventory
-from placement.store.sqlite import SqliteStore
+from placement.tables import TABLES
 from tests.lab import artefacts
 from tests.placement import fake_registry
 from tests.placement.fake_cluster import FakeCluster, wait_for
@@ -84,7 +85,7 @@ class Site:
 
     def __post_init__(self) -> None:
         self.function = build(self.environment)
-        self.store = SqliteStore(self.folder / "edge.db")
+        self.store = SqliteStore(self.folder / "edge.db", TABLES)
 
     @property
     def inventory(self) -> Inventory:
@@ -201,7 +202,7 @@ def make_site(
     yield make
     for site in sites:
         site.store.close()
-        site.function._placer.journal._store.close()
+        site.function._placer.parts.journal._store.close()
     for cluster in started:
         cluster.stop()
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from placement.errors import TELLS
+from placement.errors import Code
 from tests.placement.conftest import CALLER, Event, Site, signed
 from tests.placement.fake_cluster import wait_for
 from tests.placement.test_apply import release_states
@@ -20,8 +20,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def test_the_page_lists_every_code_as_the_code_has_it() -> None:
     rows = re.findall(r"^\| `(\w+)` \| (.*?) \| (.*?) \|$", (ROOT / "docs/errors.md").read_text(), re.MULTILINE)
-    assert {code: (says, do) for code, says, do in rows} == {c.value: told for c, told in TELLS.items()}
-    assert len(rows) == len(TELLS)
+    assert {code: (says, do) for code, says, do in rows} == {code.value: (code.says, code.hint) for code in Code}
+    assert len(rows) == len(Code)
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_each_bad_call_has_its_code_and_leaves_nothing(
     assert (answer.http, answer.code) == (http, code)
     error = answer.body["error"]
     assert error["message"].endswith(".")
-    assert error["hint"] == TELLS[code][1]  # type: ignore[index]
+    assert error["hint"] == Code[code.upper()].hint
     assert site.clusters[0].things("leases") == []
     if code != "apply_failed":
         assert release_states(site) == []

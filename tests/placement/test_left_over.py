@@ -29,7 +29,8 @@ def environment_of_helm(folder: Path, tmp_path: Path) -> dict[str, str]:
     program = tmp_path / "helm"
     program.write_text("#!/bin/sh\nexec env\n")
     program.chmod(0o755)
-    ran = Helm(str(program), folder=folder).run((), {}, timeout_s=30)
+    with Helm(str(program), folder=folder).turn() as turn:
+        ran = turn.run((), {}, timeout_s=30)
     return dict(line.split("=", 1) for line in ran.stdout.splitlines())
 
 

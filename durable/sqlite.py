@@ -7,35 +7,40 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from enum import Enum
 from pathlib import Path
 from typing import Final
 
-from placement.errors import StoreError
-from placement.store.base import DUE, Conflict, Row, Saved, Table, WriteResult
+from durable.errors import StoreError
+from durable.rows import Conflict, Row, Saved, WriteResult
+from durable.store import Tables
 
 TIMEOUT_S: Final = 2.0
 
-# f-strings below hold table names of the Table enumeration and nothing else.
+# f-strings below hold table names of the family's Tables and nothing else.
 _ALIVE: Final = "(expires_ms IS NULL OR expires_ms > ?)"
 
 
 class SqliteStore:
     """path: its directory must be there.  clock: Unix seconds, for rows that expire."""
 
-    def __init__(self, path: Path, *, timeout_s: float = TIMEOUT_S, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, path: Path, tables: Tables, *, timeout_s: float = TIMEOUT_S, clock: Callable[[], float] = time.time
+    ) -> None:
         self._path = path
+        self._tables = tables
         self._timeout_s = timeout_s
         self._clock = clock
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
 
-    def load(self, table: Table, key: str) -> Row | None:
+    def load(self, table: Enum, key: str, *, serial: bool = False) -> Row | None:  # noqa: ARG002  it always is
         """See Store."""
         with self._open(begin="BEGIN") as connection:
             return self._row(connection, table, key)
 
     def save(
-        self, table: Table, key: str, value: bytes | None, *, expect: int | None, writer: str, ttl_s: int | None = None
+        self, table: Enum, key: str, value: bytes | None, *, expect: int | None, writer: str, ttl_s: int | None = None
     ) -> WriteResult:
         """See Store.  One transaction; never Unknown."""
         if value is None and expect is None:
@@ -57,26 +62,26 @@ class SqliteStore:
             connection.execute(f"DELETE FROM {table.value} WHERE expires_ms <= ?", (self._now_ms(),))  # noqa: S608
             return Saved(version)
 
-    def scan(self, table: Table) -> list[tuple[str, Row]]:
+    def scan(self, table: Enum) -> list[tuple[str, Row]]:
         """See Store."""
         query = f"SELECT key, value, version, writer FROM {table.value} WHERE {_ALIVE} ORDER BY key"  # noqa: S608
         with self._open(begin="BEGIN") as connection:
             return [(key, Row(*rest)) for key, *rest in connection.execute(query, (self._now_ms(),))]
 
-    def set_due(self, operation: str, due_ms: int | None) -> None:
+    def set_due(self, call: str, due_ms: int | None) -> None:
         """See Store."""
         with self._open() as connection:
             if due_ms is None:
-                connection.execute(f"DELETE FROM {DUE} WHERE operation = ?", (operation,))  # noqa: S608
+                connection.execute(f"DELETE FROM {self._tables.due} WHERE operation = ?", (call,))  # noqa: S608
             else:
                 connection.execute(
-                    f"INSERT OR REPLACE INTO {DUE} (operation, due_ms) VALUES (?, ?)",  # noqa: S608
-                    (operation, due_ms),
+                    f"INSERT OR REPLACE INTO {self._tables.due} (operation, due_ms) VALUES (?, ?)",  # noqa: S608
+                    (call, due_ms),
                 )
 
     def due(self, now_ms: int) -> list[str]:
         """See Store."""
-        query = f"SELECT operation FROM {DUE} WHERE due_ms <= ? ORDER BY due_ms, operation"  # noqa: S608
+        query = f"SELECT operation FROM {self._tables.due} WHERE due_ms <= ? ORDER BY due_ms, operation"  # noqa: S608
         with self._open(begin="BEGIN") as connection:
             return [operation for (operation,) in connection.execute(query, (now_ms,))]
 
@@ -90,14 +95,14 @@ class SqliteStore:
     def _now_ms(self) -> int:
         return int(self._clock() * 1000)
 
-    def _row(self, connection: sqlite3.Connection, table: Table, key: str) -> Row | None:
+    def _row(self, connection: sqlite3.Connection, table: Enum, key: str) -> Row | None:
         query = f"SELECT value, version, writer FROM {table.value} WHERE key = ? AND {_ALIVE}"  # noqa: S608
         found = connection.execute(query, (key, self._now_ms())).fetchone()
         return None if found is None else Row(*found)
 
     @contextmanager
     def _open(self, begin: str = "BEGIN IMMEDIATE") -> Iterator[sqlite3.Connection]:
-        """The process's one connection, in a transaction of its own.  Placements are few: turns are short enough.
+        """The process's one connection, in a transaction of its own.  Such calls are few: turns are short enough.
 
         begin: a reader takes no lock, which it would take from the MME's writers in the same file.
         """
@@ -119,13 +124,13 @@ class SqliteStore:
         connection = sqlite3.connect(self._path, timeout=self._timeout_s, isolation_level=None, check_same_thread=False)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
-        for table in Table:
+        for name in self._tables.names():
             connection.execute(
-                f"CREATE TABLE IF NOT EXISTS {table.value} (key TEXT NOT NULL PRIMARY KEY, version INTEGER NOT NULL, "
+                f"CREATE TABLE IF NOT EXISTS {name} (key TEXT NOT NULL PRIMARY KEY, version INTEGER NOT NULL, "
                 "writer TEXT NOT NULL, value BLOB NOT NULL, expires_ms INTEGER) WITHOUT ROWID"
             )
         connection.execute(
-            f"CREATE TABLE IF NOT EXISTS {DUE} (operation TEXT NOT NULL PRIMARY KEY, due_ms INTEGER NOT NULL) "
-            "WITHOUT ROWID"
+            f"CREATE TABLE IF NOT EXISTS {self._tables.due} "
+            "(operation TEXT NOT NULL PRIMARY KEY, due_ms INTEGER NOT NULL) WITHOUT ROWID"
         )
         return connection

@@ -1,17 +1,17 @@
-"""Open the placement's store by the same URL as the other functions' (setting store_url)."""
+"""Open a family's journal by the same URL as the MME's store (setting store_url): its tables stand beside."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from placement.store.base import Store
-from placement.store.sqlite import SqliteStore
+from durable.sqlite import SqliteStore
+from durable.store import Store, Tables
 from trust.errors import ConfigError
 from trust.secrets import secrets_directory
 
 
-def open_store(url: str, *, create: bool = False) -> Store:
+def open_store(url: str, tables: Tables, *, create: bool = False) -> Store:
     """sqlite:///file.db, sqlite:////directory/file.db or cassandra://host1,host2:9042/keyspace
     (?dc=…&rf=…&user=…&password_file=FILE&ca_file=FILE); files without a directory are secrets' names.
 
@@ -19,11 +19,11 @@ def open_store(url: str, *, create: bool = False) -> Store:
     """
     parts = urlsplit(url)
     if parts.scheme == "sqlite" and not parts.netloc and len(parts.path) > 1:
-        return SqliteStore(Path(unquote(parts.path[1:])))
+        return SqliteStore(Path(unquote(parts.path[1:])), tables)
     keyspace = parts.path.strip("/")
     if parts.scheme != "cassandra" or not parts.netloc or not keyspace.isidentifier():
         raise ConfigError("store_url", "must be like sqlite:///file.db or cassandra://host1,host2/keyspace")
-    from placement.store.cassandra import Access, CassandraStore  # noqa: PLC0415  the driver is heavy
+    from durable.cassandra import Access, CassandraStore  # noqa: PLC0415  the driver is heavy
 
     options = {name: values[-1] for name, values in parse_qs(parts.query).items()}
     hosts, port = [], 9042
@@ -37,7 +37,7 @@ def open_store(url: str, *, create: bool = False) -> Store:
     if (access.user is None) != (access.password_file is None):
         raise ConfigError("store_url", "needs user and password_file together")
     store = CassandraStore(
-        tuple(hosts), keyspace, port=port, datacenter=options.get("dc", "datacenter1"), access=access
+        tuple(hosts), keyspace, tables, port=port, datacenter=options.get("dc", "datacenter1"), access=access
     )
     if create:
         store.create_schema(int(options.get("rf", "1")))

@@ -1,7 +1,7 @@
 """The store on Apache Cassandra; imported only when a URL asks for it.
 
 Conditional writes at LOCAL_SERIAL; reads of single rows at LOCAL_SERIAL too, because one of them may have to judge a
-write whose answer was lost, and placements are few.  Due steps are plain rows of one partition, at LOCAL_QUORUM.
+write whose answer was lost, and such calls are few.  Due steps are plain rows of one partition, at LOCAL_QUORUM.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import ssl
 import threading
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,8 +21,9 @@ from cassandra.policies import DCAwareRoundRobinPolicy, FallthroughRetryPolicy, 
 from cassandra.protocol import ErrorMessage
 from cassandra.query import SimpleStatement, dict_factory
 
-from placement.errors import StoreError
-from placement.store.base import DUE, Conflict, Row, Saved, Table, Unknown, WriteResult
+from durable.errors import StoreError
+from durable.rows import Conflict, Row, Saved, Unknown, WriteResult
+from durable.store import Tables
 from trust.errors import ConfigError
 
 TIMEOUT_S: Final = 4.5
@@ -30,7 +32,7 @@ _FAILURES: Final = (DriverException, ErrorMessage, ConnectionException, NoHostAv
 _NEVER_SENT: Final = (NoHostAvailable, RequestValidationException)
 _PART: Final = "due"
 
-# f-strings below hold names of the Table enumeration and a checked keyspace and nothing else.
+# f-strings below hold names of the family's Tables and a checked keyspace and nothing else.
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,7 @@ class CassandraStore:
         self,
         hosts: tuple[str, ...],
         keyspace: str,
+        tables: Tables,
         *,
         port: int = 9042,
         datacenter: str = "datacenter1",
@@ -70,6 +73,7 @@ class CassandraStore:
         if not keyspace.isidentifier():
             raise ValueError("a keyspace is letters, digits and underscores")
         self._keyspace = keyspace
+        self._tables = tables
         self._hosts = hosts
         self._port = port
         self._datacenter = datacenter
@@ -83,26 +87,26 @@ class CassandraStore:
         topology = f"{{'class': 'NetworkTopologyStrategy', '{self._datacenter}': {int(replication)}}}"
         self._connect(keyspace=None)
         self._run(f"CREATE KEYSPACE IF NOT EXISTS {self._keyspace} WITH replication = {topology}", ())
-        for table in Table:
+        for name in self._tables.names():
             self._run(
-                f"CREATE TABLE IF NOT EXISTS {self._keyspace}.{table.value} "
+                f"CREATE TABLE IF NOT EXISTS {self._keyspace}.{name} "
                 "(key text PRIMARY KEY, version int, writer text, value blob)",
                 (),
             )
         self._run(
-            f"CREATE TABLE IF NOT EXISTS {self._keyspace}.{DUE} (part text, operation text, due_ms bigint, "
-            "PRIMARY KEY (part, operation)) WITH gc_grace_seconds = 3600",
+            f"CREATE TABLE IF NOT EXISTS {self._keyspace}.{self._tables.due} "
+            "(part text, operation text, due_ms bigint, PRIMARY KEY (part, operation)) WITH gc_grace_seconds = 3600",
             (),
         )
 
-    def load(self, table: Table, key: str) -> Row | None:
+    def load(self, table: Enum, key: str, *, serial: bool = False) -> Row | None:  # noqa: ARG002  it always is
         """See Store."""
         query = f"SELECT version, writer, value FROM {self._keyspace}.{table.value} WHERE key = %s"  # noqa: S608
         rows = self._run(query, (key,), ConsistencyLevel.LOCAL_SERIAL)
         return _row(rows[0]) if rows else None
 
     def save(
-        self, table: Table, key: str, value: bytes | None, *, expect: int | None, writer: str, ttl_s: int | None = None
+        self, table: Enum, key: str, value: bytes | None, *, expect: int | None, writer: str, ttl_s: int | None = None
     ) -> WriteResult:
         """See Store."""
         name = f"{self._keyspace}.{table.value}"
@@ -129,25 +133,26 @@ class CassandraStore:
             return Saved(0 if value is None else (expect or 0) + 1)
         return Conflict(self.load(table, key))
 
-    def scan(self, table: Table) -> list[tuple[str, Row]]:
+    def scan(self, table: Enum) -> list[tuple[str, Row]]:
         """See Store."""
         rows = self._run(f"SELECT key, version, writer, value FROM {self._keyspace}.{table.value}", ())  # noqa: S608
         found = [(row["key"], _row(row)) for row in rows]
         return sorted(((key, row) for key, row in found if row is not None), key=lambda pair: pair[0])
 
-    def set_due(self, operation: str, due_ms: int | None) -> None:
+    def set_due(self, call: str, due_ms: int | None) -> None:
         """See Store."""
+        due = f"{self._keyspace}.{self._tables.due}"
         if due_ms is None:
-            self._run(f"DELETE FROM {self._keyspace}.{DUE} WHERE part = %s AND operation = %s", (_PART, operation))  # noqa: S608
+            self._run(f"DELETE FROM {due} WHERE part = %s AND operation = %s", (_PART, call))  # noqa: S608
         else:
             self._run(
-                f"INSERT INTO {self._keyspace}.{DUE} (part, operation, due_ms) VALUES (%s, %s, %s)",  # noqa: S608
-                (_PART, operation, due_ms),
+                f"INSERT INTO {due} (part, operation, due_ms) VALUES (%s, %s, %s)",  # noqa: S608
+                (_PART, call, due_ms),
             )
 
     def due(self, now_ms: int) -> list[str]:
         """See Store."""
-        rows = self._run(f"SELECT operation, due_ms FROM {self._keyspace}.{DUE} WHERE part = %s", (_PART,))  # noqa: S608
+        rows = self._run(f"SELECT operation, due_ms FROM {self._keyspace}.{self._tables.due} WHERE part = %s", (_PART,))  # noqa: S608
         return [
             r["operation"] for r in sorted(rows, key=lambda r: (r["due_ms"], r["operation"])) if r["due_ms"] <= now_ms
         ]

@@ -1,0 +1,7 @@
+"""What the journal's store may raise."""
+
+from __future__ import annotations
+
+
+class StoreError(Exception):
+    """The store did not answer, or not in time."""

@@ -1,0 +1,133 @@
+"""How an operation ends: what its caller is told on the way and at the end, and what the inventory remembers."""
+
+from __future__ import annotations
+
+import msgspec
+
+from durable import callbacks
+from placement import logs, metrics
+from placement.errors import Code, PlacementError
+from placement.inventory import Event, Placement
+from placement.operation import ErrorAnswer, Operation, Phase, Why, encode_answer, error_answer
+from placement.parts import Next, Parts
+
+UNDO_S = 120.0
+_UNDOABLE = (Phase.HELM, Phase.MEND, Phase.WATCH, Phase.RELOAD)
+_replace = msgspec.structs.replace
+
+
+class Ending:
+    """The end of an operation, and each state's answer."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    def failed(self, operation: Operation, error: ErrorAnswer) -> Next:
+        """The operation has failed; atomic ones go back first, if there is anything to go back from."""
+        operation = _replace(operation, error=error)
+        began = operation.revision > 0 or " Left on the cluster: " in error.message
+        if operation.atomic and operation.action == "apply" and operation.phase in _UNDOABLE and began:
+            deadline_ms = self._parts.now_ms() + int(UNDO_S * 1000)
+            undoing = _replace(operation, phase=Phase.UNDO, deadline_ms=deadline_ms)
+            return Next(self.progress(self.telling(undoing, "progressing")))
+        status = "failed" if began or operation.attempt else "refused"
+        return self.finish(operation, status, error=error)
+
+    def telling(self, operation: Operation, status: str) -> Operation:
+        """With the answer of its present state."""
+        answer = _replace(
+            operation.answer,
+            status=status,
+            cluster=operation.cluster or None,
+            release=operation.release,
+            revision=operation.revision or None,
+            chart=operation.chart or None,
+            time_taken_s=self._taken_s(operation),
+            why=operation.why,
+        )
+        return _replace(operation, answer=answer)
+
+    def progress(self, operation: Operation) -> Operation:
+        """Tell the caller where it is; nobody waits for, or repeats, what is not the end."""
+        if operation.callback_url:
+            self._send(operation)
+        return operation
+
+    def finish(
+        self,
+        operation: Operation,
+        status: str,
+        *,
+        error: ErrorAnswer | None = None,
+        why: Why | None = None,
+        diff: list[str] | None = None,
+    ) -> Next:
+        """The last answer, remembered and counted; what is left is to tell it."""
+        told = self.telling(operation, status).answer
+        answer = _replace(told, error=error, why=why or operation.why, diff=diff)
+        if operation.action in ("uninstall",) or status in ("refused", "planned") or not operation.revision:
+            answer = _replace(answer, pods=())
+        done = _replace(operation, answer=answer, error=error, request="", notified=0, phase=Phase.NOTIFY)
+        self._remember(done, status)
+        outcome = error.code if error is not None else status
+        metrics.OPERATIONS.labels(operation.action, outcome).inc()
+        if not operation.callback_url:
+            return Next(_replace(done, phase=Phase.DONE))
+        return Next(done)
+
+    def notify(self, operation: Operation) -> Next:
+        """The step that tells the end, until it is taken or given up."""
+        if self._send(operation):
+            metrics.CALLBACKS.labels("taken").inc()
+            return Next(_replace(operation, phase=Phase.DONE))
+        tries = operation.notified + 1
+        pause_s = callbacks.pause_s(tries)
+        if pause_s is None:
+            metrics.CALLBACKS.labels("given up").inc()
+            logs.log("error", "callback given up", call=operation.call_id, caller=operation.caller, tries=tries)
+            return Next(_replace(operation, phase=Phase.DONE, notified=tries))
+        return Next(_replace(operation, notified=tries), pause_s)
+
+    def _send(self, operation: Operation) -> bool:
+        to = callbacks.To(operation.callback_url, operation.caller, operation.call_id)
+        return self._parts.callbacks.send(to, encode_answer(operation.answer))
+
+    def _taken_s(self, operation: Operation) -> float:
+        return round(max(0, self._parts.now_ms() - operation.begun_ms) / 1000, 3)
+
+    def _remember(self, operation: Operation, status: str) -> None:
+        if status == "planned" or not operation.cluster:
+            return
+        cluster, namespace, release = operation.cluster, operation.namespace, operation.release
+        old = self._parts.inventory.get(cluster, namespace, release)
+        is_there = operation.revision > 0 or (old is not None and old.is_placed)
+        gone = status in ("uninstalled", "absent") or (status == "rolled-back" and not operation.revision)
+        placement = Placement(
+            cluster,
+            namespace,
+            release,
+            operation.chart or (old.chart if old else ""),
+            operation.repository or (old.repository if old else ""),
+            operation.revision or (old.revision if old else 0),
+            (operation.values_digest if operation.revision else "") or (old.values_digest if old else ""),
+            operation.group or (old.group if old else ""),
+            is_there and not gone,
+        )
+        event = Event(
+            self._parts.now_ms(),
+            operation.caller,
+            operation.action,
+            operation.chart,
+            operation.values_digest,
+            operation.revision,
+            operation.error.code if operation.error is not None else status,
+            self._taken_s(operation),
+            operation.call_id,
+        )
+        self._parts.inventory.remember(placement, event)
+
+
+def told(code: Code, why: str) -> ErrorAnswer:
+    """The code's own sentence with the reason behind it."""
+    error = PlacementError(code)
+    return error_answer(PlacementError(code, f"{error.detail.rstrip('.')}: {why}."))

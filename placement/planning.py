@@ -1,0 +1,93 @@
+"""The step that chooses a cluster, and the one that only shows what would change."""
+
+from __future__ import annotations
+
+import msgspec
+
+from placement import differences, manifest, policy, releases, values
+from placement.choosing import Chooser
+from placement.cluster import Cluster
+from placement.ending import Ending
+from placement.errors import PlacementError
+from placement.helm import registry_files
+from placement.helm_errors import meaning
+from placement.masking import all_words, secret_words
+from placement.operation import Answer, Operation, Phase, Why, error_answer
+from placement.parts import Next, Parts
+from placement.plan import HelmPlan, Refused, helm_argv
+from placement.request import Request
+
+_replace = msgspec.structs.replace
+
+
+class Planning:
+    """The first steps."""
+
+    def __init__(self, parts: Parts, ending: Ending) -> None:
+        self.chooser = Chooser(parts.helm, parts.secrets, parts.connect)
+        self._parts = parts
+        self._ending = ending
+
+    def plan(self, operation: Operation) -> Next:
+        """Choose, as far as policy lets the caller."""
+        request = self._parts.request(operation)
+        grant = policy.grant_of(self._parts.secrets.grants(), operation.caller)
+        policy.check(grant, operation.caller, request)
+        clusters = self.permitted(grant, operation.caller, request)
+        placed = self._parts.inventory.placed()
+        if request.action in ("rollback", "uninstall"):
+            chosen: HelmPlan | Refused = self.chooser.locate(request, clusters, placed)
+        else:
+            chosen = self.chooser.choose(request, clusters, placed, timeout_s=self._parts.helm_timeout_s)
+        if isinstance(chosen, Refused):
+            why = Why("", chosen.why_not)
+            error = error_answer(PlacementError(chosen.code, chosen.detail))
+            return self._ending.finish(_replace(operation, why=why), "refused", error=error, why=why)
+        is_preview = request.dry_run or request.action == "diff"
+        why = Why(chosen.why, chosen.why_not)
+        changed = _replace(
+            operation,
+            phase=Phase.PREVIEW if is_preview else Phase.HELM,
+            cluster=chosen.cluster,
+            why=why,
+            group=request.choose.group,
+            repository=request.chart_repository,
+            target=request.revision or 0,
+            answer=Answer("progressing", chosen.cluster, operation.release, why=why),
+        )
+        return Next(self._ending.progress(changed))
+
+    def permitted(self, grant: policy.Grant, caller: str, request: Request) -> list[Cluster]:
+        """The clusters that the caller may use.  Raises PlacementError not_allowed for a named one that it may not."""
+        clusters = self._parts.clusters.all()
+        for cluster in clusters:
+            if cluster.name == request.named:
+                policy.check_cluster(grant, caller, cluster)
+        return [cluster for cluster in clusters if grant.may_use(cluster)]
+
+    def preview(self, operation: Operation) -> Next:
+        """Render on the cluster, change nothing, and tell what would differ."""
+        request = self._parts.request(operation)
+        given = values.gather(request, self._parts.secrets.object_store())
+        words = all_words(given.parsed) | self._parts.secrets.secret_words()
+        registry = self._parts.secrets.registry(request.chart_repository)
+        timeout_s = self._parts.helm_timeout_s
+        api = self._parts.api(operation)
+        try:
+            files = self._parts.files(operation, given) | registry_files(registry)
+            plain_http = registry is not None and registry.plain_http
+            argv = helm_argv(request, timeout_s=timeout_s, plain_http=plain_http, dry_run=True)
+            with self._parts.helm.turn() as turn:
+                ran = turn.run(argv, files, timeout_s=timeout_s)
+            if ran.stopped is not None:
+                raise PlacementError(ran.stopped)
+            if ran.exit_code != 0:
+                raise meaning(ran.stderr, words)
+            record = releases.revision_of(msgspec.json.decode(ran.stdout))
+            now = releases.latest(api, operation.namespace, operation.release)
+        finally:
+            api.close()
+        before = manifest.objects(now.manifest) if now is not None else []
+        lines = differences.between(before, manifest.objects(record.manifest), secret_words(given.parsed))
+        changed = _replace(operation, chart=record.chart, values_digest=given.digest, revision=now.number if now else 0)
+        return self._ending.finish(changed, "planned", diff=lines)

@@ -1,0 +1,110 @@
+"""The steps after helm: pods that take a new configuration, workloads that become ready, or do not."""
+
+from __future__ import annotations
+
+import msgspec
+
+from placement import manifest, releases, watching
+from placement.api import Api
+from placement.ending import Ending, told
+from placement.errors import Code, PlacementError
+from placement.installing import Installed
+from placement.nudging import Reloads
+from placement.operation import Operation, Phase, error_answer
+from placement.parts import Next, Parts
+from placement.readiness import Verdict
+
+LOOK_EVERY_S = 1.0
+LOOK_SOON_S = 0.1
+RELOAD_S = 30.0
+_replace = msgspec.structs.replace
+
+
+class Settling:
+    """From what helm has done to an answer."""
+
+    def __init__(self, parts: Parts, ending: Ending) -> None:
+        self._parts = parts
+        self._ending = ending
+
+    def installed(self, api: Api, operation: Operation, installed: Installed) -> Next:
+        """Helm is done: what has to be waited for."""
+        after = installed.after
+        if operation.action == "uninstall":
+            status = "uninstalled" if installed.before is not None or operation.attempt > 1 else "absent"
+            return self._ending.finish(operation, status)
+        if after is None:
+            raise PlacementError(Code.NO_SUCH_RELEASE)
+        objects = manifest.objects(after.manifest)
+        before = installed.before
+        changed = _replace(operation, revision=after.number, chart=after.chart)
+        if before is not None and before.status in ("deployed", "superseded"):
+            changed = _replace(changed, before=before.number)
+            configs = manifest.only_configuration_changed(manifest.objects(before.manifest), objects)
+            if configs and Reloads(api).begin(operation.namespace, operation.release, configs):
+                deadline_ms = self._parts.now_ms() + int(RELOAD_S * 1000)
+                reloading = _replace(changed, phase=Phase.RELOAD, configs=tuple(configs), deadline_ms=deadline_ms)
+                return Next(self._ending.progress(self._ending.telling(reloading, "progressing")))
+        return self._to_watch(changed)
+
+    def _to_watch(self, operation: Operation) -> Next:
+        if not operation.waits:
+            return self.watch(operation)
+        deadline_ms = self._parts.now_ms() + operation.timeout_s * 1000
+        watching_on = _replace(operation, phase=Phase.WATCH, deadline_ms=deadline_ms)
+        return Next(self._ending.progress(self._ending.telling(watching_on, "progressing")), LOOK_SOON_S)
+
+    def reload(self, operation: Operation) -> Next:
+        """Wait a little for pods to run with their new configuration."""
+        api = self._parts.api(operation)
+        try:
+            taken = Reloads(api).wait(operation.namespace, operation.release, operation.configs)
+        finally:
+            api.close()
+        if taken.error is not None and (taken.is_settled or self._parts.now_ms() >= operation.deadline_ms):
+            failed = _replace(operation, error=error_answer(taken.error))
+            return self.watch(_replace(failed, waits=False))
+        if not taken.is_settled:
+            return Next(operation, LOOK_SOON_S)
+        return self.watch(operation) if not operation.waits else self._to_watch(operation)
+
+    def watch(self, operation: Operation) -> Next:
+        """Look at the release: ready, failed, or to be looked at again."""
+        api = self._parts.api(operation)
+        undone = operation.phase is Phase.WATCH_UNDO
+        try:
+            newest = releases.latest(api, operation.namespace, operation.release)
+            if newest is None and undone:
+                return self._ending.finish(operation, "rolled-back", error=operation.error)
+            if newest is None:
+                raise PlacementError(Code.NO_SUCH_RELEASE, "The release was removed meanwhile.")
+            look = watching.look(api, operation.namespace, manifest.objects(newest.manifest), operation.since_s)
+        except PlacementError as e:
+            # A cluster that is down for a while is no failure of the release; when it comes back, its API server
+            # refuses everybody until it has read its roles.
+            waiting = operation.phase in (Phase.WATCH, Phase.WATCH_UNDO) and not self._is_late(operation)
+            if e.code in (Code.CLUSTER_DOWN, Code.CLUSTER_REFUSED) and waiting:
+                return Next(operation, LOOK_EVERY_S)
+            raise
+        finally:
+            api.close()
+        operation = _replace(operation, answer=_replace(operation.answer, pods=look.pods))
+        if undone:
+            if look.verdict is Verdict.WAITING and not self._is_late(operation):
+                return Next(operation, LOOK_EVERY_S)
+            undone_to = _replace(operation, revision=newest.number)
+            return self._ending.finish(undone_to, "rolled-back", error=operation.error)
+        if operation.error is not None:
+            return self._ending.failed(operation, operation.error)
+        if look.verdict is Verdict.FAILED:
+            return self._ending.failed(operation, told(Code.PODS_CRASH, look.why))
+        if not operation.waits:
+            return self._ending.finish(operation, "deployed" if look.verdict is Verdict.WAITING else "ready")
+        if look.verdict is Verdict.READY:
+            return self._ending.finish(operation, "ready")
+        if self._is_late(operation):
+            return self._ending.failed(operation, told(Code.NOT_READY, look.why))
+        return Next(self._ending.telling(operation, "progressing"), LOOK_EVERY_S)
+
+    def _is_late(self, operation: Operation) -> bool:
+        return self._parts.now_ms() >= operation.deadline_ms

@@ -1,0 +1,154 @@
+"""A call is opened once, worked on by one runner at a time, and gone on from where a killed one left it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import Enum
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from durable.errors import StoreError
+from durable.journal import KEEP_S, RUN_MS, TAKEN_S, Call, Hand, Journal, Next, TakenError
+from durable.rows import Conflict, Row, Saved, Unknown, WriteResult
+from durable.sqlite import SqliteStore
+from durable.store import Tables
+
+
+class Table(Enum):
+    ERRAND = "errand"
+
+
+TABLES = Tables(Table, due="errand_due")
+
+
+class Errand(Call, frozen=True, kw_only=True):
+    steps: int = 2
+    notes: tuple[str, ...] = ()
+
+    @property
+    def is_over(self) -> bool:
+        return self.steps == 0
+
+
+class Lossy(SqliteStore):
+    """Loses the answers to writes, as `lose` says: before or after they are applied."""
+
+    def __init__(self, path: Path) -> None:
+        self.now_s = 1_000_000.0
+        super().__init__(path, TABLES, clock=lambda: self.now_s)
+        self.lose: list[str] = []
+
+    def save(
+        self, table: Enum, key: str, value: bytes | None, *, expect: int | None, writer: str, ttl_s: int | None = None
+    ) -> WriteResult:
+        lost = self.lose.pop(0) if self.lose else ""
+        if lost == "before":
+            return Unknown()
+        result = super().save(table, key, value, expect=expect, writer=writer, ttl_s=ttl_s)
+        return Unknown() if lost == "after" else result
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Lossy]:
+    made = Lossy(tmp_path / "edge.db")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def journal(store: Lossy) -> Journal[Errand]:
+    return Journal(store, Table.ERRAND, Errand)
+
+
+def now(store: Lossy) -> int:
+    return int(store.now_s * 1000)
+
+
+def step(hand: Hand[Errand]) -> Next[Errand]:
+    return Next(msgspec.structs.replace(hand.call, steps=hand.call.steps - 1), 3.0)
+
+
+def test_a_call_goes_through_its_steps_and_answers_its_repeats_for_a_day(
+    store: Lossy, journal: Journal[Errand]
+) -> None:
+    journal.open(Errand(key="a"), due_ms=now(store))
+    assert journal.due(now(store)) == ["a"]
+    assert journal.advance("a", lambda: now(store), step) == 3.0
+    assert journal.due(now(store)) == []
+    assert journal.due(now(store) + 3000) == ["a"]
+    assert journal.advance("a", lambda: now(store), step) is None
+    assert journal.due(now(store) + 10**9) == []
+    repeated = journal.open(Errand(key="a", steps=9), due_ms=now(store))
+    assert repeated.call.steps == 0
+    assert journal.due(now(store) + 10**9) == []
+    store.now_s += KEEP_S + 1
+    assert journal.load("a") is None
+
+
+def test_two_runners_never_work_on_one_call(store: Lossy, journal: Journal[Errand]) -> None:
+    journal.open(Errand(key="a"), due_ms=now(store))
+
+    def meanwhile(hand: Hand[Errand]) -> Next[Errand]:
+        assert journal.advance("a", lambda: now(store), step) == TAKEN_S
+        return step(hand)
+
+    assert journal.advance("a", lambda: now(store), meanwhile) == 3.0
+    held = journal.load("a")
+    assert held is not None
+    assert held.call.steps == 1
+
+
+def test_a_runner_that_was_thought_dead_may_write_nothing_any_more(store: Lossy, journal: Journal[Errand]) -> None:
+    journal.open(Errand(key="a", steps=5), due_ms=now(store))
+
+    def slow(hand: Hand[Errand]) -> Next[Errand]:
+        store.now_s += RUN_MS / 1000 + 1
+        assert journal.due(now(store)) == ["a"]  # it is due again by itself
+        assert journal.advance("a", lambda: now(store), step) == 3.0
+        with pytest.raises(TakenError):
+            hand.keep(msgspec.structs.replace(hand.call, notes=("late",)))
+        return Next(msgspec.structs.replace(hand.call, steps=0))
+
+    journal.advance("a", lambda: now(store), slow)
+    held = journal.load("a")
+    assert held is not None
+    assert (held.call.steps, held.call.notes) == (4, ())
+    assert journal.due(now(store) + 3000) == ["a"]
+
+
+@pytest.mark.parametrize("lost", [["before"], ["after"], ["before", "after"], ["before", "before", "before"]])
+def test_answers_that_are_lost_change_nothing(store: Lossy, journal: Journal[Errand], lost: list[str]) -> None:
+    store.lose = list(lost)
+    assert journal.open(Errand(key="a"), due_ms=now(store)).version == 1
+    store.lose = list(lost)
+    assert journal.advance("a", lambda: now(store), step) == 3.0
+    held = journal.load("a")
+    assert held is not None
+    assert held.call.steps == 1
+
+
+def test_a_store_that_never_answers_is_an_error_and_the_step_stays_due(store: Lossy, journal: Journal[Errand]) -> None:
+    store.lose = ["before"] * 4
+    with pytest.raises(StoreError):
+        journal.open(Errand(key="a"), due_ms=now(store))
+    assert journal.due(now(store)) == ["a"]
+    assert journal.advance("a", lambda: now(store), step) is None  # there is no such call: forgotten
+    assert journal.due(now(store)) == []
+
+
+def test_a_name_stands_for_the_key_that_was_first_given(store: Lossy, journal: Journal[Errand]) -> None:
+    assert journal.first_under("signature", "one") == "one"
+    store.lose = ["after"]
+    assert journal.first_under("signature", "two") == "one"
+    assert store.load(Table.ERRAND, "signature") == Row(b"one", 1, store.load(Table.ERRAND, "signature").writer)  # type: ignore[union-attr]
+
+
+def test_rows_are_written_only_by_who_saw_the_last_one(store: Lossy) -> None:
+    assert store.save(Table.ERRAND, "a", b"1", expect=None, writer="x") == Saved(1)
+    assert store.save(Table.ERRAND, "a", b"2", expect=None, writer="y") == Conflict(Row(b"1", 1, "x"))
+    assert store.save(Table.ERRAND, "a", b"2", expect=1, writer="y") == Saved(2)
+    assert store.save(Table.ERRAND, "a", None, expect=1, writer="z") == Conflict(Row(b"2", 2, "y"))
+    assert store.save(Table.ERRAND, "a", None, expect=2, writer="z") == Saved(0)
+    assert store.load(Table.ERRAND, "a") is None
