@@ -19,7 +19,7 @@ def between(before: Sequence[Object], after: Sequence[Object], words: Iterable[s
     A Secret whose content differs is told as changed, never shown.
     """
     old, new = ({name_of(thing): thing for thing in things} for things in (before, after))
-    words = list(words)
+    words = sorted(words, key=len, reverse=True)  # or a word within another would leave the other's rest
     lines: list[str] = []
     for name in sorted(old.keys() | new.keys()):
         label = "/".join(part for part in name if part)

@@ -111,18 +111,19 @@ def tolerations_of(pod: Mapping[str, Any]) -> tuple[Toleration, ...]:
 def pod_requests(pod: Mapping[str, Any]) -> tuple[int, int]:
     """CPU in millicores and memory in octets that the scheduler counts for a pod.  Raises ValueError.
 
-    The larger of the containers' sum and the largest init container (a sidecar, restartPolicy Always, counts with the
-    containers), plus overhead.  A limit without a request is one.
+    The larger of the containers' sum and the largest init container, plus overhead.  A sidecar (an init container with
+    restartPolicy Always) runs beside the containers, and beside the init containers after it.  A limit without a
+    request is one.
     """
-    total, largest = [0, 0], [0, 0]
+    sidecars, largest = [0, 0], [0, 0]
+    for container in pod.get("initContainers") or ():
+        together = [a + b for a, b in zip(sidecars, _requests(container), strict=True)]
+        largest = [max(a, b) for a, b in zip(largest, together, strict=True)]
+        if container.get("restartPolicy") == "Always":
+            sidecars = together
+    total = sidecars
     for container in pod.get("containers") or ():
         total = [a + b for a, b in zip(total, _requests(container), strict=True)]
-    for container in pod.get("initContainers") or ():
-        asked = _requests(container)
-        if container.get("restartPolicy") == "Always":
-            total = [a + b for a, b in zip(total, asked, strict=True)]
-        else:
-            largest = [max(a, b) for a, b in zip(largest, asked, strict=True)]
     overhead = _mapping(pod.get("overhead"))
     cpu_m = max(total[0], largest[0]) + quantities.cpu_m(overhead.get("cpu", 0))
     return cpu_m, max(total[1], largest[1]) + quantities.memory_b(overhead.get("memory", 0))

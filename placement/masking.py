@@ -69,6 +69,13 @@ def _masked(value: Any) -> Any:
     if isinstance(value.get("name"), str) and "value" in value and _SECRET_KEY.search(value["name"]):
         shown["value"] = STRUCK
     for key, part in value.items():
-        if isinstance(part, str) and key not in ("name", "secretName") and _SECRET_KEY.search(str(key)):
-            shown[key] = STRUCK
+        if key not in ("name", "secretName") and _SECRET_KEY.search(str(key)):
+            shown[key] = _hidden(part, shown[key])
     return shown
+
+
+def _hidden(value: Any, shown: Any) -> Any:
+    """A scalar, or a list of them, is the secret itself; what has fields of its own, for example a reference, stays."""
+    if isinstance(value, list):
+        return [_hidden(part, seen) for part, seen in zip(value, shown, strict=True)]
+    return STRUCK if isinstance(value, str | int | float) and not isinstance(value, bool) else shown

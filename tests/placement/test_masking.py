@@ -1,0 +1,119 @@
+"""What is secret is struck, whatever it stands in; what is not stays readable."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+import pytest
+
+from placement import differences
+from placement.masking import LONGEST_TEXT, all_words, masked, secret_words, strike
+
+WORD = "correct-horse-battery"
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"password": WORD},
+        {"db": {"passwd": WORD}},
+        {"PASSPHRASE": WORD},
+        {"auth": {"tokens": [WORD, "another-word"]}},
+        {"subscribers": [{"imsi": "001010000000001", "k": WORD, "opc": WORD}]},
+        {"tls": {"privateKey": f"-----BEGIN-----\n{WORD}\n-----END-----"}},
+        {"apiKey": WORD},
+        {"s3": {"secret": {"any": {"thing": WORD}}}},
+    ],
+)
+def test_scalars_below_a_name_of_something_secret_are_secret_words(values: dict[str, Any]) -> None:
+    assert WORD in secret_words(values)
+
+
+def test_other_values_flags_and_short_words_are_not() -> None:
+    values = {"tac": "0007", "image": "registry.test/nf:1", "password": "abc", "tokenAuth": True, "secret": None}
+    assert secret_words(values) == set()
+    assert secret_words({"pin_token": 123456}) == {"123456"}
+
+
+def test_all_words_are_the_longer_texts_of_values_line_by_line() -> None:
+    values = {"file": "first line\nhi\n  second line  ", "n": 12345678, "list": ["also this one", "short"]}
+    assert all_words(values) == {"first line", "second line", "also this one"}
+
+
+def test_the_longest_word_is_struck_first() -> None:
+    words = ["horse", "horse-battery", "battery-staple"]
+    assert strike("x horse-battery-staple horse y", words) == "x ***-*** *** y"
+    for _ in range(5):  # a set has no order
+        text = strike("horse-battery", set(words))
+        assert text == "***"
+
+
+def test_a_text_is_shortened() -> None:
+    shown = strike("x" * 1000, ())
+    assert len(shown) == LONGEST_TEXT
+    assert shown.endswith("…")
+    assert strike("x" * LONGEST_TEXT, ()) == "x" * LONGEST_TEXT
+
+
+@pytest.mark.parametrize("part", ["data", "stringData"])
+def test_a_secret_is_shown_by_its_names_only(part: str) -> None:
+    encoded = base64.b64encode(WORD.encode()).decode()
+    shown = masked({"kind": "Secret", "metadata": {"name": "s"}, part: {"anything": encoded}})
+    assert shown == {"kind": "Secret", "metadata": {"name": "s"}, part: {"anything": "***"}}
+
+
+@pytest.mark.parametrize(
+    "thing",
+    [
+        {"kind": "ConfigMap", "data": {"admin-password": WORD}},
+        {"kind": "Pod", "spec": {"containers": [{"env": [{"name": "DB_PASSWORD", "value": WORD}]}]}},
+        {"kind": "Thing", "spec": {"tokens": [WORD, "and-another"]}},
+        {"kind": "Thing", "spec": {"password": 12345678}},
+        {"kind": "Thing", "spec": [{"credentials": {"user": "me", "secret": WORD}}]},
+    ],
+)
+def test_fields_and_variables_with_secret_names_are_masked(thing: dict[str, Any]) -> None:
+    shown = json.dumps(masked(thing))
+    assert WORD not in shown
+    assert "12345678" not in shown
+    assert "***" in shown
+
+
+def test_names_of_secrets_and_other_fields_stay() -> None:
+    thing = {
+        "kind": "Deployment",
+        "metadata": {"name": "password-manager", "labels": {"app": "upf"}},
+        "spec": {
+            "replicas": 2,
+            "volumes": [{"name": "v", "secret": {"secretName": "tls", "optional": True}}],
+            "imagePullSecrets": [{"name": "pull"}],
+            "automountServiceAccountToken": False,
+            "env": [{"name": "TAC", "value": "7"}],
+        },
+    }
+    assert masked(thing) == thing
+
+
+def test_a_diff_strikes_words_that_stand_in_the_middle_of_a_file() -> None:
+    def config(text: str) -> list[dict[str, Any]]:
+        return [{"kind": "ConfigMap", "metadata": {"name": "c"}, "data": {"app.conf": text}}]
+
+    words = secret_words({"password": WORD, "token": "correct-horse"})
+    lines = "\n".join(differences.between(config(f"pw={WORD} tac=7"), config(f"pw={WORD} tac=8"), words))
+    assert "pw=*** tac=7" in lines
+    assert "pw=*** tac=8" in lines
+    assert "battery" not in lines
+
+
+def test_a_changed_secret_is_told_and_not_shown() -> None:
+    one, two = ({"kind": "Secret", "metadata": {"name": "s"}, "data": {"k": text}} for text in ("YQ==", "Yg=="))
+    assert differences.between([one], [two]) == ["--- a/Secret/s", "+++ b/Secret/s", " (secret content changed)"]
+
+
+def test_a_long_diff_is_cut() -> None:
+    after = [{"kind": "ConfigMap", "metadata": {"name": "c"}, "data": {f"n{i}": "x" for i in range(3000)}}]
+    lines = differences.between([], after)
+    assert len(lines) == differences.MOST_LINES + 1
+    assert lines[-1].endswith("more lines")
