@@ -10,7 +10,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ from tests.lab.run import run
 
 _SUPERVISOR = Path(__file__).with_name("supervisor.py")
 _CGROUPS = Path("/sys/fs/cgroup")
+_DAEMONS = "daemons"
+_USUAL_SHARE = 1024
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,35 @@ def make_cgroups(name: str) -> None:
         for setting in ("cpuset.cpus", "cpuset.mems"):
             if (child / setting).exists() and not (child / setting).read_text().strip():
                 (child / setting).write_text((parent / setting).read_text())
+
+
+@contextlib.contextmanager
+def yielding(names: Sequence[str]) -> Iterator[None]:
+    """Give everything in these namespaces, daemons and pods, a tenth of a usual share where processors are short.
+
+    As if they were other machines, as far as that goes here.  Raises LabError where cgroups cannot do it.
+    """
+    top = next((parent for parent in _hierarchies() if (parent / "cpu.shares").exists()), None)
+    if top is None:
+        raise LabError("this machine has no cgroups of version 1 for processor time")
+    groups = [top / name for name in names]
+    for name, group in zip(names, groups, strict=True):
+        daemons = group / _DAEMONS
+        daemons.mkdir(parents=True, exist_ok=True)
+        (group / "cpu.shares").write_text(str(_USUAL_SHARE // 10))
+        _move(_processes_in(name), daemons)
+    try:
+        yield
+    finally:
+        for group in groups:
+            _move([int(word) for word in (group / _DAEMONS / "cgroup.procs").read_text().split()], top)
+            (group / "cpu.shares").write_text(str(_USUAL_SHARE))
+
+
+def _move(processes: Sequence[int], group: Path) -> None:
+    for process in processes:
+        with contextlib.suppress(ProcessLookupError):
+            (group / "cgroup.procs").write_text(str(process))
 
 
 def cgroups_left(name: str) -> list[Path]:

@@ -67,6 +67,10 @@ class Callbacks:
         with self.changed:
             return [json.loads(body) for _, body in self.came.get(path, [])]
 
+    def has_ended(self, path: str) -> bool:
+        """Whether an operation's last answer has come there."""
+        return any(answer["status"] in ENDS for answer in self.answers(path))
+
     def end(self, path: str, within_s: float) -> dict[str, Any]:
         """Wait for the first answer that is an operation's last.  Raises LabError."""
         deadline = time.monotonic() + within_s

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import statistics
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ import yaml
 
 from reload import bundle, image
 from tests.lab import artefacts, images, oci
+from tests.lab.figures import told
 from tests.lab.kubectl import eventually
 from tests.lab.placing import ROOT, Placing, push
 
@@ -218,12 +218,9 @@ def test_ten_changed_values_reach_the_daemon_in_seconds_and_its_pod_stays(
         assert release.asked() == f"tac={tac} s-nssai=1-{sd}"
         bare.append(release.placing.bare_helm("day2-bare"))
     assert release.state() == before
-    record_property("seconds", times)
-    record_property("bare_helm_seconds", bare)
-    p50, helm_p50 = statistics.median(times), statistics.median(bare)
-    sys.stderr.write(f"\nplacement, {policy}: p50 {p50:.2f} s beside bare helm's {helm_p50:.2f} s, all {times}\n")
+    told(f"day 2 {policy}", record_property, placement_s=times, bare_helm_s=bare)
     release.placing.bare_uninstall("day2-bare")
-    assert p50 <= 3.0
+    assert statistics.median(times) <= 3.0
 
 
 def test_a_daemon_that_reloads_by_itself_under_policy_none(release: Release, coredns: str) -> None:
