@@ -117,7 +117,10 @@ class Site:
         callback: str | None = None,
         **changes: Any,
     ) -> Answered:
-        """Call the function as `caller`; every call has an `id` of its own unless one, or a call_id, is given."""
+        """Call the function as `caller`; every call has an `id` of its own unless one, or a call_id, is given.
+
+        Without a callback: called again while it is progressing, as a caller does on a machine that is busy.
+        """
         self.calls += 1
         if not isinstance(body, bytes):
             body = dict(body or self.request(**changes))
@@ -125,7 +128,11 @@ class Site:
                 body.setdefault("id", f"id-{self.calls}")
         octets = body if isinstance(body, bytes) else json.dumps(body).encode()
         headers = signed(octets, caller, callback) | {"X-Call-Id": call_id or f"call-{self.calls}"}
-        return self.post(Event(octets, headers))
+        deadline = time.monotonic() + 120
+        while True:
+            answer = self.post(Event(octets, headers))
+            if callback or answer.body.get("status") != "progressing" or time.monotonic() > deadline:
+                return answer
 
     def post(self, event: Event) -> Answered:
         answer, status, _ = self.function.handle(event)
