@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
@@ -10,10 +12,12 @@ from mme.lease_holder import LeaseHolder
 from mme.load import DECISION, FUNCTIONS, LoadMeter, read_decision, read_samples
 from mme.overload import Limits, Sample
 from mme.overload_guard import LEASE, OverloadGuard
-from mme.store.base import Table
+from mme.store.base import Store, Table
 from mme.store.counting import CountingStore, measure
 from mme.store.faulty import FaultConflict, FaultUnavailable, FaultyStore, on_load, on_save
+from mme.store.opening import open_store
 from mme.store.sqlite import SqliteStore
+from tests.mme.apart import Apart, part_name
 
 
 @dataclass
@@ -58,18 +62,16 @@ class Site:
                 guard.step()
 
 
-@pytest.fixture
-def site(sqlite_site: SqliteStore) -> Site:
+@pytest.fixture(params=["sqlite", pytest.param("cassandra", marks=pytest.mark.cassandra)])
+def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
     clock = Clock()
-    sqlite_site._clock = clock
-    return Site(FaultyStore(sqlite_site), clock)
-
-
-@pytest.fixture
-def sqlite_site(tmp_path):  # type: ignore[no-untyped-def]
-    opened = SqliteStore(tmp_path / "store.db")
-    yield opened
-    opened.close()
+    store: Store
+    if request.param == "sqlite":
+        store = SqliteStore(tmp_path / "store.db", clock=clock)
+    else:
+        store = Apart(open_store(request.getfixturevalue("cassandra_url")), clock, part_name())
+    yield Site(FaultyStore(store), clock)
+    store.close()
 
 
 def test_a_process_writes_at_most_twice_a_second(site: Site) -> None:

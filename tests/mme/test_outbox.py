@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from enb_app.usim import Usim
@@ -14,13 +11,6 @@ from mme.store.base import Table
 from mme.store.faulty import FaultConflict, FaultUnavailable, on_load, on_save
 from tests.mme.runtime.pair import OTHER_ENB, Network, PusherDiedError, Talk, assert_no_count_used_twice
 from tests.mme.runtime.test_attach import assert_registered
-
-
-@pytest.fixture
-def network(tmp_path: Path) -> Iterator[Network]:
-    made = Network(tmp_path)
-    yield made
-    made.close()
 
 
 def challenged(network: Network) -> Talk:

@@ -1,6 +1,6 @@
 """A process that works off one timer and is killed at a chosen point: `python -m tests.mme.runtime.dying`.
 
-On standard input: JSON of store URL, time, item and point; on standard output: the downlinks that the eNB has taken.
+On standard input: JSON of store URL and part, time, item and point; on standard output: the downlinks the eNB took.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from mme.sgw.embedded import EmbeddedGateway
 from mme.store.base import Store, Table, TimerRow, WriteResult
 from mme.store.opening import open_store
 from mme.work import Ports
+from tests.mme.apart import Apart
 
 KILLED = 77
 
@@ -82,7 +83,9 @@ def main() -> None:
     """Work off the item."""
     told = json.load(sys.stdin)
     point, now_s = Point(told["point"]), told["now_s"]
-    store: Store = DyingStore(open_store(told["store"]), point)  # type: ignore[assignment]
+    opened = open_store(told["store"])
+    mine = opened if told["part"] is None else Apart(opened, lambda: now_s, told["part"])
+    store: Store = DyingStore(mine, point)  # type: ignore[assignment]
     gateway = EmbeddedGateway(
         store,
         pool=IPv4Network("10.45.0.0/16"),

@@ -40,11 +40,13 @@ from mme.routing import function_of
 from mme.runtime import Runtime
 from mme.sgw.embedded import EmbeddedGateway
 from mme.store.base import Row, Store, Table, TimerRow, WriteResult
+from mme.store.bulk import BulkStore
 from mme.store.counting import CountingStore
 from mme.store.faulty import FaultyStore
 from mme.store.sqlite import SqliteStore
 from mme.ticker import Ticker
-from mme.work import Ports
+from mme.work import TIMER_SHARDS, Ports
+from tests.mme.apart import Apart, part_name
 
 PLMN = Plmn("00101")
 ENB = "00101-0019b"
@@ -161,11 +163,28 @@ class Held:
 class Network:
     """An MME with one eNB set up."""
 
-    def __init__(self, folder: Path, *, config: MmeConfig | None = None, seed: int = 1) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        config: MmeConfig | None = None,
+        seed: int = 1,
+        shared: tuple[str, BulkStore] | None = None,
+    ) -> None:
+        """shared: URL and store that other tests use, too: this network has a part; None = a database file of its own.
+
+        url, part: what another process opens to come to the same rows; part None = all of it.
+        """
         self.path = folder / "edge.db"
         self.clock = Clock()
         self.config = config or MmeConfig(m_tmsi_key=M_TMSI_KEY)
-        self.database = SqliteStore(self.path, clock=self.clock)
+        self.url, self.part = f"sqlite:///{self.path}", None if shared is None else part_name()
+        self.database: Apart | SqliteStore
+        if shared is None or self.part is None:
+            self.database = SqliteStore(self.path, clock=self.clock)
+        else:
+            self.url, store = shared
+            self.database = Apart(store, self.clock, self.part)
         self.faults = FaultyStore(self.database, sleep=lambda _s: None)
         self.between = Between(self.faults)
         self.store = CountingStore(self.between)
@@ -186,7 +205,9 @@ class Network:
             )
         )
         self.ports = Ports(self.hss, self.gateway)
-        self.ticker = Ticker(self.store, self.fire, clock=self.clock)
+        # Nothing is older than the network: a real database takes seconds to say so of every second before.
+        shards = dict.fromkeys(range(TIMER_SHARDS), int(self.clock.now_s))
+        self.ticker = Ticker(self.store, self.fire, clock=self.clock, shards=lambda: shards)
         self.fired: list[Exchange] = []
         self.cell = self._cell(0x19B)
         self.cells = {ENB: self.cell}
@@ -283,6 +304,12 @@ class Network:
             self.ticker.tick()
             self.deliver()
 
+    def pass_over(self, seconds: float) -> None:
+        """Let time pass with nobody doing anything; rows expire."""
+        self.clock.now_s += seconds
+        if isinstance(self.database, Apart):
+            self.database.expire(seconds)
+
     # ------------------------------------------------------------------ subscribers and UEs
 
     def subscribe(self, imsi: str = IMSI, *, k: bytes = K, profile: needs.Profile = PROFILE) -> Sim:
@@ -324,6 +351,8 @@ class Network:
         tables = {
             table.value: {key: (row.value, row.version) for key, row in self.database.scan(table)} for table in Table
         }
+        if isinstance(self.database, Apart):
+            return tables | {"timer": {repr(row): (b"", 1) for row in self.database.timers()}}
         with closing(sqlite3.connect(self.path)) as connection:
             timers = connection.execute("SELECT shard, due_ms, name, token, owner FROM timer").fetchall()
         return tables | {"timer": {repr(row): (b"", 1) for row in timers}}

@@ -175,7 +175,7 @@ def test_duplicate_after_detach_meets_the_stub_and_later_nothing(network: Networ
     exchanges = talk.flow()
     for exchange in exchanges[:-1]:
         assert network.again(exchange).reply.result == "duplicate", exchange.message
-    network.clock.now_s += network.config.duplicates_s + 1
+    network.pass_over(network.config.duplicates_s + 1)
     before = network.snapshot()
     for exchange in exchanges[1:]:
         gone = network.again(exchange)

@@ -22,7 +22,6 @@ from mme.codec.envelope import Downlink, Item, Timer
 from mme.enums import TimerName
 from mme.messages import DownlinkNasTransport
 from mme.push import TIMEOUT_S, HttpPusher
-from mme.store.sqlite import SqliteStore
 from tests.mme.runtime.dying import KILLED, Point
 from tests.mme.runtime.pair import M_TMSI_KEY, Network, Talk, assert_no_count_used_twice
 from tests.mme.runtime.test_attach import assert_registered
@@ -46,7 +45,8 @@ def die_of(network: Network, talk: Talk, point: Point) -> list[Downlink]:
     running = ctx.timers[TimerName.T3460.value]
     item = Item(id=f"{running.token}/T3460", timer=Timer(ctx.key, "T3460", running.token, running.due_ms))
     told = {
-        "store": f"sqlite:///{network.path}",
+        "store": network.url,
+        "part": network.part,
         "now_s": network.clock.now_s,
         "m_tmsi_key": M_TMSI_KEY.hex(),
         "item": envelope.encode(item).decode(),
@@ -192,4 +192,3 @@ def test_the_retry_reaches_an_enb_that_was_away_under_the_same_id(network: Netwo
     assert network.context(talk).outbox == ()
     assert len(enb.heard) == (1 if fault == "dead" else 2)
     assert len(set(enb.heard)) == 1
-    assert isinstance(network.database, SqliteStore)
