@@ -13,9 +13,9 @@ from mme.procedures import (
     detach,
     guti_reallocation,
     identification,
+    implicit_detach,
     initial_context,
     paging,
-    reachability,
     security_mode,
     tracking_area_update,
 )
@@ -23,8 +23,8 @@ from mme.procedures import (
 EXPIRY: dict[TimerName, Callable[[UeContext, int, Env], Outcome]] = {
     TimerName.T3413: paging.on_t3413_expiry,
     TimerName.CONTEXT_SETUP: initial_context.on_context_setup_expiry,
-    TimerName.MOBILE_REACHABLE: reachability.on_mobile_reachable_expiry,
-    TimerName.IMPLICIT_DETACH: reachability.on_implicit_detach_expiry,
+    TimerName.MOBILE_REACHABLE: implicit_detach.on_mobile_reachable_expiry,
+    TimerName.IMPLICIT_DETACH: implicit_detach.on_implicit_detach_expiry,
 }
 
 # A NAS timer means something in its step only; T3450 and T3460 are shared by procedures.

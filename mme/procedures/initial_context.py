@@ -18,7 +18,7 @@ from mme.messages import (
 )
 from mme.outcome import Env, Outcome
 from mme.procedures import attach
-from mme.procedures.release import end_connection
+from mme.procedures.release import connection_lost, end_connection
 from mme.procedures.sending import deregister
 from mme.replacing import replace
 
@@ -82,7 +82,7 @@ def on_error_indication(ctx: UeContext, msg: ErrorIndication, env: Env) -> Outco
     """
     cause = msg.cause.value if msg.cause is not None else "none"
     if cause in ("unknown-enb-ue-s1ap-id", "unknown-mme-ue-s1ap-id", "unknown-pair-ue-s1ap-id"):
-        return _dropped(ctx, env, f"error indication: {cause}")
+        return connection_lost(ctx, env, f"error indication: {cause}")
     return Outcome(ctx, label=f"error indication: {cause}")
 
 
@@ -93,14 +93,7 @@ def on_given_up(ctx: UeContext, env: Env) -> Outcome:
 
 def on_reset_of_ue(ctx: UeContext, env: Env) -> Outcome:
     """The eNB has dropped the UE (RESET): as a release, without a command.  Source: TS 36.413 8.7.1.3."""
-    return _dropped(ctx, env, "reset by the eNB")
-
-
-def _dropped(ctx: UeContext, env: Env, label: str) -> Outcome:
-    """The eNB has no such UE any more: as a release, without a command."""
-    gone = end_connection(ctx, env, S1apCause.NORMAL_RELEASE, label)
-    rest = tuple(c for c in ctx.connections if c != ctx.connection)
-    return replace(gone, downlinks=(), ctx=replace(gone.ctx, connections=rest) if gone.ctx else None)
+    return connection_lost(ctx, env, "reset by the eNB")
 
 
 def rekey(ctx: UeContext) -> Outcome:

@@ -40,3 +40,10 @@ def end_connection(ctx: UeContext, env: Env, cause: S1apCause, label: str) -> Ou
     return Outcome(
         idle, downlinks=command, stop=PROCEDURE_TIMERS, start=reachability.watch(idle, env), needs=needs, label=label
     )
+
+
+def connection_lost(ctx: UeContext, env: Env, label: str) -> Outcome:
+    """The eNB has no such UE any more, or is itself gone: as a release, without a command."""
+    gone = end_connection(ctx, env, S1apCause.NORMAL_RELEASE, label)
+    rest = tuple(c for c in ctx.connections if c != ctx.connection)
+    return replace(gone, downlinks=(), ctx=replace(gone.ctx, connections=rest) if gone.ctx else None)

@@ -42,6 +42,7 @@ from mme.procedures import (
     detach,
     dispatch,
     identification,
+    implicit_detach,
     paging,
     reachability,
     security_mode,
@@ -376,13 +377,13 @@ def test_mobile_reachable_equals_t3412_and_then_the_ue_is_detached_at_once() -> 
     """5.3.5."""
     idle = settled(ue.idle)
     assert reachability.watch(idle, ue.env()) == (StartTimer(TimerName.MOBILE_REACHABLE, ue.CONFIG.t3412_s),)
-    outcome = reachability.on_mobile_reachable_expiry(idle, 1, ue.env(alive=False))
+    outcome = implicit_detach.on_mobile_reachable_expiry(idle, 1, ue.env())
     assert outcome.forget
     assert [type(need) for need in outcome.needs] == [DeleteSession]
 
 
 def test_a_connected_one_is_not() -> None:
-    outcome = reachability.on_mobile_reachable_expiry(settled(ue.registered), 1, ue.env())
+    outcome = implicit_detach.on_mobile_reachable_expiry(settled(ue.registered), 1, ue.env())
     assert not outcome.forget
 
 

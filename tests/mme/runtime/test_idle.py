@@ -18,6 +18,7 @@ from mme.messages import (
     Cause,
     EmmMessage,
     Paging,
+    Reset,
     ServiceReject,
     TrackingAreaUpdateComplete,
     TrackingAreaUpdateReject,
@@ -213,6 +214,23 @@ def test_a_ue_whose_association_was_lost_right_after_its_attach_is_gone_in_the_e
     short.wait(2 * REACHABLE_S + 60, step_s=10)
     assert [c.emm for c in short.contexts() if c.emm is EmmState.REGISTERED] == []
     assert short.sessions() == []
+
+
+@pytest.mark.parametrize("loss", ["association lost", "reset"])
+def test_a_ue_that_became_idle_by_a_lost_association_has_its_time_in_full(short: Network, loss: str) -> None:
+    """TS 24.301 5.3.5: its T3412 began with the loss, not with the connection, and it may page until then."""
+    back = attached(short)
+    short.wait(REACHABLE_S - 10, step_s=10)
+    if loss == "reset":
+        short.s1ap(s1ap.encode(Reset(Cause(*S1apCause.MISC_UNSPECIFIED.value))), run="reset")
+    else:
+        short.event("association-lost")
+    short.wait(REACHABLE_S - 20, step_s=10)
+    assert back.context().emm is EmmState.REGISTERED
+    if loss == "association lost":
+        short.set_up("epoch-2")
+    assert page(short).reply.label == "paging"
+    assert back.comes(back.service_request()).reply.label == "service request"
 
 
 @pytest.mark.parametrize("message", ["update", "reallocation"])
