@@ -9,7 +9,7 @@ from mme.epoch import covers
 from mme.ids import Ecgi, Guti, Imsi, Tai
 from mme.needs import Profile, Session, Vector, session_id_of
 
-SCHEMA = 3
+SCHEMA = 4
 """Number of the shape below; `mme.upgrades` reads those of before."""
 CONNECTION_BITS = 4
 COUNT_ALMOST_USED_UP = (1 << 24) - 0x1000
@@ -62,7 +62,7 @@ class Connection:
 
 @dataclass(frozen=True, slots=True)
 class Attaching:
-    """What the running attach remembers of its request.
+    """What the running attach remembers of its request, until ATTACH COMPLETE.
 
     digest: SHA-256 of the ATTACH REQUEST's octets (equal IEs = equal octets, 5.5.1.2.7 d/e).
     pti, pdn_type, access_point_name, pco: of the PDN CONNECTIVITY REQUEST inside.
@@ -78,8 +78,6 @@ class Attaching:
     pco: bytes | None = None
     identity_was_imsi: bool = True
     identity_checked: bool = False
-    context_set_up: bool = False
-    complete: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,8 +229,7 @@ class UeContext:
     def stays_registered(self) -> bool:
         """Whether the UE is registered, whatever runs beside: all but an attach, a detach and what is not admitted."""
         under_way = (EmmState.REGISTERED, EmmState.COMMON_PROCEDURE_INITIATED)
-        attaching = self.attaching is not None and self.emm is not EmmState.REGISTERED
-        return self.admitted and not attaching and self.emm in under_way
+        return self.admitted and self.attaching is None and self.emm in under_way
 
     def running(self, name: str, token: str, due_ms: int) -> RunningTimer | None:
         """The timer of that name, if it is the one that was started so; None = a fired row of it is stale."""

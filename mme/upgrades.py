@@ -44,7 +44,19 @@ def _from_2(raw: Raw) -> Raw:
     return raw
 
 
-UE_CONTEXT: Mapping[int, Upgrade] = {1: _from_1, 2: _from_2}
+def _from_3(raw: Raw) -> Raw:
+    """An attach was remembered until UE and eNB had both answered; now until ATTACH COMPLETE.
+
+    That the eNB has answered, its end of the bearer says.
+    """
+    attaching = raw.get("attaching")
+    if attaching is None:
+        return raw
+    kept = {name: value for name, value in attaching.items() if name not in ("context_set_up", "complete")}
+    return raw | {"attaching": None if attaching["complete"] else kept}
+
+
+UE_CONTEXT: Mapping[int, Upgrade] = {1: _from_1, 2: _from_2, 3: _from_3}
 """By the schema that they take a context from; without a gap up to the newest."""
 
 

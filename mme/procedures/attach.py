@@ -315,9 +315,9 @@ def on_t3450_expiry(ctx: UeContext, expiries: int, env: Env) -> Outcome:
 def on_attach_complete(ctx: UeContext, msg: AttachComplete, env: Env) -> Outcome:
     """The UE is registered.  Its default bearer is accepted with it, or refused, which ends the attach.
 
-    Out: EMM INFORMATION with the network's names.  Source: 5.5.1.2.4, 6.4.1.3, 6.4.1.4, 5.4.5.
+    Out: EMM INFORMATION with the network's names.  When the eNB has answered before, the gateway is told the eNB's end;
+    otherwise that waits for INITIAL CONTEXT SETUP RESPONSE.  Source: 5.5.1.2.4, 6.4.1.3, 6.4.1.4, 5.4.5.
     """
-    attaching = _attaching(ctx)
     match msg.esm:
         case ActivateDefaultEpsBearerContextReject():
             return deregister(ctx, env, S1apCause.NAS_UNSPECIFIED, f"default bearer refused #{msg.esm.cause}")
@@ -334,7 +334,7 @@ def on_attach_complete(ctx: UeContext, msg: AttachComplete, env: Env) -> Outcome
         step=Step.NONE,
         old_guti=None,
         tai_list=env.config.tai_list(connection.tai) if connection is not None else (),
-        attaching=replace(attaching, complete=True),
+        attaching=None,
     )
     information = EmmInformation(
         full_name=env.config.network_full_name or None,
@@ -348,18 +348,7 @@ def on_attach_complete(ctx: UeContext, msg: AttachComplete, env: Env) -> Outcome
         start=reachability.watch(registered, env),
         label="attach complete",
     )
-    return done.then(connect_bearer(registered, env, label="attach complete"))
-
-
-def connect_bearer(ctx: UeContext, env: Env, *, label: str) -> Outcome:
-    """When the eNB and the UE have both answered, tell the gateway the eNB's end.
-
-    Source: TS 23.401 5.3.2.1 step 23.
-    """
-    attaching, bearer = ctx.attaching, ctx.bearer
-    if attaching is None or bearer is None or not (attaching.complete and attaching.context_set_up):
-        return Outcome(ctx, label=label)
-    return modify_session(replace(ctx, attaching=None), env, label=label)
+    return done.then(modify_session(registered, env, label=done.label)) if registered.on_the_radio else done
 
 
 def modify_session(ctx: UeContext, env: Env, *, label: str) -> Outcome:

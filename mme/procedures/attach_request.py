@@ -157,7 +157,7 @@ def on_attach_request_again(ctx: UeContext, msg: AttachRequest, digest: bytes, t
     Source: 5.5.1.2.7 d, e, f.
     """
     attaching = ctx.attaching
-    if attaching is not None and attaching.digest == digest and ctx.emm is not EmmState.REGISTERED:
+    if attaching is not None and attaching.digest == digest:
         if ctx.step is Step.ATTACH_COMPLETE:
             running = ctx.timers.get(TimerName.T3450.value)
             return attach.resend_accept(ctx, env, running.expiries if running is not None else 0)

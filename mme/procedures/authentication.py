@@ -42,8 +42,12 @@ def start(ctx: UeContext, env: Env, *, auts: bytes | None = None) -> Outcome:
 
 
 def start_anew(ctx: UeContext, env: Env) -> Outcome:
-    """Authenticate a registered, connected UE again, on the network's own wish.  Source: 5.4.2.1."""
-    if ctx.imsi is None or ctx.connection is None or (ctx.emm, ctx.step) != (EmmState.REGISTERED, Step.NONE):
+    """Authenticate a registered, connected UE again, on the network's own wish.  Source: 5.4.2.1.
+
+    Busy is also one whose context the eNB is setting up: new keys before its answer would need another setup.
+    """
+    free = (ctx.emm, ctx.step) == (EmmState.REGISTERED, Step.NONE) and TimerName.CONTEXT_SETUP.value not in ctx.timers
+    if ctx.imsi is None or ctx.connection is None or not free:
         return Outcome(ctx, result=ItemResult.REJECTED, label="the UE is idle or busy")
     return start(ctx, env)
 

@@ -24,23 +24,21 @@ from mme.replacing import replace
 
 
 def on_initial_context_setup_response(ctx: UeContext, msg: InitialContextSetupResponse, env: Env) -> Outcome:
-    """The eNB has set up the context and the default bearer; without the bearer the attach ends.  Source: 8.3.1.2."""
+    """The eNB has set up the context and the default bearer; without the bearer the attach ends.
+
+    The gateway is told the eNB's end, of an attach after ATTACH COMPLETE.  Source: 8.3.1.2; TS 23.401 5.3.2.1 step 23.
+    """
     bearer = ctx.bearer
     if bearer is None:
         return Outcome(ctx, result=ItemResult.STALE, label="context setup response without a bearer")
     erab = next((e for e in msg.e_rabs if e.e_rab_id == bearer.eps_bearer_identity), None)
     if erab is None:
         return deregister(ctx, env, S1apCause.NAS_UNSPECIFIED, "the eNB could not set up the default bearer")
-    attaching = replace(ctx.attaching, context_set_up=True) if ctx.attaching is not None else None
-    connected = replace(
-        ctx,
-        attaching=attaching,
-        bearer=replace(bearer, enb_address=erab.transport_layer_address, enb_teid=erab.gtp_teid),
-    )
+    connected = replace(ctx, bearer=replace(bearer, enb_address=erab.transport_layer_address, enb_teid=erab.gtp_teid))
     done = Outcome(connected, stop=(TimerName.CONTEXT_SETUP,), label="context set up")
-    if attaching is None and connected.bearer != bearer:
-        return done.then(attach.modify_session(connected, env, label="context set up"))
-    return done.then(attach.connect_bearer(connected, env, label="context set up"))
+    if ctx.attaching is not None or connected.bearer == bearer:
+        return done
+    return done.then(attach.modify_session(connected, env, label=done.label))
 
 
 def on_initial_context_setup_failure(ctx: UeContext, msg: InitialContextSetupFailure, env: Env) -> Outcome:

@@ -39,7 +39,7 @@ from mme.messages import (
 )
 from mme.needs import DeleteSession, ModifySession, NeedProfile, NeedSession, Profile, Refusal, Refused, Session
 from mme.outcome import Outcome
-from mme.procedures import attach, initial_context, security_mode
+from mme.procedures import attach, dispatch, initial_context, security_mode
 from tests.mme.procedures import conftest as ue
 
 K_ENB_VECTORS = json.loads((Path(__file__).parents[2] / "vectors" / "crypto" / "kdf.json").read_text(encoding="utf-8"))[
@@ -485,6 +485,7 @@ def test_attach_complete_registers_the_ue_and_tells_it_the_network_names() -> No
     after = ue.context(outcome)
     assert (after.emm, after.step) == (EmmState.REGISTERED, Step.NONE)
     assert after.bearer == ue.bearer()
+    assert (after.attaching, after.stays_registered) == (None, True)
 
 
 def test_names_that_are_not_configured_are_left_out_of_emm_information() -> None:
@@ -516,6 +517,24 @@ def test_in_either_order_the_second_answer_and_only_it_tells_the_gateway_the_enb
     assert (after.emm, after.step, after.attaching) == (EmmState.REGISTERED, Step.NONE, None)
     assert after.bearer == ue.bearer(enb_address=ue.ENB_ADDRESS, enb_teid=ue.ENB_TEID)
     assert _set_up(after).needs == (), "a repeated response of the eNB says nothing new"
+
+
+@pytest.mark.parametrize("build", [ue.challenged, ue.commanded])
+def test_once_complete_an_attach_is_over_though_the_enb_has_not_answered(build: Any) -> None:
+    """Common procedures after it belong to a registered UE: no second ATTACH ACCEPT, no end of its registration."""
+    registered = ue.context(_complete(ue.accepted()))
+    common = build()
+    fields = ("emm", "step", "vector", "vector_ksi", "security_new")
+    before = replace(registered, **{name: getattr(common, name) for name in fields})
+    assert before.stays_registered
+    if build is ue.commanded:
+        new = replace(common.security_new, ul_count=1)
+        later = dispatch.on_nas(replace(before, security_new=new), SecurityModeComplete(), ue.DIGEST, ue.TAI, ue.env())
+    else:
+        later = dispatch.on_timer(before, TimerName.T3460, ue.running(TimerName.T3460, 4)["T3460"], ue.env())
+    assert ue.context(later).emm is EmmState.REGISTERED
+    assert not later.forget
+    assert not any(isinstance(erab.nas_pdu, Secured) for m in later.downlinks for erab in getattr(m, "e_rabs", ()))
 
 
 @pytest.mark.parametrize(

@@ -177,7 +177,8 @@ def test_a_registered_ue_gets_a_new_challenge_and_keeps_its_old_keys_meanwhile()
 
 
 def test_an_idle_or_busy_ue_is_not() -> None:
-    for before in (replace(ue.registered(), connections=()), ue.accepted()):
+    setting_up = ue.returned(timers=ue.running(TimerName.CONTEXT_SETUP))
+    for before in (replace(ue.registered(), connections=()), ue.accepted(), setting_up):
         outcome = authentication.start_anew(before, ue.env())
         assert (outcome.ctx, outcome.result) == (before, ItemResult.REJECTED)
 

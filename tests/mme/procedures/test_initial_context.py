@@ -76,7 +76,7 @@ def test_a_response_keeps_the_enbs_end_and_stops_the_guard() -> None:
     outcome = initial_context.on_initial_context_setup_response(ue.accepted(), response, ue.env())
     after = ue.context(outcome)
     assert after.bearer == ue.bearer(enb_address=ue.ENB_ADDRESS, enb_teid=ue.ENB_TEID)
-    assert after.attaching == ue.attaching(access_point_name="internet", context_set_up=True)
+    assert after.attaching == ue.attaching(access_point_name="internet")
     assert (after.emm, after.step) == (EmmState.COMMON_PROCEDURE_INITIATED, Step.ATTACH_COMPLETE)
     assert ue.timers(outcome) == ({}, {TimerName.CONTEXT_SETUP})
     assert (outcome.downlinks, outcome.needs, outcome.label) == ((), (), "context set up")
@@ -154,7 +154,7 @@ def test_the_end_of_the_connection_ends_an_attach_that_is_not_complete(name: str
 
 def test_a_ue_that_is_complete_but_not_set_up_at_the_enb_stays_registered() -> None:
     """ATTACH COMPLETE came, the INITIAL CONTEXT SETUP RESPONSE did not: the guard makes the UE idle."""
-    before = ue.registered(attaching=ue.attaching(complete=True), bearer=ue.bearer())
+    before = ue.registered(bearer=ue.bearer())
     outcome = initial_context.on_context_setup_expiry(before, 1, ue.env())
     after = ue.context(outcome)
     assert (after.emm, after.attaching, after.connection) == (EmmState.REGISTERED, None, None)
