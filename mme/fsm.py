@@ -183,6 +183,10 @@ EDGES: tuple[Edge, ...] = (
     Edge(_HERE, _c(Step.GUTI_REALLOCATION), "GUTI reallocation"),
     Edge(_c(Step.GUTI_REALLOCATION), _HERE, "GUTI Reallocation Complete, T3450 for the 5th time"),
     Edge(_HERE, _LEAVING, "detach by the network"),
+    Edge(_c(Step.VECTOR), _LEAVING, "detach by the network of a registered UE"),
+    Edge(_c(Step.AUTHENTICATION), _LEAVING, "detach by the network of a registered UE"),
+    Edge(_c(Step.TAU_COMPLETE), _LEAVING, "detach by the network"),
+    Edge(_c(Step.GUTI_REALLOCATION), _LEAVING, "detach by the network"),
     Edge(_LEAVING, _NONE, "Detach Accept, T3422 for the 5th time"),
 )
 # From every state: a new connection of a proven UE (to REGISTERED, and on from there), another ATTACH REQUEST (as from

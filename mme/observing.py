@@ -119,7 +119,7 @@ def _replaced(before: UeContext, after: UeContext) -> bool:
 def _good(before: UeContext, after: UeContext | None) -> bool:
     if before.step is Step.DETACH:
         return after is None or after.emm is EmmState.DEREGISTERED
-    if after is None or after.emm is EmmState.DEREGISTERED:
+    if after is None or after.emm in (EmmState.DEREGISTERED, EmmState.DEREGISTERED_INITIATED):
         return False
     if _procedure(before) == AUTHENTICATION:
         return before.step is Step.SECURITY_MODE

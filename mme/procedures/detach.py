@@ -12,6 +12,7 @@ from mme.replacing import replace
 
 REATTACH_REQUIRED = 1
 REATTACH_NOT_REQUIRED = 2
+_ABORTED = (TimerName.T3450, TimerName.T3460, TimerName.NEED)
 
 
 def on_detach_request(ctx: UeContext, msg: DetachRequestFromUe, env: Env) -> Outcome:
@@ -43,23 +44,29 @@ def on_superseded(ctx: UeContext, env: Env) -> Outcome:
 def start(ctx: UeContext, env: Env, *, reattach: bool) -> Outcome:
     """The network detaches a UE: DETACH REQUEST and T3422; an idle UE is paged first.
 
+    A common procedure or an update that runs is aborted, both GUTIs and the keys in use stay as they are.  In the
+    middle of a security mode control: `retry`, because nobody can say which keys the UE would check the request with.
     Source: 5.5.2.3.1; TS 23.401 5.3.8.3.
     """
-    if ctx.emm is not EmmState.REGISTERED:
+    if not ctx.stays_registered:
         return Outcome(ctx, result=ItemResult.REJECTED, label="not registered")
     if ctx.connection is None or not env.association_alive:
         paged = paging.start(replace(ctx, detach_when_back=reattach), env)
         return replace(paged, ctx=ctx) if paged.result is ItemResult.REJECTED else paged
+    if ctx.step is Step.SECURITY_MODE:
+        return Outcome(ctx, result=ItemResult.RETRY, label="busy: security mode command")
     leaving = replace(
         ctx,
         emm=EmmState.DEREGISTERED_INITIATED,
         step=Step.DETACH,
         reattach_required=reattach,
         detach_when_back=None,
-        attaching=None,
         updating=None,
+        vector=None,
+        waiting_for=None,
+        resynchronised=False,
     )
-    return _request(leaving, env, 0)
+    return Outcome(leaving, stop=_ABORTED).then(_request(leaving, env, 0))
 
 
 def _request(ctx: UeContext, env: Env, expiries: int) -> Outcome:

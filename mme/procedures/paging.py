@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mme.context import UeContext
-from mme.enums import EmmState, ItemResult, TimerName
+from mme.enums import ItemResult, TimerName
 from mme.ids import STmsi
 from mme.messages import Paging
 from mme.outcome import Env, Outcome, StartTimer
@@ -12,10 +12,11 @@ from mme.outcome import Env, Outcome, StartTimer
 def start(ctx: UeContext, env: Env) -> Outcome:
     """PAGING in every area of the UE's TAI list, and T3413.
 
-    Already reachable: nothing to do.  Not registered, or its mobile reachable timer has expired: refused.
+    Already reachable: nothing to do, whatever runs on its connection.  Not registered, or its mobile reachable timer
+    has expired: refused.
     Source: 5.6.2.2.1; TS 23.401 5.3.4.3.
     """
-    if ctx.emm is not EmmState.REGISTERED or ctx.guti is None:
+    if not ctx.stays_registered or ctx.guti is None:
         return Outcome(ctx, result=ItemResult.REJECTED, label="not registered")
     if ctx.connection is not None and env.association_alive:
         return Outcome(ctx, label="already connected")
@@ -53,7 +54,7 @@ def on_t3413_expiry(ctx: UeContext, expiries: int, env: Env) -> Outcome:
     """Page again as often as configured; then the UE did not answer.  Source: 5.6.2.2.1.2, 5.6.2.4 a."""
     if ctx.connection is not None and env.association_alive:
         return Outcome(ctx, label="paging answered")
-    if ctx.emm is not EmmState.REGISTERED:
+    if not ctx.stays_registered:
         return Outcome(ctx, result=ItemResult.STALE, label="not registered")
     if expiries <= env.config.paging_retransmissions:
         return _page(ctx, env, expiries)

@@ -287,6 +287,36 @@ def leaving(**changes: Any) -> UeContext:
     return registered(**{"emm": EmmState.DEREGISTERED_INITIATED, "step": Step.DETACH, **changes})
 
 
+_AT_STEP: dict[Step, dict[str, Any]] = {
+    Step.VECTOR: {"waiting_for": f"{ITEM}/vector"},
+    Step.IDENTITY: {},
+    Step.AUTHENTICATION: {"vector": VECTOR, "vector_ksi": 2},
+    Step.SECURITY_MODE: {"security_new": security(ksi=2, ul_count=1, dl_count=1), "vector_ksi": 2},
+    Step.ESM_INFORMATION: {},
+    Step.PROFILE: {"waiting_for": f"{ITEM}/profile"},
+    Step.SESSION: {"waiting_for": f"{ITEM}/session"},
+    Step.ATTACH_COMPLETE: {"guti": RENAMED, "old_guti": GUTI, "generation": 2, "bearer": bearer()},
+}
+REATTACHING_STEPS = tuple(_AT_STEP)
+REKEYING_STEPS = (Step.VECTOR, Step.AUTHENTICATION, Step.SECURITY_MODE)
+
+
+def reattaching(step: Step, **changes: Any) -> UeContext:
+    """A known UE attaches by its GUTI, its integrity right: native context in use, its session of before given back."""
+    plain: dict[str, Any] = {
+        "emm": EmmState.COMMON_PROCEDURE_INITIATED,
+        "step": step,
+        "attaching": attaching(identity_was_imsi=False, access_point_name="internet"),
+        "bearer": None,
+    }
+    return registered(**{**plain, **_AT_STEP[step], **changes})
+
+
+def rekeying(step: Step, **changes: Any) -> UeContext:
+    """A registered UE is authenticated anew."""
+    return registered(**{"emm": EmmState.COMMON_PROCEDURE_INITIATED, "step": step, **_AT_STEP[step], **changes})
+
+
 STATIONS = {
     (EmmState.DEREGISTERED, Step.NONE): fresh,
     (EmmState.COMMON_PROCEDURE_INITIATED, Step.VECTOR): waiting_for_vector,

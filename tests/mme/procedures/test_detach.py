@@ -7,13 +7,16 @@ from dataclasses import replace
 
 import pytest
 
-from mme.context import UeContext
+from mme.context import UeContext, Updating
 from mme.enums import DetachType, EmmState, ItemResult, SecurityHeader, Step, TimerName
 from mme.messages import (
+    AuthenticationResponse,
     DetachAccept,
     DetachRequestFromUe,
     DetachRequestToUe,
+    GutiReallocationComplete,
     Paging,
+    TrackingAreaUpdateComplete,
     TrackingAreaUpdateRequest,
 )
 from mme.needs import DeleteSession
@@ -22,6 +25,10 @@ from mme.procedures import detach, dispatch
 from tests.mme.procedures import conftest as ue
 
 DELETED = (DeleteSession(f"{ue.ITEM}/delete-session", ue.KEY, "session1"),)
+
+
+def reattaching() -> UeContext:
+    return ue.reattaching(Step.PROFILE)
 
 
 def detach_request(*, switch_off: bool = False, detach_type: int = DetachType.EPS) -> DetachRequestFromUe:
@@ -130,8 +137,54 @@ def test_the_network_tells_a_connected_ue_to_leave(reattach: bool, detach_type: 
     ]
     after = ue.context(outcome)
     assert (after.emm, after.step) == (EmmState.DEREGISTERED_INITIATED, Step.DETACH)
-    assert ue.timers(outcome) == ({TimerName.T3422: (6.0, 0)}, set())
+    assert ue.timers(outcome) == ({TimerName.T3422: (6.0, 0)}, {TimerName.T3450, TimerName.T3460, TimerName.NEED})
     assert (outcome.needs, after.bearer, outcome.label) == ((), before.bearer, "detach request")
+
+
+BUSY = [
+    ue.updating(),
+    ue.reallocating(),
+    ue.rekeying(Step.VECTOR),
+    ue.rekeying(Step.AUTHENTICATION),
+    ue.rekeying(Step.AUTHENTICATION, updating=Updating(active=False), bearer=ue.bearer()),
+]
+in_a_common_procedure = pytest.mark.parametrize("before", BUSY, ids=lambda ctx: ctx.step.value)
+
+
+@in_a_common_procedure
+@pytest.mark.parametrize(("reattach", "detach_type"), [(True, 1), (False, 2)])
+def test_a_common_procedure_or_update_of_a_registered_ue_is_aborted_for_it(
+    before: UeContext, reattach: bool, detach_type: int
+) -> None:
+    """5.1.3.4: the UE is EMM-REGISTERED meanwhile, too, and checks the request under the keys in use."""
+    outcome = detach.start(before, ue.env(), reattach=reattach)
+    assert [ue.said(m) for m in outcome.downlinks] == [
+        (DetachRequestToUe(detach_type), SecurityHeader.INTEGRITY_CIPHERED)
+    ]
+    after = ue.context(outcome)
+    assert (after.emm, after.step) == (EmmState.DEREGISTERED_INITIATED, Step.DETACH)
+    assert (after.vector, after.waiting_for, after.updating, after.security_new) == (None,) * 4
+    assert (after.security, after.guti, after.old_guti) == (before.security, before.guti, before.old_guti)
+    started, stopped = ue.timers(outcome)
+    assert started == {TimerName.T3422: (6.0, 0)}
+    assert {TimerName.T3450, TimerName.T3460, TimerName.NEED} <= stopped
+    for late in (AuthenticationResponse(ue.XRES), GutiReallocationComplete(), TrackingAreaUpdateComplete()):
+        ignored = dispatch.on_nas(after, late, ue.DIGEST, ue.TAI, ue.env())
+        assert (ignored.ctx, ignored.downlinks) == (after, ())
+
+
+def test_in_the_middle_of_a_security_mode_control_who_asked_is_to_ask_again() -> None:
+    """The UE has taken the new keys into use, or not yet: a request under the wrong ones would be discarded."""
+    before = ue.rekeying(Step.SECURITY_MODE)
+    outcome = detach.start(before, ue.env(), reattach=True)
+    assert outcome == Outcome(before, result=ItemResult.RETRY, label="busy: security mode command")
+
+
+@in_a_common_procedure
+def test_whose_association_is_lost_is_paged_first_whatever_ran(before: UeContext) -> None:
+    outcome = detach.start(before, ue.env(alive=False), reattach=True)
+    ue.only(outcome.downlinks, Paging)
+    assert ue.context(outcome) == replace(before, detach_when_back=True)
 
 
 @pytest.mark.parametrize("reattach", [True, False])
@@ -157,7 +210,7 @@ def test_a_detach_that_is_refused_leaves_no_wish_behind() -> None:
     assert outcome == Outcome(before, result=ItemResult.REJECTED, label="not reachable")
 
 
-@pytest.mark.parametrize("build", [ue.fresh, ue.challenged, ue.accepted, ue.leaving])
+@pytest.mark.parametrize("build", [ue.fresh, ue.challenged, ue.accepted, reattaching, ue.leaving])
 def test_a_ue_that_is_not_registered_cannot_be_detached(build: Callable[[], UeContext]) -> None:
     before = build()
     outcome = detach.start(before, ue.env(), reattach=False)

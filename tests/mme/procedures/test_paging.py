@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from mme.context import UeContext
 from mme.enums import EmmState, ItemResult, TimerName
 from mme.ids import Guti, Imsi, STmsi, Tai
 from mme.messages import Paging, ServiceRequest
@@ -49,9 +50,25 @@ def test_a_ue_whose_association_is_lost_is_paged_though_its_row_has_a_connection
     ue.only(outcome.downlinks, Paging)
 
 
-def test_a_connected_ue_is_not_paged() -> None:
-    before = ue.registered()
+BUSY = [
+    ue.updating(),
+    ue.reallocating(),
+    *(ue.rekeying(step) for step in ue.REKEYING_STEPS),
+]
+
+
+@pytest.mark.parametrize("before", [ue.registered(), *BUSY], ids=lambda ctx: ctx.step.value)
+def test_a_connected_ue_is_not_paged_whatever_runs_there(before: UeContext) -> None:
     assert paging.start(before, ue.env()) == Outcome(before, label="already connected")
+
+
+@pytest.mark.parametrize("before", BUSY, ids=lambda ctx: ctx.step.value)
+def test_a_ue_that_was_busy_when_its_association_was_lost_is_paged(before: UeContext) -> None:
+    outcome = paging.start(before, ue.env(alive=False))
+    ue.only(outcome.downlinks, Paging)
+    running = ue.running(TimerName.T3413)
+    again = dispatch.on_timer(replace(before, timers=running), TimerName.T3413, running["T3413"], ue.env(alive=False))
+    ue.only(again.downlinks, Paging)
 
 
 @pytest.mark.parametrize("build", [ue.fresh, ue.accepted, ue.leaving])

@@ -185,6 +185,33 @@ def test_detach_of_an_idle_ue_pages_it_first(network: Network, action: str, deta
     assert (back.context().emm, network.sessions()) == (EmmState.DEREGISTERED, [])
 
 
+def test_detach_of_a_ue_whose_guti_is_being_reallocated_aborts_that(network: Network) -> None:
+    back = attached(network)
+    command(network, "reallocate-guti")
+    assert command(network, "page", n=2).reply.label == "already connected"
+    assert command(network, "detach", n=3).reply.label == "detach request"
+    back.pushed()
+    assert [type(told) for told in back.told] == [GutiReallocationCommand, DetachRequestToUe]
+    back.says(GutiReallocationComplete())
+    assert back.context().step is Step.DETACH, "a late answer"
+    back.says(DetachAccept())
+    assert (back.context().emm, network.sessions()) == (EmmState.DEREGISTERED, [])
+
+
+def test_detach_in_the_middle_of_a_security_mode_control_is_to_be_asked_again(network: Network) -> None:
+    """The same item once more, as whoever is told `retry` sends it, does what the first one could not."""
+    back = attached(network)
+    command(network, "authenticate")
+    network.deliver()
+    back.talk.step()
+    assert network.context(back.talk).step is Step.SECURITY_MODE
+    refused = command(network, "detach", n=2)
+    assert (refused.reply.result, refused.reply.label) == ("retry", "busy: security mode command")
+    back.talk.flow()
+    assert network.context(back.talk).emm is EmmState.REGISTERED
+    assert network.again(refused).reply.label == "detach request"
+
+
 def test_detach_without_an_answer_is_sent_five_times_each_under_a_count_of_its_own(network: Network) -> None:
     """TS 24.301 5.5.2.3.4 a: T3422 expires five times."""
     back = attached(network)

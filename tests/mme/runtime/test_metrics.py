@@ -14,7 +14,8 @@ from mme.store.faulty import FaultConflict, FaultUnavailable, on_save
 from mme.store.sqlite import SqliteStore
 from mme.work import CONFLICT_TRIES
 from tests.mme.runtime.pair import Network
-from tests.mme.runtime.returning import idle
+from tests.mme.runtime.returning import attached, idle
+from tests.mme.runtime.test_commands import command
 from tests.mme.runtime.test_congestion import congested as congested  # noqa: PLC0414  the fixture
 
 REGISTERED, IDLE, CONNECTED = "EMM-REGISTERED", "ECM-IDLE", "ECM-CONNECTED"
@@ -98,6 +99,14 @@ def test_idle_and_gone(network: Network, counted: Counted) -> None:
     network.ue(network.subscribe("001010000000003"), leave=Leave.DETACH).run()
     assert (counted.population(CONNECTED), counted.population(IDLE), counted.population(REGISTERED)) == (0, 1, 1)
     assert counted.gained("mme_procedures_total", procedure="detach", result="completed") == 1
+
+
+def test_a_reallocation_that_a_detach_aborts_is_abandoned(network: Network, counted: Counted) -> None:
+    attached(network)
+    command(network, "reallocate-guti")
+    command(network, "detach", n=2)
+    assert counted.gained("mme_procedures_total", procedure="GUTI reallocation", result="abandoned") == 1
+    assert counted.gained("mme_procedures_total", procedure="GUTI reallocation") == 1
 
 
 def test_a_refusal_is_counted_by_its_cause(network: Network, counted: Counted) -> None:
