@@ -83,7 +83,9 @@ ALLOWED: dict[type[EmmMessage], frozenset[State]] = {
     DetachAccept: frozenset({(EmmState.DEREGISTERED_INITIATED, Step.DETACH)}),
     ServiceRequest: UNKNOWN,
     ExtendedServiceRequest: UNKNOWN | REGISTERED,
-    TrackingAreaUpdateRequest: UNKNOWN | REGISTERED | _in(Step.TAU_COMPLETE, Step.GUTI_REALLOCATION),
+    TrackingAreaUpdateRequest: UNKNOWN
+    | REGISTERED
+    | _in(Step.ATTACH_COMPLETE, Step.TAU_COMPLETE, Step.GUTI_REALLOCATION),
     TrackingAreaUpdateComplete: _in(Step.TAU_COMPLETE),
     GutiReallocationComplete: _in(Step.GUTI_REALLOCATION),
 }

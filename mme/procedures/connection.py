@@ -36,9 +36,10 @@ def on_initial_message(ctx: UeContext, connection: Connection, message: EmmMessa
     """Take the first message of a registered UE on `connection`; its integrity is checked, ctx has its NAS COUNT.
 
     Older connections are released; a procedure that ran is over.  A UE that uses what ATTACH ACCEPT or a GUTI
-    reallocation gave it has accepted it.  NAS COUNT almost used up: a new key set first (TS 33.401 6.5).
-    A detach by the network that runs, or waits for the UE, goes before what the UE asks for, other than to attach or
-    to detach (5.5.2.3.4).  A message that begins nothing is not answered, and its connection is released.
+    reallocation gave it has accepted it; but its area it cannot update before it has said so (5.5.1.2.7 g).  NAS COUNT
+    almost used up: a new key set first (TS 33.401 6.5).  A detach by the network that runs, or waits for the UE, goes
+    before what the UE asks for, other than to attach or to detach (5.5.2.3.4).  A message that begins nothing is not
+    answered, and its connection is released.
     """
     if not isinstance(message, INITIAL):
         return _turned_away(ctx, connection, message)
@@ -55,6 +56,8 @@ def on_initial_message(ctx: UeContext, connection: Connection, message: EmmMessa
             later = attach_request.on_attach_request_of_known(anew, message, digest, connection.tai, env)
         case DetachRequestFromUe():
             later = detach.on_detach_request(arrived, message, env)
+        case TrackingAreaUpdateRequest() if ctx.attaching is not None:
+            later = tracking_area_update_request.refuse_while_attaching(arrived, message, env)
         case _ if leaving is not None:
             later = detach.start(arrived, env, reattach=leaving)
         case TrackingAreaUpdateRequest():

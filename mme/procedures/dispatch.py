@@ -102,6 +102,8 @@ def _taken(ctx: UeContext, message: EmmMessage, digest: bytes, tai: Tai, env: En
             return detach.on_detach_request(ctx, message, env)
         case DetachAccept():
             return detach.on_detach_accept(ctx, env)
+        case TrackingAreaUpdateRequest() if ctx.attaching is not None:
+            return tracking_area_update_request.refuse_while_attaching(ctx, message, env)
         case TrackingAreaUpdateRequest() if ctx.admitted:
             return tracking_area_update_request.on_tracking_area_update_request(ctx, message, tai, env)
         case TrackingAreaUpdateRequest():

@@ -60,6 +60,16 @@ def on_tracking_area_update_request(ctx: UeContext, msg: TrackingAreaUpdateReque
     return tracking_area_update.go_on(here, env)
 
 
+def refuse_while_attaching(ctx: UeContext, msg: TrackingAreaUpdateRequest, env: Env) -> Outcome:
+    """An update before ATTACH COMPLETE: the attach is over, its GUTI is valid, and the UE is told to attach again, #10.
+
+    The UE is deregistered, T3450 stopped.  It may hold the GUTI of before as well, unless it shows the new one.
+    Source: 5.5.1.2.7 g, 5.5.3.2.5.
+    """
+    shown = ctx if msg.old_guti is None else guti_reallocation.as_shown(ctx, msg.old_guti.m_tmsi)
+    return _reject(shown, env, EmmCause.IMPLICITLY_DETACHED)
+
+
 def _reject(ctx: UeContext, env: Env, cause: EmmCause) -> Outcome:
     """The UE has no place here: its context and its session go.  Source: 5.5.3.2.5."""
     label = f"tracking area update reject #{int(cause)}"

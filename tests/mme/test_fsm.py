@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from mme import fsm, messages
-from mme.context import UeContext
+from mme.context import UeContext, Updating
 from mme.enums import EmmState, ItemResult, Step, TimerName
 from mme.fsm import ALLOWED, ALLOWED_ESM, STATES, State, Verdict, verdict
 from mme.messages import (
@@ -55,7 +55,13 @@ EXPECTED: dict[type, set[State]] = {
     AttachComplete: {(COMMON, Step.ATTACH_COMPLETE)},
     ServiceRequest: {FRESH},
     ExtendedServiceRequest: {FRESH, REGISTERED},
-    TrackingAreaUpdateRequest: {FRESH, REGISTERED, (COMMON, Step.TAU_COMPLETE), (COMMON, Step.GUTI_REALLOCATION)},
+    TrackingAreaUpdateRequest: {
+        FRESH,
+        REGISTERED,
+        (COMMON, Step.ATTACH_COMPLETE),  # 5.5.1.2.7 g
+        (COMMON, Step.TAU_COMPLETE),
+        (COMMON, Step.GUTI_REALLOCATION),
+    },
     TrackingAreaUpdateComplete: {(COMMON, Step.TAU_COMPLETE)},
     GutiReallocationComplete: {(COMMON, Step.GUTI_REALLOCATION)},
     DetachAccept: {(EmmState.DEREGISTERED_INITIATED, Step.DETACH)},
@@ -83,6 +89,19 @@ ALL = [*ue.UPLINK.values(), *ue.UPLINK_OF_OTHERS.values(), *(EsmContainer(esm) f
 
 CONTEXTS = [*(build() for build in ue.STATIONS.values()), *ue.STATIONS_OF_OTHERS]
 STATIONS = {(ctx.emm, ctx.step): ctx for ctx in CONTEXTS}
+# A registered UE on its way through the same steps: it attaches anew, or is authenticated, alone or within an update.
+KNOWN = {
+    **{f"attaches anew: {step.value}": ue.reattaching(step) for step in ue.REATTACHING_STEPS},
+    **{f"is authenticated: {step.value}": ue.rekeying(step) for step in ue.REKEYING_STEPS},
+    **{
+        f"is authenticated and updates: {step.value}": ue.rekeying(
+            step, bearer=ue.bearer(), updating=Updating(active=False)
+        )
+        for step in ue.REKEYING_STEPS
+    },
+}
+BEFORE = {**{f"{emm.value}/{step.value}": ctx for (emm, step), ctx in STATIONS.items()}, **KNOWN}
+in_every_context = pytest.mark.parametrize("before", BEFORE.values(), ids=BEFORE.keys())
 
 
 def name(value: object) -> str:
@@ -130,19 +149,18 @@ def test_every_row_of_the_table_is_about_states_that_there_are() -> None:
     assert {s for s in EVERYWHERE if s[0] is COMMON} == fsm.ATTACHING
 
 
-@pytest.mark.parametrize("state", STATES, ids=name)
+@in_every_context
 @pytest.mark.parametrize("message", ALL, ids=name)
-def test_the_verdict_is_that_of_the_specification(state: State, message: EmmMessage) -> None:
-    assert verdict(in_state(state), message) is expected(state, message)
+def test_the_verdict_is_that_of_the_specification(before: UeContext, message: EmmMessage) -> None:
+    assert verdict(before, message) is expected((before.emm, before.step), message)
 
 
-@pytest.mark.parametrize("state", STATES, ids=name)
+@in_every_context
 @pytest.mark.parametrize("message", ALL, ids=name)
 @pytest.mark.parametrize("digest", [ue.DIGEST, ue.OTHER_DIGEST], ids=["same octets", "other octets"])
 def test_no_message_in_any_state_raises_and_what_is_not_processed_changes_nothing(
-    state: State, message: EmmMessage, digest: bytes
+    before: UeContext, message: EmmMessage, digest: bytes
 ) -> None:
-    before = in_state(state)
     outcome = dispatch.on_nas(before, message, digest, ue.TAI, ue.env())
     assert outcome.ctx is not None
     assert (outcome.ctx.emm, outcome.ctx.step) in EVERYWHERE
@@ -170,26 +188,22 @@ def test_a_message_of_the_network_coming_from_a_ue_is_never_processed(kind: type
 
 
 # Contexts that a known UE can come back to: it has a GUTI and a security context.
-RETURNING = [state for state in STATES if STATIONS[state].guti is not None]
+RETURNING = {name: ctx for name, ctx in BEFORE.items() if ctx.guti is not None}
 
 
-def test_a_ue_can_come_back_in_every_state_after_attach_accept() -> None:
-    assert set(RETURNING) == {
-        (COMMON, Step.ATTACH_COMPLETE),
-        (COMMON, Step.TAU_COMPLETE),
-        (COMMON, Step.GUTI_REALLOCATION),
-        REGISTERED,
-        (EmmState.DEREGISTERED_INITIATED, Step.DETACH),
-    }
+def test_a_ue_can_come_back_in_every_state_but_those_of_a_stranger() -> None:
+    states = {(ctx.emm, ctx.step) for ctx in RETURNING.values()}
+    assert states == EVERYWHERE - {FRESH}
+    assert all(ctx.security is not None for ctx in RETURNING.values())
 
 
-@pytest.mark.parametrize("state", RETURNING, ids=name)
+@pytest.mark.parametrize("known", RETURNING.values(), ids=RETURNING.keys())
 @pytest.mark.parametrize("message", ALL, ids=name)
 @pytest.mark.parametrize("waiting", [None, True], ids=["", "to be detached"])
 def test_no_first_message_on_a_new_connection_raises_in_any_state(
-    state: State, message: EmmMessage, waiting: bool | None
+    known: UeContext, message: EmmMessage, waiting: bool | None
 ) -> None:
-    before = replace(in_state(state), detach_when_back=waiting)
+    before = replace(known, detach_when_back=waiting)
     outcome = on_initial_message(before, ue.NEW_CONNECTION, message, ue.DIGEST, ue.env())
     assert outcome.ctx is not None
     assert (outcome.ctx.emm, outcome.ctx.step) in EVERYWHERE
@@ -199,16 +213,16 @@ def test_no_first_message_on_a_new_connection_raises_in_any_state(
     assert len([c for c in outcome.ctx.connections if not c.releasing]) <= 1
 
 
-@pytest.mark.parametrize("state", STATES, ids=name)
+@in_every_context
 @pytest.mark.parametrize("timer", list(TimerName), ids=lambda t: t.value)
 @pytest.mark.parametrize("expired", [0, 4, 9])
 @pytest.mark.parametrize("alive", [True, False])
 def test_no_timer_in_any_state_raises_and_none_runs_for_ever(
-    state: State, timer: TimerName, expired: int, alive: bool
+    before: UeContext, timer: TimerName, expired: int, alive: bool
 ) -> None:
     """A late row finds another state; after 9 expiries nothing but the watch starts itself anew."""
     running = ue.running(timer, expired)[timer.value]
-    outcome = dispatch.on_timer(in_state(state), timer, running, ue.env(alive=alive))
+    outcome = dispatch.on_timer(before, timer, running, ue.env(alive=alive))
     assert outcome.ctx is not None
     assert (outcome.ctx.emm, outcome.ctx.step) in EVERYWHERE
     if expired == 9 and timer is not TimerName.MOBILE_REACHABLE:

@@ -12,6 +12,7 @@ from mme.enums import EmmCause, EmmState, ItemResult, SecurityHeader, Step, Time
 from mme.ids import Gummei, Guti, Tai
 from mme.m_tmsi import m_tmsi
 from mme.messages import (
+    DownlinkNasTransport,
     InitialContextSetupRequest,
     TrackingAreaUpdateAccept,
     TrackingAreaUpdateComplete,
@@ -198,6 +199,45 @@ def test_an_area_that_is_not_served_is_refused_with_12_and_the_ue_is_deregistere
     assert outcome.needs == (DeleteSession(f"{ue.ITEM}/delete-session", ue.KEY, "session1"),)
     assert (ue.context(outcome).emm, outcome.forget, outcome.start) == (GONE, True, ())
     assert (outcome.result, outcome.label) == (ItemResult.REJECTED, "tracking area update reject #12")
+
+
+@pytest.mark.parametrize("anew", [False, True], ids=["", "of a known UE"])
+@pytest.mark.parametrize("elsewhere", [False, True], ids=["same connection", "new connection"])
+def test_an_update_before_attach_complete_is_refused_with_10_and_the_attach_is_over(
+    anew: bool, elsewhere: bool
+) -> None:
+    """5.5.1.2.7 g: T3450 is stopped, the GUTI of ATTACH ACCEPT is valid, the update is rejected with #10."""
+    before = ue.reattaching(Step.ATTACH_COMPLETE) if anew else ue.accepted()
+    before = replace(before, timers=ue.running(TimerName.T3450))
+    message = request(old_guti=before.guti)
+    on = ue.NEW_CONNECTION if elsewhere else ue.CONNECTION
+    outcome = arrives(before, message) if elsewhere else connected(before, message)
+    *older, reject, release = outcome.downlinks
+    assert [ue.released(m) for m in older] == (["normal-release"] if elsewhere else [])
+    assert ue.said(reject, on) == (TrackingAreaUpdateReject(EmmCause.IMPLICITLY_DETACHED), CIPHERED)
+    assert ue.released(release, on) == "unspecified"
+    started, stopped = ue.timers(outcome)
+    assert (started, TimerName.T3450 in stopped) == ({}, True)
+    after = ue.context(outcome)
+    assert (after.emm, after.step, after.attaching, after.connection) == (GONE, Step.NONE, None, None)
+    assert (after.guti, after.security) == (before.guti, before.security)
+    assert elsewhere or after.old_guti is None
+    assert outcome.needs == (DeleteSession(f"{ue.ITEM}/delete-session", ue.KEY, "session1"),)
+    assert (outcome.result, outcome.label) == (ItemResult.REJECTED, "tracking area update reject #10")
+
+
+@pytest.mark.parametrize("shown", [ue.GUTI, None], ids=["the old one", "no GUTI"])
+def test_a_ue_that_does_not_show_the_new_guti_may_hold_either(shown: Guti | None) -> None:
+    outcome = connected(ue.reattaching(Step.ATTACH_COMPLETE), request(old_guti=shown))
+    assert (ue.context(outcome).guti, ue.context(outcome).old_guti) == (ue.RENAMED, ue.GUTI)
+
+
+@pytest.mark.parametrize("step", ue.REATTACHING_STEPS)
+def test_a_known_ue_that_attaches_and_then_updates_from_elsewhere_has_to_attach_again(step: Step) -> None:
+    outcome = arrives(ue.reattaching(step), request())
+    told = [ue.said(m, ue.NEW_CONNECTION)[0] for m in outcome.downlinks if isinstance(m, DownlinkNasTransport)]
+    assert told == [TrackingAreaUpdateReject(EmmCause.IMPLICITLY_DETACHED)]
+    assert outcome.forget
 
 
 @pytest.mark.parametrize("status", [0, 1 << 6])

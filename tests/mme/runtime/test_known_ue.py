@@ -150,6 +150,30 @@ def test_attach_accept_is_accepted_by_the_use_of_its_guti(network: Network) -> N
     assert ctx.tai_list == network.config.tai_list(network.cells[ENB].tai)
 
 
+@pytest.mark.parametrize("elsewhere", [False, True], ids=["same connection", "new connection"])
+def test_an_update_before_attach_complete_is_told_10_and_the_ue_attaches_again(
+    network: Network, elsewhere: bool
+) -> None:
+    """TS 24.301 5.5.1.2.7 g."""
+    sim = network.subscribe()
+    talk = network.ue(sim)
+    talk.until("UECapabilityInfoIndication")
+    talk.queue.clear()
+    back = Returning(network, talk)
+    if elsewhere:
+        back.comes(back.sealed(back.update_request()))
+    else:
+        back.says(back.update_request())
+    assert back.told == [TrackingAreaUpdateReject(EmmCause.IMPLICITLY_DETACHED)]
+    assert isinstance(back.heard[-1], UeContextReleaseCommand)
+    assert (back.context().emm, network.sessions()) == (EmmState.DEREGISTERED, [])
+    network.pushes.attempts.clear()
+    network.wait(60)
+    assert [c.step for c in network.contexts()] in ([], [Step.NONE]), "T3450 is over"
+    network.ue(sim, usim=talk.ue.usim).run()
+    assert EmmState.REGISTERED in [c.emm for c in network.contexts()]
+
+
 # --------------------------------------------------------------------------- forged
 
 
