@@ -73,8 +73,8 @@ def print_tables(console: Console, result: LifeResult) -> None:
     rows = groups(result)
     total = sum(row[1] for row in rows) or 1
     for name, chosen, first, faults, times in rows:
-        share = f"{100 * chosen / total:.0f} %"
-        table.add_row(name, str(chosen), share, str(first), str(faults), *report.cells(times)[1:])
+        by_the_mix = (str(chosen), f"{100 * chosen / total:.0f} %") if chosen else ("-", "-")
+        table.add_row(name, *by_the_mix, str(first), str(faults), *report.cells(times)[1:])
     for name, planned in options.mix.left_out.items():
         table.add_row(name, mix.NOT_BUILT, f"({planned:g} %)")
     table.caption = "chosen: by the mix; first: done because the next one needed it; milliseconds"

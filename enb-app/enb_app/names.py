@@ -9,7 +9,7 @@ from mme.messages import EmmMessage, EsmContainer, EsmMessage, S1apMessage
 
 _S1AP_WORDS = re.compile(r"(Ue|Nas|Erab)(?=[A-Z]|$)")
 _WORD = re.compile(r"[A-Z][a-z0-9]*")
-_UPPER = {"Emm", "Esm", "Eps", "Pdn"}
+_UPPER = {"Emm", "Esm", "Eps", "Pdn", "Guti"}
 
 
 @cache

@@ -61,6 +61,7 @@ def test_what_is_not_built_is_shown_as_that_in_help_live_view_table_and_page(
     rows = [line.split() for line in console.export_text().splitlines()]
     assert ["bearers", "not", "built"] in rows
     assert ["bearers", "not", "built", "(5", "%)"] in rows
+    assert ["release", "-", "-", "1", "0"] in [row[:5] for row in rows], "nobody chose it: no row of zeros"
     page = life_report.write_html(result(), tmp_path).read_text()
     assert '<td class="">bearers</td><td class="n">not built</td>' in page
 
