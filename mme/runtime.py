@@ -61,7 +61,7 @@ from mme.procedures import (
     s1_management,
     status,
 )
-from mme.procedures.connection import on_initial_message
+from mme.procedures.connection import brings_back, on_initial_message
 from mme.procedures.initial_context import on_reset_of_ue
 from mme.procedures.non_delivery import on_nas_non_delivery
 from mme.procedures.sending import s1ap_cause
@@ -288,13 +288,18 @@ class Runtime:
         def run(ctx: UeContext, env: Env) -> Outcome:
             if m_tmsi not in (guti.m_tmsi for guti in (ctx.guti, ctx.old_guti) if guti is not None):
                 raise _UnprovenError
-            if ctx.emm is EmmState.DEREGISTERED or ctx.security is None:
-                raise _UnprovenError(EmmCause.IMPLICITLY_DETACHED)
+            stranger = _UnprovenError()
+            if ctx.emm is EmmState.DEREGISTERED:
+                stranger = _UnprovenError(EmmCause.IMPLICITLY_DETACHED)
+            if ctx.security is None:
+                raise stranger
             begin = time.perf_counter()
             received = nas_transport.receive(ctx, octets)
             job.spent.codec_ms += (time.perf_counter() - begin) * 1000
             if not isinstance(received, nas_transport.Uplink) or not received.protected:
-                raise _UnprovenError
+                raise stranger
+            if not brings_back(received.ctx, received.message, env):
+                raise stranger
             if received.ctx.unauthenticated and isinstance(received.message, AttachRequest):
                 raise _UnprovenError  # null integrity proves nothing: whoever says so attaches on a context of its own
             job.name = type(received.message).__name__

@@ -24,7 +24,7 @@ KEY = """
 
 `+` processed by its procedure. `·` a late answer: dropped in silence. `S` answered by EMM STATUS #98 (an ESM message:
 ESM STATUS #97), nothing changes. First messages of a proven UE on a new connection (attach, service request, extended
-service request, tracking area update, detach) are taken in every state but EMM-DEREGISTERED, by
+service request, tracking area update, detach) are taken in every state, in EMM-DEREGISTERED an attach alone, by
 `procedures/connection.py`.
 """
 

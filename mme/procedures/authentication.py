@@ -150,9 +150,10 @@ def _failed(ctx: UeContext, env: Env, why: str) -> Outcome:
 
 
 def _reject(ctx: UeContext, env: Env, why: str) -> Outcome:
+    """The UE's GUTI goes with its keys, on both sides.  Source: 5.4.2.5."""
     return replace(
         deregister(
-            ctx,
+            replace(ctx, guti=None, old_guti=None),
             env,
             S1apCause.AUTHENTICATION_FAILURE,
             f"authentication reject: {why}",

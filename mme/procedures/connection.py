@@ -32,8 +32,19 @@ from mme.replacing import replace
 INITIAL = (AttachRequest, DetachRequestFromUe, ServiceRequest, ExtendedServiceRequest, TrackingAreaUpdateRequest)
 
 
+def brings_back(ctx: UeContext, message: EmmMessage, env: Env) -> bool:
+    """Whether a first message whose integrity was right is taken on `ctx`: of a deregistered UE, an attach alone.
+
+    Its GUTI and its keys are good as long as its row is there, so that it need not be authenticated; where attaches
+    are refused for congestion, it is nobody.  Source: 5.5.1.2.7 c, g; TS 23.401 4.6.2.
+    """
+    if ctx.emm is not EmmState.DEREGISTERED:
+        return True
+    return isinstance(message, AttachRequest) and (not env.congested or message.attach_type == AttachType.EMERGENCY)
+
+
 def on_initial_message(ctx: UeContext, connection: Connection, message: EmmMessage, digest: bytes, env: Env) -> Outcome:
-    """Take the first message of a registered UE on `connection`; its integrity is checked, ctx has its NAS COUNT.
+    """Take the first message of a known UE on `connection`; its integrity is checked, ctx has its NAS COUNT.
 
     Older connections are released; a procedure that ran is over.  A UE that uses what ATTACH ACCEPT or a GUTI
     reallocation gave it has accepted it; but its area it cannot update before it has said so (5.5.1.2.7 g).  NAS COUNT

@@ -36,7 +36,7 @@ def on_superseded(ctx: UeContext, env: Env) -> Outcome:
     Source: 5.5.1.2.7 f; TS 23.401 5.3.2.1 steps 7 and 10.
     """
     if ctx.emm is EmmState.DEREGISTERED and ctx.bearer is None and ctx.connection is None:
-        return Outcome(ctx, forget=True, label="superseded")
+        return Outcome(replace(ctx, security=None), forget=True, label="superseded")
     gone = deregister(ctx, env, S1apCause.NORMAL_RELEASE, "superseded by a new attach")
     return replace(gone, ctx=replace(gone.ctx, security=None) if gone.ctx else None)
 

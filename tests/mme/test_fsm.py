@@ -34,7 +34,7 @@ from mme.messages import (
     TrackingAreaUpdateRequest,
 )
 from mme.procedures import dispatch
-from mme.procedures.connection import on_initial_message
+from mme.procedures.connection import brings_back, on_initial_message
 from tests.mme.procedures import conftest as ue
 
 COMMON = EmmState.COMMON_PROCEDURE_INITIATED
@@ -211,6 +211,13 @@ def test_no_first_message_on_a_new_connection_raises_in_any_state(
     started = [start.name for start in outcome.start]
     assert len(started) == len(set(started))
     assert len([c for c in outcome.ctx.connections if not c.releasing]) <= 1
+
+
+@pytest.mark.parametrize("message", ALL, ids=name)
+def test_of_a_deregistered_ue_that_has_its_keys_an_attach_alone_is_taken(message: EmmMessage) -> None:
+    gone = ue.idle(emm=EmmState.DEREGISTERED, bearer=None)
+    assert brings_back(gone, message, ue.env()) is isinstance(message, AttachRequest)
+    assert all(brings_back(known, message, ue.env()) for known in RETURNING.values())
 
 
 @in_every_context

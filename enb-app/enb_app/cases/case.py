@@ -100,6 +100,15 @@ class Stage:
         await procedures.release(device)
         return device
 
+    async def stranger(self, **profile: Any) -> Device:
+        """A UE that has keys and a GUTI of before, under which no MME knows it."""
+        device = await self.attached(**profile)
+        await procedures.detach(device)
+        guti = device.ue.guti
+        check(guti is not None, "a GUTI", "none")
+        device.ue.guti = None if guti is None else replace(guti, m_tmsi=guti.m_tmsi ^ 0x5A5A5A5A)
+        return device
+
     async def command(self, action: str, device: Device | str) -> Reply:
         return await self.lab.command(action, device)
 

@@ -400,8 +400,7 @@ async def nas_non_delivery_for_smc(stage: Stage) -> None:
 
 @case("s1", "TS 36.413 8.6.2.4", "NAS Non Delivery of Identity Request: T3470 sends it again", Needs.SHORT_TIMERS)
 async def nas_non_delivery_for_identity_req(stage: Stage) -> None:
-    ue = await stage.attached()
-    await detach(ue)
+    ue = await stage.stranger()
     await _not_delivered(ue, IdentityRequest, stage.within(6))
 
 

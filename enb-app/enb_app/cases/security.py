@@ -202,8 +202,7 @@ async def authentication_response_twice(stage: Stage) -> None:
 
 @case("security", "5.4.2.2", "the key set identifier of a challenge differs from the one that the UE came with")
 async def challenge_uses_another_ksi(stage: Stage) -> None:
-    ue = await stage.attached()
-    await detach(ue)
+    ue = await stage.stranger()
     used = ue.ue.security.ksi if ue.ue.security else None
     ue.journal.skip()
     ue.perform(ue.ue.attach())

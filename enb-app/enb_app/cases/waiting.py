@@ -13,7 +13,7 @@ from enb_app.cases.s1 import status_taken
 from enb_app.device import Device
 from enb_app.effects import GutiTaken, Registered, Released
 from enb_app.journal import UnexpectedError
-from enb_app.procedures import attach, detach, done, page, release, service_request
+from enb_app.procedures import attach, done, page, release, service_request
 from mme.codec.envelope import Reply
 from mme.enums import EmmCause, EsmCause, ItemResult
 from mme.messages import (
@@ -98,8 +98,7 @@ async def security_mode_complete_after_retransmission(stage: Stage) -> None:
 
 @case("timers", "5.4.4.6 b", "T3470: Identity Request 5 times, then release", SHORT)
 async def identity_timer_3470_expiry(stage: Stage) -> None:
-    ue = await stage.attached(t3410_s=120.0)
-    await detach(ue)
+    ue = await stage.stranger(t3410_s=120.0)
     with _silent(ue.ue.silent_to, IdentityRequest):
         ue.perform(ue.ue.attach())
         await _unanswered(stage, ue, IdentityRequest, 6)
