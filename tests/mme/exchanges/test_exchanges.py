@@ -1,7 +1,9 @@
 """Exchanges of other networks: their phones' and eNBs' octets in, this MME's answer octet for octet as theirs.
 
-Keys, RAND, SQN, subscription and session are those of the other network.  What may differ is listed, with the reason,
-in masks.toml and nowhere else: each mask is found exactly once in their octets, and `??` stands for any octet.
+Keys, RAND, SQN, subscription and session are those of the other network; of the phones that come back (two published
+captures) the keys are not known: they sign anew, and what hangs on K_ASME is masked.  What may differ is listed, with
+the reason, in masks.toml and nowhere else: each mask is found exactly once in their octets, and `??` stands for any
+octet.
 """
 
 from __future__ import annotations
@@ -11,14 +13,22 @@ import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from enb_app.enb import Cell
 from mme.codec import s1ap
 from mme.config import MmeConfig
+from mme.context import Bearer, SecurityContext, UeContext
 from mme.crypto import kdf, milenage
-from mme.ids import Plmn
+from mme.enums import EmmState
+from mme.ids import GlobalEnbId, Guti, Imsi, Plmn, STmsi
+from mme.m_tmsi import context_of
+from mme.messages import InitialUeMessage
 from mme.needs import ApnConfiguration, Done, Need, NeedProfile, NeedSession, NeedVector, Profile, Session, Vector
+from mme.rows import pack
+from mme.store.base import Saved, Table
 from mme.work import Ports
 from tests.mme.codec.outside import vectors
 from tests.mme.runtime.pair import ENB, EPOCH, M_TMSI_KEY, Network
@@ -201,6 +211,133 @@ def test_challenge_and_security_mode_command_are_those_of_srsran_with_128_eia2(t
         same("srsran_security_mode_command", nas_of(command), SRSRAN_NAS["sec_mode_command"])
     finally:
         played.network.close()
+
+
+# --------------------------------------------------------------------------- phones that are registered already
+
+K_ASME = bytes(range(32))  # theirs was not published: what depends on it is masked, and the phone signs anew
+
+
+def registered(config: MmeConfig, m_tmsi: int, ul_count: int, **changes: Any) -> UeContext:
+    """A registered, idle phone that goes by a GUTI of theirs.  Under EEA0, as theirs."""
+    key, generation = context_of(config.m_tmsi_key, m_tmsi)
+    keys = {"k_nas_enc": kdf.k_nas_enc(K_ASME, 0), "k_nas_int": kdf.k_nas_int(K_ASME, 2)}
+    security = SecurityContext(changes.pop("ksi"), K_ASME, eea=0, eia=2, ul_count=ul_count, **keys)
+    plain = UeContext(
+        key=key,
+        emm=EmmState.REGISTERED,
+        imsi=Imsi(config.plmn.digits + "000000001"),
+        guti=Guti(config.gummei, m_tmsi),
+        generation=generation,
+        security=security,
+        proven=True,
+    )
+    return replace(plain, **changes)
+
+
+class Returned:
+    """A registered phone on an MME that plays the other network's part."""
+
+    def __init__(self, folder: Path, config: MmeConfig, enb_id: int, phone: UeContext) -> None:
+        self.network = Network(folder, config=config)
+        port = Injected(Vector(bytes(16), bytes(8), bytes(16), K_ASME))
+        self.network.ports = Ports(port, port)
+        self.cell = Cell(GlobalEnbId(config.plmn, enb_id), config.tacs[0], "enb", bytes((127, 0, 1, 1)))
+        self.enb = f"{config.plmn.digits}-{enb_id:05x}"
+        self.network.cells[self.enb] = self.cell
+        self.network.set_up(enb=self.enb)
+        saved = self.network.database.save(Table.UE_CONTEXT, str(phone.key), pack(phone), expect=None, writer="test")
+        assert isinstance(saved, Saved)
+        self.phone = phone
+        self.items = 0
+
+    def answers(self, octets: bytes) -> list[bytes]:
+        self.items += 1
+        exchange = self.network.s1ap(octets, run="back", number=self.items, enb=self.enb)
+        return [downlink.s1ap for downlink in exchange.reply.downlink]
+
+    def comes(self, plain: bytes) -> list[bytes]:
+        """Their plain message as first message, protected with the next count; what the phone is told, plain."""
+        security, guti = self.phone.security, self.phone.guti
+        assert security is not None
+        assert guti is not None
+        signed = bytes((security.ul_count & 0xFF,)) + plain
+        octets = b"\x17" + eia2(security.k_nas_int, security.ul_count, 0, 0, signed) + signed
+        message = InitialUeMessage(
+            7, octets, self.cell.tai, self.cell.ecgi, s_tmsi=STmsi(guti.gummei.mme_code, guti.m_tmsi)
+        )
+        messages = [s1ap.decode(answer) for answer in self.answers(s1ap.encode(message))]
+        pdus = [getattr(message, "nas_pdu", None) for message in messages]
+        return [pdu[6:] for pdu in pdus if isinstance(pdu, bytes)]
+
+
+PYCRATE, PCAPR = vectors("nas/pycrate"), vectors("s1ap/pcapr")
+ORANGE = MmeConfig(
+    m_tmsi_key=M_TMSI_KEY,
+    plmn=Plmn("20801"),
+    mme_group_id=0x8003,
+    mme_code=0xC8,
+    tacs=(0xC4A0, 0xC4A1, 0xC4A2),
+    tau_reallocates_guti=False,
+)
+NXTGEN = MmeConfig(m_tmsi_key=M_TMSI_KEY, plmn=Plmn("310410"), mme_group_id=0x8001, mme_code=1, tacs=(1,))
+
+
+@pytest.fixture
+def orange(tmp_path: Path) -> Iterator[Returned]:
+    """The phone of Orange France in pycrate's test_mobile.py: its GUTI is that of the ATTACH ACCEPT beside it."""
+    bearer = Bearer(5, "orange", 8, Session("s", bytes((127, 0, 0, 2)), 1, bytes((10, 116, 86, 65))))
+    phone = registered(ORANGE, 0xC2E65E9A, 9, ksi=6, bearer=bearer, ue_network_capability=bytes.fromhex("e060c040"))
+    returned = Returned(tmp_path, ORANGE, 0x19B, phone)
+    yield returned
+    returned.network.close()
+
+
+def test_an_update_is_answered_as_orange_does(orange: Returned) -> None:
+    (accept,) = orange.comes(PYCRATE["tracking_area_update_request"])
+    same("orange_tracking_area_update_accept", accept, PYCRATE["tracking_area_update_accept"])
+
+
+def test_a_detach_is_answered_as_orange_does(orange: Returned) -> None:
+    (accept,) = orange.comes(PYCRATE["detach_request_from_ue"])
+    same("orange_detach_accept", accept, PYCRATE["detach_accept"])
+
+
+def test_a_service_request_and_its_release_are_answered_as_in_a_published_capture(tmp_path: Path) -> None:
+    """Frames 18 to 22: an iPhone comes back from idle, and its eNB finds it inactive."""
+    apn = ApnConfiguration("nxtgenphone", 9, 15, 1, 1, (1,), preemption_capable=False, preemption_vulnerable=False)
+    capability = getattr(s1ap.decode(PCAPR["frame_08"]), "ue_radio_capability", b"")
+    phone = registered(
+        NXTGEN,
+        1,
+        5,
+        ksi=0,
+        ue_network_capability=bytes.fromhex("e060c040"),
+        ue_radio_capability=capability,
+        profile=Profile(100_000_000, 50_000_000, (apn,)),
+        bearer=Bearer(5, "nxtgenphone", 9, Session("s", bytes((127, 0, 1, 100)), 2_115_024_234, bytes(4))),
+    )
+    returned = Returned(tmp_path, NXTGEN, 0x1A2D0, phone)
+    try:
+        request = PCAPR["frame_18"]
+        head = bytes.fromhex("c705")
+        short = eia2(kdf.k_nas_int(K_ASME, 2), 5, 0, 0, head)[2:]
+        assert request.count(head) == 1
+        at = request.index(head)
+        (setup,) = returned.answers(request[: at + 2] + short + request[at + 4 :])
+        same("pcapr_initial_context_setup_request", setup, PCAPR["frame_19"])
+        mme_id = getattr(s1ap.decode(setup), "mme_ue_s1ap_id", 0)
+        assert returned.answers(with_id(PCAPR["frame_20"], mme_id)) == []
+        (release,) = returned.answers(with_id(PCAPR["frame_21"], mme_id))
+        same("pcapr_ue_context_release_command", release, PCAPR["frame_22"])
+    finally:
+        returned.network.close()
+
+
+def with_id(pdu: bytes, mme_ue_s1ap_id: int) -> bytes:
+    """Their message with the MME-UE-S1AP-ID that this MME has given."""
+    message: Any = s1ap.decode(pdu)
+    return s1ap.encode(replace(message, mme_ue_s1ap_id=mme_ue_s1ap_id))
 
 
 def test_every_mask_says_why() -> None:
