@@ -137,7 +137,7 @@ class OutboxEntry:
     downlink: bytes
 
 
-@dataclass(frozen=True)  # without slots: a changed copy of 38 fields is then one copy of a dictionary
+@dataclass(frozen=True)  # without slots: a changed copy of 39 fields is then one copy of a dictionary
 class UeContext:
     """key: 28 bits.  origin: id of the item that made it.  generation: GUTIs given out, modulo 16.
 

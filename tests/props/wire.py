@@ -1,7 +1,8 @@
 """Stations and devices of `enb-app life` against the MME's runtime in one process, with what goes wrong on the way.
 
-Air: NAS between UE and eNB.  Call: an item on its way to its function, and the reply on its way back.  Push: what the
-MME sends of its own.  Each has a list of fates; when a list is used up, everything arrives.
+Air: NAS between UE and eNB; what comes late comes after others, if its connection is still there.  Call: an item on
+its way to its function, and the reply on its way back.  Push: what the MME sends of its own.  Each has a list of fates;
+when a list is used up, everything arrives.
 """
 
 from __future__ import annotations
@@ -48,14 +49,14 @@ class Fate(Enum):
     UNANSWERED = "unanswered"
 
 
-AIR = (Fate.ARRIVES, Fate.TWICE, Fate.LOST)
+AIR = (Fate.ARRIVES, Fate.TWICE, Fate.LATE, Fate.LOST)
 CALL = (Fate.ARRIVES, Fate.TWICE, Fate.LATE, Fate.UNANSWERED, Fate.LOST)
 PUSH = (Fate.ARRIVES, Fate.TWICE, Fate.LATE, Fate.UNANSWERED, Fate.LOST)
 
 
 @dataclass
 class Fates:
-    """lost_on_air: NAS messages that nobody will bring."""
+    """lost_on_air: NAS messages that nobody will bring, or that came too late to be taken."""
 
     air: Iterator[Fate] = field(default_factory=lambda: iter(()))
     call: Iterator[Fate] = field(default_factory=lambda: iter(()))
@@ -75,7 +76,10 @@ class Fates:
 
 
 class OnAir(Device):
-    """A device whose NAS messages may be lost between UE and eNB, or come twice."""
+    """A device whose NAS messages may be lost between UE and eNB, come twice, or be overtaken.
+
+    Nothing overtakes the first message of a connection: there is no connection before it.
+    """
 
     def __init__(self, ue: Ue, station: Station, fates: Fates) -> None:
         super().__init__(ue, station)
@@ -89,16 +93,31 @@ class OnAir(Device):
             case Fate.TWICE if not begins:
                 super()._uplink(message)
                 super()._uplink(message)
+            case Fate.LATE if not begins:
+                asyncio.get_running_loop().call_later(LATE_S, self._late_uplink, self.connection, message)
             case _:
                 super()._uplink(message)
+
+    def _late_uplink(self, connection: Connection | None, message: SendNas) -> None:
+        if connection is self.connection:
+            super()._uplink(message)
+        else:
+            self.fates.lost_on_air += 1
 
     def from_enb(self, connection: Connection, happened: list[EnbEffect]) -> None:
         for effect in happened:
             fate = self.fates.of_air() if isinstance(effect, DeliverNas) else Fate.ARRIVES
-            if fate is not Fate.LOST:
+            if fate is Fate.LATE:
+                asyncio.get_running_loop().call_later(LATE_S, self._late_downlink, connection, effect)
+            elif fate is not Fate.LOST:
                 super().from_enb(connection, [effect])
             if fate is Fate.TWICE:
                 super().from_enb(connection, [effect])
+
+    def _late_downlink(self, connection: Connection, effect: EnbEffect) -> None:
+        discarded = self.ue.discarded
+        super().from_enb(connection, [effect])
+        self.fates.lost_on_air += connection is not self.connection or self.ue.discarded > discarded
 
 
 class Pushed:
@@ -133,6 +152,7 @@ class Wire:
         self.lab.fates = fates
         self._tasks: list[asyncio.Task[object]] = []
         self._faults: list[BaseException] = []
+        self._counts: dict[bytes, tuple[int, int]] = {}
         self.begin_s = self.network.clock.now_s
         self.network.ticker.tick()  # the first one looks far back
         self.network.pushes = Pushed(self)  # type: ignore[assignment]  # the same Protocol, told to others
@@ -233,9 +253,17 @@ class Wire:
     # ------------------------------------------------------------------ what holds at any time
 
     def look(self) -> None:
-        """No timer of a procedure that is over; nothing waits without a timer; nothing is given to two."""
+        """No timer of a procedure that is over; nothing waits without a timer; nothing is given to two.
+
+        No NAS COUNT of a key goes back.
+        """
         contexts = self.network.contexts()
         for ctx in contexts:
+            if ctx.security is not None:
+                counts = (ctx.security.ul_count, ctx.security.dl_count)
+                seen = self._counts.get(ctx.security.k_asme, (0, 0))
+                assert all(now >= before for now, before in zip(counts, seen, strict=True)), (seen, counts)
+                self._counts[ctx.security.k_asme] = counts
             if (ctx.emm, ctx.step) == (EmmState.REGISTERED, Step.NONE):
                 assert not _NAS_TIMERS & set(ctx.timers), (ctx.emm, ctx.timers)
             if ctx.emm in (EmmState.COMMON_PROCEDURE_INITIATED, EmmState.DEREGISTERED_INITIATED):
