@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import ssl
 import threading
+import time
+import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -28,6 +31,10 @@ from trust.errors import ConfigError
 
 TIMEOUT_S: Final = 4.5
 """Longer than the server's own write and contention timeouts together."""
+CONNECT_TIMEOUT_S: Final = 2.0
+SCHEMA_STATEMENT_S: Final = 30.0
+SCHEMA_PATIENCE_S: Final = 150.0
+_POLL_S: Final = 0.5
 _FAILURES: Final = (DriverException, ErrorMessage, ConnectionException, NoHostAvailable, OSError)
 _NEVER_SENT: Final = (NoHostAvailable, RequestValidationException)
 _PART: Final = "due"
@@ -82,21 +89,48 @@ class CassandraStore:
         self._cluster: Any = None
         self._session: Any = None
 
-    def create_schema(self, replication: int = 1) -> None:
-        """Make keyspace and tables where they are not there."""
+    def create_schema(
+        self,
+        replication: int = 1,
+        *,
+        pause: Callable[[float], None] = time.sleep,
+        stop_watch: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Make keyspace and tables where they are not there.
+
+        A node that is too busy to answer is asked again, for SCHEMA_PATIENCE_S in all: each statement may be repeated.
+        """
+        deadline = stop_watch() + SCHEMA_PATIENCE_S
+        for statement in self._schema(replication):
+            while True:
+                try:
+                    self._connect(keyspace=None, timeout_s=SCHEMA_STATEMENT_S)
+                    self._run(statement, (), timeout_s=SCHEMA_STATEMENT_S)
+                    break
+                except StoreError as e:
+                    if isinstance(e.__cause__, RequestValidationException) or stop_watch() > deadline:
+                        raise
+                    pause(_POLL_S)
+
+    def _schema(self, replication: int) -> tuple[str, ...]:
+        """With ids of our own: a statement that is repeated on another node would make a second table else."""
+
+        def identity(name: str) -> uuid.UUID:
+            return uuid.uuid5(uuid.NAMESPACE_OID, f"{self._keyspace}.{name}")
+
         topology = f"{{'class': 'NetworkTopologyStrategy', '{self._datacenter}': {int(replication)}}}"
-        self._connect(keyspace=None)
-        self._run(f"CREATE KEYSPACE IF NOT EXISTS {self._keyspace} WITH replication = {topology}", ())
-        for name in self._tables.names():
-            self._run(
+        due = self._tables.due
+        return (
+            f"CREATE KEYSPACE IF NOT EXISTS {self._keyspace} WITH replication = {topology}",
+            *(
                 f"CREATE TABLE IF NOT EXISTS {self._keyspace}.{name} "
-                "(key text PRIMARY KEY, version int, writer text, value blob)",
-                (),
-            )
-        self._run(
-            f"CREATE TABLE IF NOT EXISTS {self._keyspace}.{self._tables.due} "
-            "(part text, operation text, due_ms bigint, PRIMARY KEY (part, operation)) WITH gc_grace_seconds = 3600",
-            (),
+                f"(key text PRIMARY KEY, version int, writer text, value blob) WITH id = {identity(name)}"
+                for name in self._tables.names()
+            ),
+            (
+                f"CREATE TABLE IF NOT EXISTS {self._keyspace}.{due} (part text, operation text, due_ms bigint, "
+                f"PRIMARY KEY (part, operation)) WITH gc_grace_seconds = 3600 AND id = {identity(due)}"
+            ),
         )
 
     def load(self, table: Enum, key: str, *, serial: bool = False) -> Row | None:  # noqa: ARG002  it always is
@@ -164,7 +198,7 @@ class CassandraStore:
                 self._cluster.shutdown()
             self._cluster = self._session = None
 
-    def _connect(self, keyspace: str | None) -> Any:
+    def _connect(self, keyspace: str | None, timeout_s: float = CONNECT_TIMEOUT_S) -> Any:
         with self._lock:
             if self._session is None:
                 profile = ExecutionProfile(
@@ -180,7 +214,7 @@ class CassandraStore:
                         self._hosts,
                         port=self._port,
                         execution_profiles={EXEC_PROFILE_DEFAULT: profile},
-                        connect_timeout=2.0,
+                        connect_timeout=timeout_s,
                         protocol_version=5,
                         **self._access.options(),
                     )
@@ -189,11 +223,17 @@ class CassandraStore:
                     raise StoreError(f"Cassandra: {type(e).__name__}") from e
             return self._session
 
-    def _run(self, query: str, arguments: tuple[Any, ...], consistency: int | None = None) -> list[dict[str, Any]]:
+    def _run(
+        self,
+        query: str,
+        arguments: tuple[Any, ...],
+        consistency: int | None = None,
+        timeout_s: float = TIMEOUT_S,
+    ) -> list[dict[str, Any]]:
         session = self._session or self._connect(None)
         statement = SimpleStatement(query, consistency_level=consistency) if consistency is not None else query
         try:
-            return list(session.execute(statement, arguments or None))
+            return list(session.execute(statement, arguments or None, timeout=timeout_s))
         except _FAILURES as e:
             raise StoreError(f"Cassandra: {type(e).__name__}") from e
 

@@ -6,23 +6,30 @@ as a whole: each statement may be repeated.
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from cassandra import ConsistencyLevel
+from cassandra import ConsistencyLevel, OperationTimedOut, RequestExecutionException, protocol
+from cassandra.cluster import NoHostAvailable
+from cassandra.connection import ConnectionException
 from cassandra.query import SimpleStatement
 
 from mme.errors import StoreUnavailableError
 from mme.store.base import Table
+from mme.store.cassandra_policies import NeverAgain
 
 if TYPE_CHECKING:
     from cassandra.cluster import Session
 
+Result = TypeVar("Result")
+
 LOCK_S: Final = 60
-"""How long a migrator's lock outlives it; longer than one migration takes."""
+"""How long a migrator's lock outlives it; longer than one statement takes, before each of which it is prolonged."""
 LONGEST_WAIT_S: Final = 150
 _STATEMENT_S: Final = 30
 _POLL_S: Final = 0.5
@@ -30,6 +37,22 @@ _ROW: Final = "(key text PRIMARY KEY, version int, writer text, value blob)"
 _WINDOWS: Final = (
     "{'class': 'TimeWindowCompactionStrategy', 'compaction_window_unit': 'MINUTES', 'compaction_window_size': 10}"
 )
+_DONE: Final = "SELECT number FROM migration"
+_NOTE: Final = "INSERT INTO migration (number, title, finished) VALUES (%s, %s, toTimestamp(now()))"
+_LOCK: Final = (
+    f"UPDATE migration_lock USING TTL {LOCK_S} SET holder = %s WHERE name = 'migrate' IF holder IN ('', null)"  # noqa: S608
+)
+_RENEW: Final = f"UPDATE migration_lock USING TTL {LOCK_S} SET holder = %s WHERE name = 'migrate' IF holder = %s"  # noqa: S608
+_UNLOCK: Final = "UPDATE migration_lock USING TTL 1 SET holder = '' WHERE name = 'migrate' IF holder = %s"
+_NO_ANSWER: Final = (
+    OperationTimedOut,
+    RequestExecutionException,
+    protocol.RequestExecutionException,
+    protocol.ServerError,
+    ConnectionException,
+    NoHostAvailable,
+)
+"""The statement may or may not have happened: every one here may be sent again, and shows what became of the first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,49 +132,26 @@ def _bookkeeping(keyspace: str) -> tuple[str, str]:
 
 def done(session: Session) -> list[int]:
     """Numbers of the migrations that the session's keyspace has had.  Errors of the driver pass."""
-    rows = _execute(session, "SELECT number FROM migration", ConsistencyLevel.LOCAL_QUORUM)
-    return sorted(row["number"] for row in rows)
+    return _numbers(_execute(session, _DONE))
 
 
 def migrate(
-    session: Session, keyspace: str, replication: int, datacenter: str, say: Callable[[str], None]
+    session: Session,
+    keyspace: str,
+    replication: int,
+    datacenter: str,
+    say: Callable[[str], None],
+    *,
+    pause: Callable[[float], None] = time.sleep,
+    stop_watch: Callable[[], float] = time.monotonic,
 ) -> list[int]:
     """Bring the keyspace up to NEWEST; the numbers that were run here.
 
-    session: without a keyspace.  Concurrent migrators wait for each other.  Raises StoreUnavailableError for a keyspace
-    that a newer program has migrated, or when another one holds the lock for longer than LONGEST_WAIT_S.
+    session: without a keyspace.  Concurrent migrators wait for each other, and a node that is too busy to answer is
+    asked again.  Raises StoreUnavailableError for a keyspace that a newer program has migrated, or when another one
+    holds the lock, or the node does not answer, for longer than LONGEST_WAIT_S.
     """
-    _execute(session, keyspace_statement(keyspace, replication, datacenter))
-    for statement in _bookkeeping(keyspace):
-        _execute(session, statement)
-    session.set_keyspace(keyspace)
-    holder = uuid.uuid4().hex
-    ran: list[int] = []
-    _lock(session, holder, say)
-    try:
-        had = done(session)
-        refuse_newer(keyspace, had)
-        for migration in MIGRATIONS:
-            if migration.number in had:
-                continue
-            say(f"migration {migration.number}: {migration.title}")
-            _renew(session, holder)
-            for statement in migration.statements:
-                _execute(session, statement)
-            _execute(
-                session,
-                "INSERT INTO migration (number, title, finished) VALUES (%s, %s, toTimestamp(now()))",
-                ConsistencyLevel.LOCAL_QUORUM,
-                (migration.number, migration.title),
-            )
-            ran.append(migration.number)
-    finally:
-        _execute(
-            session,
-            "UPDATE migration_lock USING TTL 1 SET holder = '' WHERE name = 'migrate' IF holder = %s",
-            arguments=(holder,),
-        )
-    return ran
+    return _Migrator(session, keyspace, say, pause, stop_watch).run(replication, datacenter)
 
 
 def refuse_newer(keyspace: str, had: list[int]) -> None:
@@ -162,36 +162,136 @@ def refuse_newer(keyspace: str, had: list[int]) -> None:
         )
 
 
-def _lock(session: Session, holder: str, say: Callable[[str], None]) -> None:
-    deadline = time.monotonic() + LONGEST_WAIT_S
-    told = False
-    query = f"UPDATE migration_lock USING TTL {LOCK_S} SET holder = %s WHERE name = 'migrate' IF holder IN ('', null)"  # noqa: S608
-    while not _execute(session, query, arguments=(holder,))[0]["[applied]"]:
-        if time.monotonic() > deadline:
-            raise StoreUnavailableError("another migration holds the lock: look for a second `edge store migrate`")
-        if not told:
-            say("another migration is under way: waiting for it")
-            told = True
-        time.sleep(_POLL_S)
+@dataclass(slots=True)
+class _Migrator:
+    """One run.  pause: waits so many seconds.  stop_watch: seconds that only grow."""
+
+    session: Session
+    keyspace: str
+    say: Callable[[str], None]
+    pause: Callable[[float], None]
+    stop_watch: Callable[[], float]
+    holder: str = field(default_factory=lambda: uuid.uuid4().hex)
+    host: Any = None
+
+    def run(self, replication: int, datacenter: str) -> list[int]:
+        # One node for all of it: it does one change of the schema after the other, so that a statement whose answer was
+        # late has been carried out, or refused, before its repeat is looked at.
+        self.host = self.session.cluster.get_control_connection_host()
+        for statement in (keyspace_statement(self.keyspace, replication, datacenter), *_bookkeeping(self.keyspace)):
+            self._change(statement)
+        self._again(lambda: self.session.set_keyspace(self.keyspace))
+        self._lock()
+        try:
+            return self._run_missing()
+        finally:
+            # Not to be had: the lock ends by itself.
+            with contextlib.suppress(StoreUnavailableError):
+                self._send(_UNLOCK, (self.holder,), patience_s=LOCK_S / 2)
+
+    def _run_missing(self) -> list[int]:
+        had = _numbers(self._send(_DONE))
+        refuse_newer(self.keyspace, had)
+        ran = []
+        for migration in MIGRATIONS:
+            if migration.number in had:
+                continue
+            self.say(f"migration {migration.number}: {migration.title}")
+            for statement in migration.statements:
+                self._change(statement, under_lock=True)
+            self._renew()
+            self._send(_NOTE, (migration.number, migration.title))
+            ran.append(migration.number)
+        return ran
+
+    def _lock(self) -> None:
+        deadline = self.stop_watch() + LONGEST_WAIT_S
+        told = False
+        while not self._is_ours(_LOCK, (self.holder,)):
+            if self.stop_watch() > deadline:
+                raise StoreUnavailableError("another migration holds the lock: look for a second `edge store migrate`")
+            if not told:
+                self.say("another migration is under way: waiting for it")
+                told = True
+            self.pause(_POLL_S)
+
+    def _renew(self) -> None:
+        if not self._is_ours(_RENEW, (self.holder, self.holder)):
+            raise StoreUnavailableError("the migration's lock was lost: run it again")
+
+    def _is_ours(self, query: str, arguments: tuple[object, ...]) -> bool:
+        """Whether the lock is this run's after a conditional write, which may be one whose first answer was lost.
+
+        Each is sent again until it has an answer: refused, it shows whose the lock is.
+        """
+        [answer] = self._send(query, arguments)
+        return bool(answer["[applied]"]) or answer.get("holder") == self.holder
+
+    def _change(self, statement: str, *, under_lock: bool = False) -> None:
+        """Change the schema, and see that all nodes agree on it.  under_lock: which is prolonged before each try."""
+
+        def send() -> bool:
+            if under_lock:
+                self._renew()
+            result = self._once(statement, None)
+            return result.response_future.is_schema_agreed is not False
+
+        tries, agreed = self._again(send)
+        deadline = self.stop_watch() + LONGEST_WAIT_S
+        # A repeat finds nothing to do, and the driver then does not look whether the nodes agree.
+        agreed = agreed and tries == 1
+        while not agreed:
+            agreed = self._again(self.session.cluster.control_connection.wait_for_schema_agreement)[1]
+            if not agreed and self.stop_watch() > deadline:
+                raise StoreUnavailableError(
+                    "the nodes do not agree on the schema: see that all are up, and run it again"
+                )
+
+    def _send(
+        self, cql: str, arguments: tuple[object, ...] | None = None, patience_s: float = LONGEST_WAIT_S
+    ) -> list[dict[str, Any]]:
+        """The rows of a statement that may be sent again."""
+        return self._again(lambda: list(self._once(cql, arguments)), patience_s)[1]
+
+    def _again(self, act: Callable[[], Result], patience_s: float = LONGEST_WAIT_S) -> tuple[int, Result]:
+        """(how often it was tried, what came of it): tried again while it gets no answer.
+
+        Raises StoreUnavailableError after patience_s.
+        """
+        deadline = self.stop_watch() + patience_s
+        for tries in itertools.count(1):
+            try:
+                return tries, act()
+            except _NO_ANSWER as e:
+                if self.stop_watch() > deadline:
+                    raise StoreUnavailableError(
+                        f"Cassandra does not answer ({type(e).__name__}), tried {tries} times in {patience_s:.0f} s: "
+                        "what was done stays done, run it again when the node is less busy"
+                    ) from e
+                if tries == 1:
+                    self.say(f"no answer ({type(e).__name__}): trying again for at most {patience_s:.0f} s")
+                self.pause(_POLL_S)
+        raise AssertionError("count() does not end")
+
+    def _once(self, cql: str, arguments: tuple[object, ...] | None) -> Any:
+        return _result(self.session, cql, arguments, self.host)
 
 
-def _renew(session: Session, holder: str) -> None:
-    query = f"UPDATE migration_lock USING TTL {LOCK_S} SET holder = %s WHERE name = 'migrate' IF holder = %s"  # noqa: S608
-    if not _execute(session, query, arguments=(holder, holder))[0]["[applied]"]:
-        raise StoreUnavailableError("the migration's lock was lost: run it again")
+def _numbers(rows: list[dict[str, Any]]) -> list[int]:
+    return sorted(row["number"] for row in rows)
 
 
-def _execute(
-    session: Session,
-    cql: str,
-    consistency: int = ConsistencyLevel.LOCAL_QUORUM,
-    arguments: tuple[object, ...] | None = None,
-) -> list[dict[str, Any]]:
-    """One statement; the driver waits until all nodes agree on a changed schema."""
+def _execute(session: Session, cql: str) -> list[dict[str, Any]]:
+    return list(_result(session, cql, None, None))
+
+
+def _result(session: Session, cql: str, arguments: tuple[object, ...] | None, host: Any) -> Any:
+    """Of one statement, which the driver does not repeat; it waits until all nodes agree on a changed schema."""
     statement = SimpleStatement(
-        cql, consistency_level=consistency, serial_consistency_level=ConsistencyLevel.LOCAL_SERIAL
+        cql,
+        consistency_level=ConsistencyLevel.LOCAL_QUORUM,
+        serial_consistency_level=ConsistencyLevel.LOCAL_SERIAL,
+        is_idempotent=False,
+        retry_policy=NeverAgain(),
     )
-    result = session.execute(statement, arguments, timeout=_STATEMENT_S)
-    if result.response_future.is_schema_agreed is False:
-        raise StoreUnavailableError("the nodes do not agree on the schema: see that all are up, and run it again")
-    return list(result)
+    return session.execute(statement, arguments, timeout=_STATEMENT_S, host=host)

@@ -27,6 +27,8 @@ class Proxy:
     listener: socket.socket = field(default_factory=lambda: socket.create_server(("127.0.0.1", 0)))
     happened: threading.Event = field(default_factory=threading.Event)
     _armed: Fault | None = None
+    _holding: bytes = b""
+    _asker: socket.socket | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _held: list[tuple[socket.socket, bytes]] = field(default_factory=list)
     _open: list[socket.socket] = field(default_factory=list)
@@ -36,10 +38,11 @@ class Proxy:
     def contact(self) -> str:
         return "{}:{}".format(*self.listener.getsockname())
 
-    def arm(self, fault: Fault) -> None:
+    def arm(self, fault: Fault, holding: bytes = b"") -> None:
+        """holding: only a request that holds these octets, or the answer on the connection of such a request."""
         self.happened.clear()
         with self._lock:
-            self._armed = fault
+            self._armed, self._holding, self._asker = fault, holding, None
 
     def release(self) -> None:
         """Send on what was held."""
@@ -47,6 +50,19 @@ class Proxy:
             held, self._held = self._held, []
         for to, octets in held:
             to.sendall(octets)
+
+    def _asks(self, client: socket.socket, octets: bytes) -> Fault | None:
+        with self._lock:
+            if self._armed is None or self._holding not in octets:
+                return None
+            self._asker = client
+        return self._take(Fault.LOSE_REQUEST, Fault.HOLD_REQUEST)
+
+    def _answers(self, client: socket.socket) -> Fault | None:
+        with self._lock:
+            if self._holding and self._asker is not client:
+                return None
+        return self._take(Fault.LOSE_ANSWER)
 
     def _take(self, *faults: Fault) -> Fault | None:
         with self._lock:
@@ -73,7 +89,7 @@ class Proxy:
     def _pass(self, source: socket.socket, to: socket.socket, up: bool) -> None:
         with contextlib.suppress(OSError):
             while octets := source.recv(1 << 20):
-                match self._take(Fault.LOSE_REQUEST, Fault.HOLD_REQUEST) if up else self._take(Fault.LOSE_ANSWER):
+                match self._asks(source, octets) if up else self._answers(to):
                     case None:
                         to.sendall(octets)
                     case Fault.HOLD_REQUEST:
