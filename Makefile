@@ -87,6 +87,9 @@ cassandra-down: $(STAMP) ## stop them; CLEAN=1 removes their data, too
 bench: $(STAMP) ## measure, and write bench/results with the raw figures (STORE=sqlite|cassandra)
 	$(BIN)/python -m bench --store $(STORE)
 
+scaling: $(STAMP) ## measure 1 -> 20 -> 1 replicas under Prometheus and Alertmanager, batched, and an HSS of 40 ms (docs/scaling.md)
+	$(BIN)/python -m bench --only scaling --only scaling-batched --only waiting
+
 placement-helm: helm ## put helm beside the placement function's handler, from where its image takes it
 	@cp "$$($(BIN)/python -c 'from tests.lab import artefacts; print(artefacts.program(artefacts.HELM, "helm"))')" functions/placement/helm
 
@@ -98,4 +101,4 @@ clean: ## remove what the other targets made
 	rm -rf $(VENV) build .localfaas .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 
-.PHONY: help helm placement-helm reload-zipapp reload-image chart-push venv preflight chaos chaos-short demo up check test test-cassandra cassandra-up cassandra-down lab-up lab-down lab-status lab-test bench lock clean
+.PHONY: help helm placement-helm reload-zipapp reload-image chart-push venv preflight chaos chaos-short demo up check test test-cassandra cassandra-up cassandra-down lab-up lab-down lab-status lab-test bench scaling lock clean

@@ -98,7 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (RunBrokeError, LocalfaasError, LabError, StoreError, RuntimeError) as e:
         sys.stderr.write(f"bench: {e}\n")
         return 2
-    images = IMAGES if folder.is_relative_to(RESULTS) and cassandra else None
+    images = IMAGES if folder.is_relative_to(RESULTS) else None
     made = "make bench STORE=cassandra" if cassandra else "make bench"
     _say(f"summary: {summary.write(folder, sections, made, images)}")
     return 0

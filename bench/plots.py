@@ -103,10 +103,59 @@ def growth(figures: dict[str, Any], path: Path) -> None:
     _save(figure, path)
 
 
-PLOTS = {"table": table, "attach": attach, "memory": memory, "operations": operations, "growth": growth}
+def scaling(figures: dict[str, Any], path: Path) -> None:
+    """Load against its threshold, replicas, attach times and waits, over the time of the run."""
+    figure = _figure(height=8.0)
+    load, replicas, attaches, waits = figure.subplots(4, 1, sharex=True)
+    series = figures["series"]
+    for name, colour in (("invocations", _COLOURS["sync"]), ("messages", _COLOURS["async"])):
+        load.plot(*_columns(series[name]), color=colour, label=f"{name}/s, as recorded")
+    load.axhline(
+        figures["thresholds"][figures["by"]], color="black", linestyle=":", label=f"threshold of {figures['by']}"
+    )
+    load.set(ylabel=figures["function"])
+    end = max(step["at_s"] for step in figures["steps"]) + 10
+    seen = [*figures["replicas"], [end, *figures["replicas"][-1][1:]]]
+    at = [row[0] for row in seen]
+    replicas.step(at, [row[1] for row in seen], where="post", color="black", linewidth=1, label="replicas wanted")
+    replicas.fill_between(at, [row[2] for row in seen], step="post", color=_COLOURS["sync"], alpha=0.3, label="ready")
+    replicas.set(ylabel="replicas")
+    windows = figures["windows"]
+    middle = [window["at_s"] + 5 for window in windows]
+    attaches.plot(middle, [window["p50_ms"] for window in windows], color=_COLOURS["sync"], label="attach p50")
+    attaches.plot(middle, [window["p99_ms"] for window in windows], "--", color=_COLOURS["sync"], label="attach p99")
+    attaches.set(ylabel="ms")
+    waits.plot(*_columns([[at, 1000 * value] for at, value in series["queue_s"]]), color=_COLOURS["async"])
+    waits.set(ylabel="mean wait in\nthe queue, ms", xlabel="s")
+    for axes in (load, replicas, attaches, waits):
+        axes.set_ylim(bottom=0)
+        axes.grid(alpha=0.3)
+    for axes in (load, replicas, attaches):
+        axes.legend(frameon=False, fontsize=7, loc="upper left")
+    _save(figure, path)
+
+
+def _columns(rows: list[list[float]]) -> tuple[list[float], list[float]]:
+    return [row[0] for row in rows], [row[1] for row in rows]
+
+
+PLOTS = {
+    "table": table,
+    "attach": attach,
+    "memory": memory,
+    "operations": operations,
+    "growth": growth,
+    "scaling": scaling,
+    "scaling-batched": scaling,
+}
 """By section."""
-COPIED = ("operations", "growth")
-"""Shown in docs, too."""
+COPIED = {
+    "operations": "cassandra-operations",
+    "growth": "cassandra-growth",
+    "scaling": "scaling",
+    "scaling-batched": "scaling-batched",
+}
+"""Shown in docs, too: there under this name."""
 
 
 def _figure(height: float = 4.0) -> Figure:

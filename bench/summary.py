@@ -46,7 +46,7 @@ def write(
         if name in PLOTS:
             PLOTS[name](run["figures"], folder / f"{name}.svg")
             if images is not None and name in COPIED:
-                PLOTS[name](run["figures"], images / f"cassandra-{name}.svg")
+                PLOTS[name](run["figures"], images / f"{COPIED[name]}.svg")
             lines += ["", f"![{sections[name].title}]({name}.svg)"]
     path = folder / "summary.md"
     path.write_text("\n".join([*lines, "", _EARLIER]))

@@ -65,13 +65,15 @@ class Site:
         port: int = 8080,
         workers: int = 4,
         replicas: Mapping[str, int] | None = None,
+        edition: str = "ce",
         settings: Mapping[str, str] | None = None,
         ticker: bool = True,
         ticker_options: Sequence[str] = (),
     ) -> Iterator[Running]:
         """localfaas with the functions of stack.yml, and the tickers, until the block ends.
 
-        settings: laid over every function's environment.  ticker_options: more of the ticker's arguments.
+        edition: whose limits the gateway keeps, see localfaas.  settings: laid over every function's environment, and
+        for ${NAME} in stack.yml.  ticker_options: more of the ticker's arguments.
         Raises localfaas.errors.StartError.
         """
         environment = {"store_url": self.store_url, **(settings or {})}
@@ -81,6 +83,7 @@ class Site:
             workers=workers,
             env=environment,
             secrets_dir=self.secrets,
+            edition=edition,
             port=port,
             state_dir=self.state,
         )

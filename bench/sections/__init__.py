@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bench.section import Section
-from bench.sections import attach, growth, in_flight, memory, operations, overload, slow_hss, table
+from bench.sections import attach, growth, in_flight, memory, operations, overload, scaling, slow_hss, table, waiting
 
 SECTIONS: dict[str, Section] = {
     section.name: section
@@ -13,6 +13,9 @@ SECTIONS: dict[str, Section] = {
         Section("in-flight", "400 UEs in flight", in_flight.measure, in_flight.markdown),
         Section("slow-hss", "A slow HSS and gateway", slow_hss.measure, slow_hss.markdown),
         Section("overload", "Three times as much as the functions can take", overload.measure, overload.markdown),
+        Section("scaling", "From one replica to twenty and back", scaling.measure, scaling.markdown),
+        Section("scaling-batched", "Scaling where callers batch", scaling.measure_batched, scaling.markdown),
+        Section("waiting", "One replica and four, waiting for the HSS", waiting.measure, waiting.markdown),
         Section("memory", "Memory of a replica", memory.measure, memory.markdown),
     )
 }

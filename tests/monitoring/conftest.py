@@ -12,7 +12,7 @@ def program(name: str) -> str:
     """Where it is.  Skips on a laptop without it; fails where CI=true says that everything is to run."""
     found = shutil.which(name)
     if found is None:
-        text = f"no {name} on PATH: apt-get install prometheus"
+        text = f"no {name} on PATH: apt-get install prometheus prometheus-alertmanager"
         if os.environ.get("CI") == "true":
             pytest.fail(text)
         pytest.skip(text)

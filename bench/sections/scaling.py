@@ -1,0 +1,93 @@
+"""From one replica to twenty and back, by the rule on invocations; and by the rule on messages, where callers batch."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from bench.bench import Bench
+from bench.scaling import Plan, Step, run
+from bench.section import Figures, Measured, Target
+from enb_app.outbox import Policy
+from tools.monitoring import thresholds
+
+FIRST_WITHIN_S = 40.0
+SLACK_S = 5.0
+_THRESHOLDS = thresholds.load(Path(__file__).resolve().parents[2] / "k8s/monitoring/thresholds.yaml")["mme-uplink-nas"]
+BATCHING = replace(Policy(), batch=32, linger_s=0.3, calls=2)
+
+FULL = Plan(
+    (Step(2, 25), Step(5, 30), Step(8, 60), Step(12, 80), Step(5, 25), Step(2, 20)),
+    {"invocations": _THRESHOLDS["invocations"]},
+    by="invocations",
+    most=20,
+    factor=20,
+)
+QUICK = replace(FULL, steps=(Step(2, 10), Step(6, 40), Step(2, 10)), most=5, factor=40)
+BATCHED = Plan(
+    (Step(4, 15), Step(20, 50), Step(4, 15)),
+    {"invocations": _THRESHOLDS["invocations"], "messages": _THRESHOLDS["messages"]},
+    by="messages",
+    most=20,
+    factor=20,
+    policy=BATCHING,
+)
+QUICK_BATCHED = replace(BATCHED, steps=(Step(4, 10), Step(20, 40), Step(4, 10)), most=5, factor=40)
+
+
+def measure(bench: Bench) -> Measured:
+    """By the rule on invocations."""
+    plan = QUICK if bench.quick else FULL
+    return _measured("1 to 20 and back" if not bench.quick else "quick", plan, run(bench, plan))
+
+
+def measure_batched(bench: Bench) -> Measured:
+    """Batched: invocations stay below their threshold, messages do not."""
+    plan = QUICK_BATCHED if bench.quick else BATCHED
+    figures = run(bench, plan)
+    invocations = max((value for _, value in figures["series"]["invocations"]), default=None)
+    limit = plan.thresholds["invocations"]
+    kept = Target("batched: most invocations a second, below their threshold", invocations, limit, "/s")
+    measured = _measured("batched", plan, figures)
+    return replace(measured, targets=(kept, *measured.targets))
+
+
+def _measured(name: str, plan: Plan, figures: Figures) -> Measured:
+    most = plan.most if len(plan.steps) > 3 else 2  # the short ones only have to grow
+    return Measured(
+        figures,
+        (
+            Target(f"{name}: attaches that failed", figures["failed"], 0, ""),
+            Target(f"{name}: replicas short of {most}", max(0, most - figures["most_ready"]), 0, ""),
+            Target(f"{name}: replicas left over at the end", figures["last_wanted"] - 1, 0, ""),
+            Target(
+                f"{name}: first new replica after the threshold", figures["first_new_replica_s"], FIRST_WITHIN_S, " s"
+            ),
+        ),
+    )
+
+
+def markdown(figures: Figures) -> list[str]:
+    """Lines of the summary."""
+    thresholds_told = ", ".join(f"{value:g} {of} a second" for of, value in figures["thresholds"].items())
+    batching = (
+        f"up to {figures['batch']} messages in a call, each waiting {figures['linger_s']:g} s for others"
+        if figures["batch"] > 1
+        else "one message per call"
+    )
+    turn = " → ".join(str(count) for count in figures["wanted_in_turn"])
+    about = (
+        f"`{figures['function']}` alone is scaled, at {thresholds_told}; `--edition classic`, scale.max "
+        f"{figures['most']}, scale.factor {figures['factor']}, {figures['workers']} queue workers; asynchronous, open "
+        f"loop, {batching}. Scrapes and evaluations {figures['interval_s']} s apart."
+    )
+    seen = (
+        f"Replicas wanted: {turn}. First new replica ready {figures['first_new_replica_s']} s after the first attach "
+        f"above the threshold of {figures['by']}; the intervals alone may take {figures['intervals_allow_s']} s. "
+        f"{figures['attached']} attached, {figures['failed']} failed, {figures['refused_before']} refused for "
+        f"congestion, {figures['resends']} resends."
+    )
+    head = "| at s | attaches/s | attached | failed | resends | p50 ms | p99 | max |"
+    names = ("at_s", "rate_per_s", "attached", "failed", "resends", "p50_ms", "p99_ms", "max_ms")
+    rows = ["| " + " | ".join(str(step[name]) for name in names) + " |" for step in figures["steps"]]
+    return [about, "", seen, "", head, "|" + " ---: |" * 8, *rows]
