@@ -1,0 +1,8 @@
+# A backup under the time it was begun, in the working directory; then the oldest go, KEEP stay.  What was broken off has
+# no manifest: it goes first, so that it never counts as one of them.
+for one in 2*Z; do
+    [ ! -d "$one" ] || [ -e "$one/manifest.json" ] || rm -r "$one"
+done
+new=$(date -u +%Y%m%dT%H%M%SZ)
+edge store backup "$new" --store "$STORE_URL"
+ls -d 2*Z | sort -r | tail -n "+$((KEEP + 1))" | while read -r one; do rm -r "$one"; done

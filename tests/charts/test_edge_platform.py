@@ -1,0 +1,330 @@
+"""charts/edge-platform: what it renders for each ci/*-values.yaml, and what its schema refuses."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from edge import cli as edge
+from mme.store.opening import open_store
+from tests.charts.kubernetes_schema import NotOfTheApiError, check
+from tests.charts.rendering import ROOT, Charts, Manifest, RefusedValuesError, of_kind
+from tests.monitoring.conftest import program
+
+FOLDER = ROOT / "charts/edge-platform"
+CASES = sorted((FOLDER / "ci").glob("*-values.yaml"))
+NAMESPACE = "core"  # where tests.charts.rendering installs
+URL = "cassandra://cassandra.core:9042/edge?rf=1&dc=datacenter1"
+
+
+@pytest.fixture(scope="module")
+def charts(tmp_path_factory: pytest.TempPathFactory) -> Charts:
+    return Charts(tmp_path_factory.mktemp("charts"))
+
+
+def values(path: Path) -> dict[str, Any]:
+    read: dict[str, Any] = yaml.safe_load(path.read_text())
+    return read
+
+
+@pytest.fixture(scope="module")
+def default(charts: Charts) -> list[Manifest]:
+    return charts.render("edge-platform", {}, release="edge")
+
+
+def named(manifests: list[Manifest], kind: str, name: str) -> Manifest:
+    (found,) = (m for m in of_kind(manifests, kind) if m["metadata"]["name"] == name)
+    return found
+
+
+def pods(manifests: list[Manifest]) -> dict[str, Manifest]:
+    """Pod templates by their workload."""
+    found = {}
+    for manifest in manifests:
+        spec = manifest.get("spec", {})
+        if manifest["kind"] == "CronJob":
+            spec = spec["jobTemplate"]["spec"]
+        if "template" in spec:
+            found[f"{manifest['kind']} {manifest['metadata']['name']}"] = spec["template"]
+    return found
+
+
+@pytest.mark.parametrize("path", CASES, ids=lambda path: path.name)
+def test_what_it_renders_is_what_the_api_describes(charts: Charts, path: Path) -> None:
+    manifests = charts.render("edge-platform", values(path), release="edge")
+    assert manifests
+    for manifest in manifests:
+        check(manifest)
+    names = [(m["kind"], m["metadata"].get("namespace", NAMESPACE), m["metadata"]["name"]) for m in manifests]
+    assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize("path", CASES, ids=lambda path: path.name)
+def test_it_lints(charts: Charts, path: Path) -> None:
+    told = charts.run("lint", "--strict", str(charts.folder / "edge-platform"), "-f", str(path))
+    assert "0 chart(s) failed" in told
+
+
+def test_the_check_itself_refuses(default: list[Manifest]) -> None:
+    cassandra = json.loads(json.dumps(named(default, "StatefulSet", "cassandra")))
+    cassandra["spec"]["template"]["spec"]["containers"][0]["readynessProbe"] = {}
+    with pytest.raises(NotOfTheApiError, match=r"readynessProbe.*no such key"):
+        check(cassandra)
+    cassandra = json.loads(json.dumps(named(default, "StatefulSet", "cassandra")))
+    cassandra["spec"]["replicas"] = "1"
+    with pytest.raises(NotOfTheApiError, match="'1' is no int"):
+        check(cassandra)
+    del cassandra["spec"]["selector"]
+    cassandra["spec"]["replicas"] = 1
+    with pytest.raises(NotOfTheApiError, match="selector"):
+        check(cassandra)
+
+
+@pytest.mark.parametrize("path", CASES, ids=lambda path: path.name)
+def test_no_pod_is_root_or_may_become_it_or_writes_its_root(charts: Charts, path: Path) -> None:
+    found = pods(charts.render("edge-platform", values(path), release="edge"))
+    assert found
+    for name, pod in found.items():
+        spec = pod["spec"]
+        assert spec["securityContext"]["runAsNonRoot"] is True, name
+        assert spec["securityContext"]["runAsUser"] > 0, name
+        for container in [*spec.get("initContainers", []), *spec["containers"]]:
+            context = container["securityContext"]
+            assert context["readOnlyRootFilesystem"] is True, name
+            assert context["allowPrivilegeEscalation"] is False, name
+            assert context["capabilities"] == {"drop": ["ALL"]}, name
+            assert {"requests", "limits"} <= set(container["resources"]), name
+
+
+def test_only_prometheus_may_ask_the_api_and_only_for_pods(default: list[Manifest]) -> None:
+    assert not of_kind(default, "ClusterRole")
+    rules = [rule for role in of_kind(default, "Role") for rule in role["rules"]]
+    assert rules == [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]}] * 3
+    bound = {binding["subjects"][0]["name"] for binding in of_kind(default, "RoleBinding")}
+    assert bound == {"edge-prometheus"}
+    for name, pod in pods(default).items():
+        if name != "StatefulSet edge-prometheus":
+            assert pod["spec"]["automountServiceAccountToken"] is False, name
+
+
+def test_a_program_has_the_secrets_that_it_reads_and_no_others(default: list[Manifest]) -> None:
+    def mounted(name: str) -> list[str]:
+        return [
+            source["secret"]["name"]
+            for volume in pods(default)[name]["spec"]["volumes"]
+            for source in volume.get("projected", {}).get("sources", [])
+        ]
+
+    assert mounted("Deployment edge-ticker") == ["edge-signing-key"]
+    assert mounted("Deployment edge-placement-ticker") == ["edge-signing-key"]
+    assert mounted("Job edge-migrate") == []
+    assert mounted("CronJob edge-backup") == []
+
+
+def test_keys_are_hex_of_32_octets_alike_for_tickers_and_functions_and_kept(default: list[Manifest]) -> None:
+    import base64  # noqa: PLC0415
+
+    secrets = of_kind(default, "Secret")
+    by_name: dict[str, dict[str, str]] = {}
+    for secret in secrets:
+        name = secret["metadata"]["name"]
+        by_name.setdefault(name, {})[secret["metadata"]["namespace"]] = secret["data"][name]
+        assert secret["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+    assert set(by_name) == {"edge-signing-key", "subscriber-key", "m-tmsi-key"}
+    contents = []
+    for found in by_name.values():
+        assert set(found) == {NAMESPACE, "openfaas-fn"}
+        (content,) = set(found.values())
+        contents.append(base64.b64decode(content).decode())
+    assert all(re.fullmatch(r"[0-9a-f]{64}\n", content) for content in contents)
+    assert len(set(contents)) == 3
+
+
+def test_cassandra_is_ready_once_it_has_joined_and_drains_before_it_ends(default: list[Manifest]) -> None:
+    spec = named(default, "StatefulSet", "cassandra")["spec"]
+    (container,) = spec["template"]["spec"]["containers"]
+    assert "Mode: NORMAL" in container["startupProbe"]["exec"]["command"][-1]
+    assert container["startupProbe"]["failureThreshold"] * container["startupProbe"]["periodSeconds"] == 1800
+    assert container["readinessProbe"]["tcpSocket"]["port"] == "cql"
+    assert container["lifecycle"]["preStop"]["exec"]["command"][-1] == "timeout 120 nodetool drain"
+    assert spec["template"]["spec"]["terminationGracePeriodSeconds"] > 120
+    assert spec["volumeClaimTemplates"][0]["spec"]["resources"]["requests"]["storage"] == "10Gi"
+    assert named(default, "Service", "cassandra-nodes")["spec"]["publishNotReadyAddresses"] is True
+    assert "publishNotReadyAddresses" not in named(default, "Service", "cassandra")["spec"]
+
+
+def test_three_nodes_are_each_others_seeds_and_one_may_go_at_a_time(charts: Charts, default: list[Manifest]) -> None:
+    three = charts.render("edge-platform", {"cassandra": {"nodes": 3}}, release="edge")
+    (container,) = named(three, "StatefulSet", "cassandra")["spec"]["template"]["spec"]["containers"]
+    seeds = next(each["value"] for each in container["env"] if each["name"] == "CASSANDRA_SEEDS")
+    assert seeds == ",".join(f"cassandra-{number}.cassandra-nodes.core.svc" for number in range(3))
+    assert named(three, "PodDisruptionBudget", "cassandra")["spec"]["maxUnavailable"] == 1
+    assert "cassandra" not in [m["metadata"]["name"] for m in of_kind(default, "PodDisruptionBudget")]
+    job = pods(three)["Job edge-migrate"]["spec"]["containers"][0]
+    assert {"name": "STORE_URL", "value": URL.replace("rf=1", "rf=3")} in job["env"]
+
+
+def test_the_stacks_default_store_is_this_release_in_namespace_edge(charts: Charts) -> None:
+    rendered = yaml.safe_load_all(charts.run("template", "edge", str(charts.folder / "edge-platform"), "-n", "edge"))
+    job = pods([m for m in rendered if m])["Job edge-migrate"]["spec"]["containers"][0]
+    (url,) = (each["value"] for each in job["env"] if each["name"] == "STORE_URL")
+    assert f"${{STORE_URL:-{url.partition('?')[0]}}}" in (ROOT / "stack.yml").read_text()
+
+
+@pytest.mark.parametrize("path", CASES, ids=lambda path: path.name)
+def test_programs_are_told_a_store_that_they_can_open(
+    charts: Charts, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGE_SECRETS_DIR", str(tmp_path))
+    for pod in pods(charts.render("edge-platform", values(path), release="edge")).values():
+        for container in pod["spec"]["containers"]:
+            for each in container.get("env", []):
+                if each["name"] == "STORE_URL":
+                    open_store(each["value"]).close()
+
+
+def allowed(manifests: list[Manifest], policy: str) -> list[tuple[int, str, str]]:
+    """(port, namespace or "" for its own, selector) of a NetworkPolicy."""
+    spec = named(manifests, "NetworkPolicy", policy)["spec"]
+    assert spec["policyTypes"] == ["Ingress"]
+    found = []
+    for rule in spec.get("ingress", []):
+        for peer in rule["from"]:
+            labels = peer.get("namespaceSelector", {}).get("matchLabels", {})
+            selector = peer["podSelector"]
+            components = selector.get("matchLabels", {}).get("app.kubernetes.io/component") or ",".join(
+                value for each in selector.get("matchExpressions", []) for value in each.get("values", [each["key"]])
+            )
+            named_by = components or selector["matchLabels"]["app"]
+            for port in rule["ports"]:
+                found.append((port["port"], labels.get("kubernetes.io/metadata.name", ""), named_by))
+    return found
+
+
+def test_who_may_reach_whom(default: list[Manifest]) -> None:
+    assert allowed(default, "edge-nobody") == []
+    assert allowed(default, "edge-cassandra") == [
+        (9042, "openfaas-fn", "faas_function"),
+        (9042, "", "ticker,placement-ticker,migrate,backup"),
+        (7000, "", "cassandra"),
+    ]
+    assert allowed(default, "edge-functions") == [(8080, "openfaas", "gateway"), (8080, NAMESPACE, "prometheus")]
+    assert allowed(default, "edge-ticker-metrics") == [(9100, "", "prometheus")]
+    assert allowed(default, "edge-alertmanager") == [(9093, NAMESPACE, "prometheus")]
+    functions = named(default, "NetworkPolicy", "edge-functions")
+    assert functions["metadata"]["namespace"] == "openfaas-fn"
+    # Every pod of the release in its namespace is under "nobody".
+    everybody = named(default, "NetworkPolicy", "edge-nobody")["spec"]["podSelector"]["matchLabels"].items()
+    for name, pod in pods(default).items():
+        assert everybody <= pod["metadata"]["labels"].items(), name
+
+
+def test_prometheus_and_alertmanager_take_their_configuration(default: list[Manifest], tmp_path: Path) -> None:
+    rules = named(default, "ConfigMap", "edge-rules")["data"]
+    for name, text in rules.items():
+        (tmp_path / name).write_text(text)
+    ran(program("promtool"), "check", "rules", *(str(tmp_path / name) for name in rules))
+    assert yaml.safe_load(rules["thresholds.yml"]) == by_record(ROOT / "k8s/monitoring/rules/thresholds.yml")
+    routes = tmp_path / "routes.yml"
+    routes.write_text(named(default, "ConfigMap", "edge-routes")["data"]["alertmanager.yml"])
+    ran(program("amtool"), "check-config", str(routes))
+    scrape = yaml.safe_load(named(default, "ConfigMap", "edge-scrape")["data"]["prometheus.yml"])
+    # Debian's Prometheus knows no Kubernetes: the rest of it is checked, with the discovery put aside.
+    assert [job.pop("kubernetes_sd_configs")[0]["namespaces"]["names"] for job in scrape["scrape_configs"]] == [
+        ["openfaas-fn"],
+        ["openfaas"],
+        [NAMESPACE],
+    ]
+    scrape["rule_files"] = []
+    (tmp_path / "prometheus.yml").write_text(yaml.safe_dump(scrape))
+    ran(program("promtool"), "check", "config", str(tmp_path / "prometheus.yml"))
+
+
+def by_record(path: Path) -> Any:
+    """With the rules of a function in the order of their names, as a template walks them."""
+    read = yaml.safe_load(path.read_text())
+    rules = read["groups"][0]["rules"]
+    rules.sort(key=lambda rule: (rule["labels"]["function_name"], rule["labels"]["of"]))
+    return read
+
+
+def ran(*argv: str) -> None:
+    done = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_threshold_is_a_value(charts: Charts) -> None:
+    changed = {"monitoring": {"thresholds": {"mme-uplink-nas": {"invocations": 30}}}}
+    manifests = charts.render("edge-platform", changed, release="edge")
+    rules = yaml.safe_load(named(manifests, "ConfigMap", "edge-rules")["data"]["thresholds.yml"])["groups"][0]["rules"]
+    told = {(rule["labels"]["function_name"], rule["labels"]["of"]): rule["expr"] for rule in rules}
+    assert told["mme-uplink-nas.openfaas-fn", "invocations"] == "vector(30)"
+    assert told["mme-uplink-nas.openfaas-fn", "messages"] == "vector(40)"
+    assert told["mme-enb.openfaas-fn", "invocations"] == "vector(5)"
+
+
+def test_every_dashboard_is_a_configmap_that_grafana_finds(default: list[Manifest]) -> None:
+    found = [m for m in of_kind(default, "ConfigMap") if m["metadata"]["labels"].get("grafana_dashboard") == "1"]
+    told = {name: json.loads(text) for m in found for name, text in m["data"].items()}
+    files = (ROOT / "k8s/monitoring/dashboards").glob("*.json")
+    assert told == {path.name: json.loads(path.read_text()) for path in files}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"unknown": 1},
+        {"cassandra": {"nodes": 2}},
+        {"cassandra": {"enabled": False}},
+        {"cassandra": {"heap": "lots"}},
+        {"cassandra": {"storage": {"size": 10}}},
+        {"cassandra": {"backup": {"keep": 0}}},
+        {"cassandra": {"image": {"repository": "", "tag": "5"}}},
+        {"store": {"url": "postgres://x"}},
+        {"store": {"keyspace": "Edge-1"}},
+        {"ticker": {"replicas": 0}},
+        {"ticker": {"settings": {"A B": 1}}},
+        {"monitoring": {"thresholds": {"mme-enb": {"calls": 5}}}},
+        {"monitoring": {"thresholds": {"mme-enb": {"invocations": 0}}}},
+        {"networkPolicies": {"storeFrom": [{}]}},
+        {"openfaas": {"namespace": "Open FaaS"}},
+    ],
+    ids=str,
+)
+def test_wrong_values_are_refused(charts: Charts, wrong: dict[str, Any]) -> None:
+    with pytest.raises(RefusedValuesError):
+        charts.render("edge-platform", wrong, release="edge")
+
+
+def test_backups_are_whole_and_the_oldest_go(default: list[Manifest], tmp_path: Path) -> None:
+    """The job's own command, on a store of this machine: what was broken off goes, and never counts."""
+    container = pods(default)["CronJob edge-backup"]["spec"]["containers"][0]
+    assert {"name": "KEEP", "value": "7"} in container["env"]
+    *shell, script = container["command"]
+    store = f"sqlite:///{tmp_path}/edge.db"
+    assert edge.main(["store", "migrate", "--store", store]) == 0
+    backups = tmp_path / "backups"
+    for name in ("20260101T000000Z", "20260102T000000Z", "20260103T000000Z"):
+        (backups / name).mkdir(parents=True)
+        (backups / name / "manifest.json").touch()
+    (backups / "20260104T000000Z").mkdir()
+    assert "cd /backups\n" in script
+    done = subprocess.run(
+        [*shell, script.replace("cd /backups\n", f"cd {backups}\n")],
+        env={**os.environ, "STORE_URL": store, "KEEP": "2", "PATH": f"{ROOT}/.venv/bin:{os.environ['PATH']}"},
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert done.returncode == 0, done.stderr
+    old, new = sorted(path.name for path in backups.iterdir())
+    assert old == "20260103T000000Z"
+    assert (backups / new / "manifest.json").stat().st_size > 0
