@@ -70,7 +70,7 @@ class Ending:
         done = _replace(operation, answer=answer, error=error, request="", notified=0, phase=Phase.NOTIFY)
         self._remember(done, status)
         outcome = error.code if error is not None else status
-        metrics.OPERATIONS.labels(operation.action, outcome).inc()
+        metrics.ended(operation.action, operation.cluster, outcome, self._taken_s(operation))
         if not operation.callback_url:
             return Next(_replace(done, phase=Phase.DONE))
         return Next(done)

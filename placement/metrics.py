@@ -4,7 +4,22 @@ from __future__ import annotations
 
 from prometheus_client import Counter, Histogram
 
-OPERATIONS = Counter("placement_operations", "Operations ended, by action and outcome.", ["action", "outcome"])
+NO_CLUSTER = "none"
+
+OPERATIONS = Counter(
+    "placement_operations", "Operations ended, by action, cluster and outcome.", ["action", "cluster", "outcome"]
+)
+OPERATION_SECONDS = Histogram(
+    "placement_operation_seconds",
+    "From the call to the end of an operation, by action and cluster.",
+    ["action", "cluster"],
+    buckets=(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0),
+)
+COMPARISONS = Counter(
+    "placement_comparisons",
+    "Releases compared with their cluster, by cluster and what was found.",
+    ["cluster", "found"],
+)
 STEP_SECONDS = Histogram(
     "placement_step_seconds",
     "Time of one step, by phase.",
@@ -13,3 +28,15 @@ STEP_SECONDS = Histogram(
 )
 CALLBACKS = Counter("placement_callbacks", "Final answers to callback URLs, by result.", ["result"])
 REFUSED_REQUESTS = Counter("placement_requests_refused", "Requests refused whole, by HTTP status.", ["status"])
+
+
+def ended(action: str, cluster: str, outcome: str, took_s: float) -> None:
+    """Count an operation.  cluster: "" where none was chosen; outcome: its status, or its error's code."""
+    where = cluster or NO_CLUSTER
+    OPERATIONS.labels(action, where, outcome).inc()
+    OPERATION_SECONDS.labels(action, where).observe(took_s)
+
+
+def compared(cluster: str, *, drift: bool) -> None:
+    """Count a look at a release on its cluster."""
+    COMPARISONS.labels(cluster, "drift" if drift else "as placed").inc()

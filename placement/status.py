@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from placement import manifest, policy, releases, watching
+from placement import manifest, metrics, policy, releases, watching
 from placement.api import ApiError
 from placement.cluster import Cluster
 from placement.errors import Code, PlacementError
@@ -62,6 +62,7 @@ def status(placer: Placer, grant: policy.Grant, caller: str, request: Request) -
         answer = Answer("absent", found.cluster, request.function_name, why=Why(found.why, found.why_not))
         if not kept:
             drift = ["the release is in the inventory and not on the cluster"] if known and known.is_placed else []
+            metrics.compared(found.cluster, drift=bool(drift))
             missing = PlacementError(Code.NO_SUCH_RELEASE)
             return msgspec.structs.replace(answer, drift=drift, error=error_answer(missing), time_taken_s=_since(begun))
         newest = kept[-1]
@@ -72,6 +73,7 @@ def status(placer: Placer, grant: policy.Grant, caller: str, request: Request) -
         raise PlacementError(Code.APPLY_FAILED, f"The cluster answers: {e.message}.") from e
     finally:
         api.close()
+    metrics.compared(found.cluster, drift=bool(drift))
     word, error = _judged(newest, look)
     return msgspec.structs.replace(
         answer,

@@ -251,5 +251,132 @@ MME = Dashboard(
     ),
 )
 
-DASHBOARDS = {"scaling": SCALING, "mme": MME}
+PLACEMENT_AND_RELOAD = Dashboard(
+    "edge-placement-and-reload",
+    "Edge functions: placement and reload",
+    "What became of workloads on edge clusters, and what configuration they run with.",
+    (
+        (
+            "Placement",
+            (
+                Panel(
+                    "Operations by cluster and outcome",
+                    "ops",
+                    "Ended operations. The outcome is a status, or the code of an error (docs/errors.md); cluster "
+                    "none: it was refused before one was chosen.",
+                    (
+                        Query(
+                            "sum by (cluster, action, outcome) (rate(placement_operations_total[1m]))",
+                            "{{cluster}}: {{action}} {{outcome}}",
+                        ),
+                    ),
+                ),
+                Panel(
+                    "Duration by cluster",
+                    "s",
+                    "From the call to the end: waits for pods are in it. Slow on one cluster: its API server, or its "
+                    "images.",
+                    (
+                        Query(
+                            _quantile(0.5, "placement_operation_seconds", "cluster, action"),
+                            "p50 {{cluster}} {{action}}",
+                        ),
+                        Query(
+                            _quantile(0.99, "placement_operation_seconds", "cluster, action"),
+                            "p99 {{cluster}} {{action}}",
+                        ),
+                    ),
+                ),
+                Panel(
+                    "Steps",
+                    "s",
+                    "99 % of the steps of each phase. A step may not last longer than a call may (helm_timeout_s).",
+                    (Query(_quantile(0.99, "placement_step_seconds", "phase"), "{{phase}}"),),
+                ),
+                Panel(
+                    "Drift",
+                    "short",
+                    "Releases that were looked at (action status), by whether the cluster has what was placed. Drift "
+                    "on one cluster only: somebody changes it by hand.",
+                    (
+                        Query(
+                            "sum by (cluster, found) (increase(placement_comparisons_total[10m]))",
+                            "{{cluster}}: {{found}}",
+                        ),
+                    ),
+                ),
+                Panel(
+                    "Requests refused whole",
+                    "reqps",
+                    "By HTTP status; 401: no signature, a wrong one or an old one.",
+                    (Query("sum by (status) (rate(placement_requests_refused_total[1m]))", "{{status}}"),),
+                ),
+                Panel(
+                    "Final answers to callback URLs",
+                    "ops",
+                    "given up: the caller did not take it in all tries, and has to ask.",
+                    (Query("sum by (result) (rate(placement_callbacks_total[1m]))", "{{result}}"),),
+                ),
+            ),
+        ),
+        (
+            "Reload",
+            (
+                Panel(
+                    "Verdicts by cluster",
+                    "short",
+                    "Candidates in ten minutes. rejected: a check or a schema refused them; failed: the daemon did not "
+                    "live with them.",
+                    (
+                        Query(
+                            "sum by (cluster, verdict) (increase(reload_verdicts_total[10m]))",
+                            "{{cluster}}: {{verdict}}",
+                        ),
+                    ),
+                ),
+                Panel(
+                    "Pods on their last good configuration",
+                    "short",
+                    "Not 0: the newest configuration is not what they run with. The agent's /status says why.",
+                    (Query("sum by (cluster) (reload_on_last_good)", "{{cluster}}"),),
+                ),
+                Panel(
+                    "Age of the digest",
+                    "s",
+                    "Since a configuration was applied last, oldest and newest pod. Far apart after a change: a pod "
+                    "has not taken it.",
+                    (
+                        Query(
+                            "max by (cluster) (time() - reload_last_applied_timestamp_seconds)", "oldest {{cluster}}"
+                        ),
+                        Query(
+                            "min by (cluster) (time() - reload_last_applied_timestamp_seconds)", "newest {{cluster}}"
+                        ),
+                    ),
+                ),
+                Panel(
+                    "Digests in use",
+                    "short",
+                    "Pods by what they run with. Two digests for one function for long: a change that is stuck.",
+                    (Query("count by (cluster, digest) (reload_config_info == 1)", "{{cluster}}: {{digest}}"),),
+                ),
+                Panel(
+                    "Time of the last change",
+                    "s",
+                    "From when a pod saw a configuration until it had applied it, slowest pod. The kubelet's part is "
+                    "not in it.",
+                    (Query("max by (cluster) (reload_last_apply_seconds)", "{{cluster}}"),),
+                ),
+                Panel(
+                    "Daemons started again",
+                    "short",
+                    "By policy restart, and after a crash, in ten minutes.",
+                    (Query("sum by (cluster) (increase(reload_daemon_starts_total[10m]))", "{{cluster}}"),),
+                ),
+            ),
+        ),
+    ),
+)
+
+DASHBOARDS = {"scaling": SCALING, "mme": MME, "placement-and-reload": PLACEMENT_AND_RELOAD}
 """By the name of their file."""
