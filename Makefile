@@ -43,6 +43,9 @@ check: $(STAMP) ## formatting, lint and types (ruff, mypy strict)
 test: $(STAMP) ## the whole test suite
 	$(BIN)/pytest -n 2 --dist loadfile -m "not lab"
 
+images: $(STAMP) ## build every function's image and edge-tools, with inventories (REGISTRY=host, TAG=tag, PUSH=1, ARGS="--help")
+	@$(BIN)/python -m tools.images $(if $(REGISTRY),--registry "$(REGISTRY)") $(if $(TAG),--tag "$(TAG)") $(if $(PUSH),--push) $(ARGS)
+
 reload-zipapp: $(STAMP) ## make build/auto-reload, the single file that runs in any image with python3
 	@mkdir -p build && $(BIN)/python -m reload.bundle build/auto-reload && ls -l build/auto-reload
 
@@ -96,9 +99,10 @@ placement-helm: helm ## put helm beside the placement function's handler, from w
 lock: ## compile requirements/*.txt anew (needs uv)
 	cd requirements && uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate dev.in -o dev.txt
 	cd requirements && uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate -c dev.txt functions.in -o ../template/python3-flask-edge/requirements.txt
+	cd requirements && uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate -c dev.txt tools.in -o ../images/edge-tools/requirements.txt
 
 clean: ## remove what the other targets made
 	rm -rf $(VENV) build .localfaas .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 
-.PHONY: help helm placement-helm reload-zipapp reload-image chart-push venv preflight chaos chaos-short demo up check test test-cassandra cassandra-up cassandra-down lab-up lab-down lab-status lab-test bench scaling lock clean
+.PHONY: help images helm placement-helm reload-zipapp reload-image chart-push venv preflight chaos chaos-short demo up check test test-cassandra cassandra-up cassandra-down lab-up lab-down lab-status lab-test bench scaling lock clean

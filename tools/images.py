@@ -1,0 +1,160 @@
+"""Build the images of stack.yml's functions and of edge-tools, and keep an inventory of each.
+
+    python -m tools.images --registry registry.example:5000 --tag 1.2.0 --push
+    python -m tools.images --only mme-enb --build-arg PYTHON_IMAGE=registry.example:5000/python:3.12
+
+Each is built from a folder of its own, build/images/NAME: for a function what `faas-cli build --shrinkwrap` makes.
+Any builder with docker's command line does (--builder podman).  Inventories: build/inventories/NAME.json, by pip.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from localfaas import buildtree, stack
+from localfaas.errors import StackError
+
+ROOT = Path(__file__).resolve().parents[1]
+TOOLS = "edge-tools"
+BUILT = Path("build/images")
+INVENTORIES = Path("build/inventories")
+INVENTORY = "/home/app/inventory.json"
+_BUILD_S = 1800
+_SHORT_S = 600
+
+
+class ImageError(Exception):
+    """An image cannot be built; the text says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """folder: with its Dockerfile and all that goes in.  reference: registry/name:tag."""
+
+    name: str
+    folder: Path
+    reference: str
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    p = argparse.ArgumentParser(
+        prog="python -m tools.images",
+        description=(__doc__ or "").partition("\n")[0],
+        epilog="Build arguments: PYTHON_IMAGE and WATCHDOG_IMAGE name the base images, best by digest; PIP_OPTIONS, as "
+        "--no-index with wheels in template/python3-flask-edge/wheels and images/edge-tools/wheels, where the builder "
+        "reaches no index.",
+    )
+    p.add_argument("--registry", default="registry.edge.local:5000", help="host, and path if wanted (%(default)s)")
+    p.add_argument("--tag", default="dev", help="(%(default)s)")
+    p.add_argument("--only", action="append", metavar="NAME", help="only this image; repeatable (default: all)")
+    p.add_argument("--build-arg", action="append", default=[], metavar="K=V", help="for the Dockerfile; repeatable")
+    p.add_argument("--builder", default="docker", help="program with docker's command line (%(default)s)")
+    p.add_argument("--push", action="store_true", help="push each once it is built")
+    p.add_argument("--contexts-only", action="store_true", help="lay out build/images and build nothing")
+    return p
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Build -> exit status: 0, or 2 and one sentence."""
+    options = parser().parse_args(arguments)
+    try:
+        images = [image for image in laid_out(options.registry, options.tag, BUILT) if _wanted(image, options.only)]
+        if options.contexts_only:
+            return 0
+        builder = shutil.which(options.builder)
+        if builder is None:
+            raise ImageError(f"no {options.builder} on PATH: install one, or name another with --builder")
+        for number, image in enumerate(images, start=1):
+            begun = time.monotonic()
+            _say(f"[{number}/{len(images)}] {image.reference}")
+            _build(builder, image, options.tag, options.build_arg)
+            packages = _inventory(builder, image)
+            if options.push:
+                _run([builder, "push", image.reference], _SHORT_S)
+            _say(f"  {packages} Python packages, {time.monotonic() - begun:.0f} s")
+    except (ImageError, StackError) as e:
+        sys.stderr.write(f"images: {e}\n")
+        return 2
+    return 0
+
+
+def laid_out(registry: str, tag: str, into: Path) -> list[Image]:
+    """Make the folder of every image anew.  Raises StackError."""
+    read = stack.load(ROOT / "stack.yml", {**os.environ, "REGISTRY": registry, "TAG": tag})
+    images = [
+        Image(name, buildtree.assemble(read, function, into).folder, function.image)
+        for name, function in read.functions.items()
+    ]
+    folder = into / TOOLS
+    shutil.rmtree(folder, ignore_errors=True)
+    compiled = shutil.ignore_patterns("__pycache__", "*.pyc")
+    shutil.copytree(ROOT / "images" / TOOLS, folder, ignore=compiled)
+    for package in (*read.copy, "edge"):
+        shutil.copytree(ROOT / package, folder / "packages" / package, ignore=compiled)
+    return [*images, Image(TOOLS, folder, f"{registry}/{TOOLS}:{tag}")]
+
+
+def _wanted(image: Image, only: list[str] | None) -> bool:
+    return only is None or image.name in only
+
+
+def _build(builder: str, image: Image, tag: str, given: Sequence[str]) -> None:
+    told = [f"TITLE={image.name}", f"VERSION={tag}", f"REVISION={_revision()}", *given]
+    arguments = [word for each in told for word in ("--build-arg", each)]
+    _run([builder, "build", *arguments, "--tag", image.reference, str(image.folder)], _BUILD_S)
+
+
+def _inventory(builder: str, image: Image) -> int:
+    """Take it out of the image; how many packages it names."""
+    text = _run(
+        [builder, "run", "--rm", "--network", "none", "--entrypoint", "cat", image.reference, INVENTORY], _SHORT_S
+    )
+    try:
+        installed = json.loads(text)["installed"]
+    except (ValueError, KeyError) as e:
+        raise ImageError(f"{image.reference}: {INVENTORY} in it is no inventory of pip's") from e
+    INVENTORIES.mkdir(parents=True, exist_ok=True)
+    (INVENTORIES / f"{image.name}.json").write_text(text)
+    return len(installed)
+
+
+def _revision() -> str:
+    git = shutil.which("git")
+    if git is None:
+        return "unknown"
+    argv = [git, "-C", str(ROOT), "rev-parse", "HEAD"]
+    done = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=30)
+    return done.stdout.strip() or "unknown"
+
+
+def _run(argv: Sequence[str], within_s: float) -> str:
+    """Its output.  Raises ImageError with the last of what it said."""
+    try:
+        done = subprocess.run(
+            argv, check=False, capture_output=True, text=True, timeout=within_s, stdin=subprocess.DEVNULL
+        )
+    except subprocess.TimeoutExpired as e:
+        raise ImageError(f"{Path(argv[0]).name} {argv[1]} is not done after {within_s:.0f} s") from e
+    if done.returncode:
+        said = " | ".join((done.stderr or done.stdout).strip().splitlines()[-3:])
+        raise ImageError(f"{Path(argv[0]).name} {argv[1]} {argv[-1]} failed: {said}")
+    return done.stdout
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
