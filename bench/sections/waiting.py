@@ -63,7 +63,8 @@ def _pooled(runs: list[dict[str, Any]], count: int) -> float:
     """Attaches by their time, over all rounds."""
     chosen = [run for run in runs if run["replicas"] == count]
     seconds: float = sum(run["duration_s"] for run in chosen)
-    return round(sum(run["attached"] for run in chosen) / seconds, 2)
+    attached: int = sum(run["attached"] for run in chosen)
+    return round(attached / seconds, 2)
 
 
 def markdown(figures: Figures) -> list[str]:
