@@ -62,8 +62,8 @@ def place(site: Site, callback: str) -> None:
     """Something of everything that the panels show."""
     assert site.call(location="berlin", wait=True).status == "ready"
     assert site.call(action="status").body["drift"] == []
-    deployment = site.clusters[0].things("deployments")[0]
-    deployment["spec"]["replicas"] = 7
+    [config] = site.clusters[0].things("configmaps")
+    config["data"]["tac"] = "changed by hand"
     assert site.call(action="status").body["drift"]
     assert site.call(location="nowhere").code is not None
     assert site.post(Event(b"{}", {})).http == 401
