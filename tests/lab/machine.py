@@ -107,7 +107,8 @@ def make_cgroups(name: str) -> None:
 
 @contextlib.contextmanager
 def yielding(names: Sequence[str]) -> Iterator[None]:
-    """Give everything in these namespaces, daemons and pods, a tenth of a usual share where processors are short.
+    """Give all that is in each of these namespaces, daemons and pods, together half of what one process elsewhere gets
+    where processors are short.
 
     As if they were other machines, as far as that goes here.  Raises LabError where cgroups cannot do it.
     """
@@ -118,7 +119,7 @@ def yielding(names: Sequence[str]) -> Iterator[None]:
     for name, group in zip(names, groups, strict=True):
         daemons = group / _DAEMONS
         daemons.mkdir(parents=True, exist_ok=True)
-        (group / "cpu.shares").write_text(str(_USUAL_SHARE // 10))
+        (group / "cpu.shares").write_text(str(_USUAL_SHARE // 2))
         _move(_processes_in(name), daemons)
     try:
         yield

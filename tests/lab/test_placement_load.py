@@ -190,7 +190,7 @@ def beside(placing: Placing, folder: Path) -> Iterator[Mme]:
 def helm_begins(placing: Placing, prefix: str) -> list[float]:
     """When the placement function began helm for releases so called: Unix seconds, by its own log."""
     lines = [line["text"] for line in placing.gateway.logs("placement") if line["text"].startswith("{")]
-    steps = [step for step in map(json.loads, lines) if step.get("event") == "step" and step.get("phase") == "helm"]
+    steps = [step for step in map(json.loads, lines) if step.get("phase") == "helm" != step.get("next")]
     mine = [step for step in steps if step["release"].partition("/")[2].startswith(prefix)]
     return sorted(step["ts"] - step["ms"] / 1000 for step in mine)
 
