@@ -46,17 +46,19 @@ def listed(placing: Placing) -> list[dict[str, Any]]:
 def test_a_hundred_in_a_row_cost_little_more_than_bare_helm(
     placing: Placing, record_property: Callable[[str, object], None]
 ) -> None:
-    """Each is uninstalled before the next; bare helm takes its turn in between, so that both meet the same load."""
+    """Each is uninstalled before the next; bare helm takes its turn in between, so that both meet the same load.
+
+    It yields as the function's helm does, because what the function adds is asked for, not what yielding costs.
+    """
     ours, bare = [], []
     for number in range(IN_A_ROW):
         begun = time.monotonic()
-        answer = placing.post("placement", placing.request("row", cluster="edge-a"))
+        # On a machine that is too slow for one call, the same call again: that is this one's time, too.
+        answer = placing.call("row", cluster="edge-a")
         ours.append(round(time.monotonic() - begun, 3))
-        if answer["status"] == "progressing":  # the machine was too slow for one call: that is this one's time, too
-            answer = placing.call("row", cluster="edge-a", id=answer.get("id"))
         assert (answer["error"], answer["revision"]) == (None, 1), (number, answer)
         placing.remove("row")
-        bare.append(placing.bare_helm("row-bare"))
+        bare.append(placing.bare_helm("row-bare", yields=True))
         placing.bare_uninstall("row-bare")
     told("in a row", record_property, placement_s=ours, bare_helm_s=bare)
     assert placing.left_over() == []
