@@ -203,7 +203,7 @@ def _figures(plan: Plan, results: list[tuple[Step, Result]], watch: Watch, prome
         "resends": sum(result.resends for _, result in results),
         "causes": sorted({o.cause[:120] for _, o in outcomes if o.attach_ms is None})[:10],
         "passed_s": passed_s,
-        "intervals_allow_s": _allowed_s(plan),
+        "intervals_allow_s": allowed_s(plan),
         "first_new_replica_s": None if passed_s is None or first_s is None else round(first_s - passed_s, 1),
         "most_wanted": max(wanted for _, wanted, _ in replicas),
         "most_ready": max(ready for _, _, ready in replicas),
@@ -211,12 +211,12 @@ def _figures(plan: Plan, results: list[tuple[Step, Result]], watch: Watch, prome
         "wanted_in_turn": [wanted for number, (_, wanted, _) in enumerate(replicas) if _changed(replicas, number)],
         "steps": [_step(step, result, begin_s) for step, result in results],
         "replicas": replicas,
-        "windows": _windows([(at, o.attach_ms) for at, o in outcomes if o.attach_ms is not None]),
+        "windows": windows([(at, o.attach_ms) for at, o in outcomes if o.attach_ms is not None]),
         "series": kept,
     }
 
 
-def _allowed_s(plan: Plan) -> float:
+def allowed_s(plan: Plan) -> float:
     """How long the intervals alone may take from the first attach above the threshold to the gateway's order.
 
     Until the mean over the rules' window has passed it; a scrape and an evaluation that were just missed; the alert's
@@ -256,7 +256,7 @@ def _step(step: Step, result: Result, begin_s: float) -> dict[str, Any]:
     }
 
 
-def _windows(attaches: list[tuple[float, float]]) -> list[dict[str, float]]:
+def windows(attaches: list[tuple[float, float]]) -> list[dict[str, float]]:
     """p50 and p99 of the attaches that began in each WINDOW_S."""
     by_window: dict[int, list[float]] = {}
     for at_s, ms in attaches:

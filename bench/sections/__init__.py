@@ -13,10 +13,11 @@ SECTIONS: dict[str, Section] = {
         Section("in-flight", "400 UEs in flight", in_flight.measure, in_flight.markdown),
         Section("slow-hss", "A slow HSS and gateway", slow_hss.measure, slow_hss.markdown),
         Section("overload", "Three times as much as the functions can take", overload.measure, overload.markdown),
+        Section("memory", "Memory of a replica", memory.measure, memory.markdown),
+        # Last: they need Prometheus and Alertmanager.
         Section("scaling", "From one replica to twenty and back", scaling.measure, scaling.markdown),
         Section("scaling-batched", "Scaling where callers batch", scaling.measure_batched, scaling.markdown),
         Section("waiting", "One replica and four, waiting for the HSS", waiting.measure, waiting.markdown),
-        Section("memory", "Memory of a replica", memory.measure, memory.markdown),
     )
 }
 

@@ -20,7 +20,7 @@ ROUNDS = 2
 
 def measure(bench: Bench) -> Measured:
     """The two take turns."""
-    ues = bench.pick(240, 48)
+    ues = bench.pick(120, 48)
     rounds = bench.pick(ROUNDS, 1)
     runs: list[dict[str, Any]] = []
     with bench.ground(len(REPLICAS) * rounds * (ues + CONCURRENCY) + 4) as ground:
