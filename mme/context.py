@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from mme.enums import EcmState, EmmState, Step
+from mme.enums import EcmState, EmmState, Step, TimerName
 from mme.epoch import covers
 from mme.ids import Ecgi, Guti, Imsi, Tai
 from mme.needs import Profile, Session, Vector, session_id_of
@@ -209,6 +209,16 @@ class UeContext:
     def on_the_radio(self) -> bool:
         """Whether the eNB has its end of the bearer."""
         return self.bearer is not None and self.bearer.enb_teid is not None
+
+    @property
+    def being_set_up(self) -> bool:
+        """Whether the eNB has not answered INITIAL CONTEXT SETUP REQUEST yet: its guard runs."""
+        return TimerName.CONTEXT_SETUP.value in self.timers
+
+    @property
+    def for_signalling_only(self) -> bool:
+        """Whether its connection carries no bearer, and none is being set up: nobody needs it after the signalling."""
+        return not (self.on_the_radio or self.being_set_up)
 
     @property
     def worn_out(self) -> bool:

@@ -46,7 +46,7 @@ def start_anew(ctx: UeContext, env: Env) -> Outcome:
 
     Busy is also one whose context the eNB is setting up: new keys before its answer would need another setup.
     """
-    free = (ctx.emm, ctx.step) == (EmmState.REGISTERED, Step.NONE) and TimerName.CONTEXT_SETUP.value not in ctx.timers
+    free = (ctx.emm, ctx.step) == (EmmState.REGISTERED, Step.NONE) and not ctx.being_set_up
     if ctx.imsi is None or ctx.connection is None or not free:
         return Outcome(ctx, result=ItemResult.REJECTED, label="the UE is idle or busy")
     return start(ctx, env)

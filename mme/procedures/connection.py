@@ -30,6 +30,7 @@ from mme.procedures.sending import PROCEDURE_TIMERS, s1ap_cause
 from mme.replacing import replace
 
 INITIAL = (AttachRequest, DetachRequestFromUe, ServiceRequest, ExtendedServiceRequest, TrackingAreaUpdateRequest)
+_OVER = frozenset(name.value for name in (*PROCEDURE_TIMERS, TimerName.T3413, TimerName.IMPLICIT_DETACH))
 
 
 def brings_back(ctx: UeContext, message: EmmMessage, env: Env) -> bool:
@@ -56,8 +57,7 @@ def on_initial_message(ctx: UeContext, connection: Connection, message: EmmMessa
         return _turned_away(ctx, connection, message)
     arrived, commands = _moved(ctx, connection, env)
     leaving = ctx.reattach_required if ctx.step is Step.DETACH else ctx.detach_when_back
-    stop = (*PROCEDURE_TIMERS, TimerName.T3413, TimerName.IMPLICIT_DETACH)
-    came = Outcome(arrived, downlinks=commands, stop=stop, start=reachability.watch(arrived, env), label="connected")
+    came = Outcome(arrived, downlinks=commands, start=reachability.watch(arrived, env), label="connected")
     match message:
         case AttachRequest() if env.congested and message.attach_type != AttachType.EMERGENCY:
             later = congestion.refuse_known(arrived, env)
@@ -97,7 +97,11 @@ def _turned_away(ctx: UeContext, connection: Connection, message: EmmMessage) ->
 
 
 def _moved(ctx: UeContext, connection: Connection, env: Env) -> tuple[UeContext, tuple[S1apMessage, ...]]:
-    """(the context on its new connection only, release commands for the others)."""
+    """(the context on its new connection only, release commands for the others).
+
+    Timers of what ran go here and now, not with the outcome: the guard of a context setup that the old connection left
+    behind says nothing of the new one.
+    """
     live = [c for c in ctx.connections if not c.releasing]
     commands: tuple[S1apMessage, ...] = tuple(
         UeContextReleaseCommand(c.mme_ue_s1ap_id, c.enb_ue_s1ap_id, s1ap_cause(S1apCause.NORMAL_RELEASE)) for c in live
@@ -126,5 +130,6 @@ def _moved(ctx: UeContext, connection: Connection, env: Env) -> tuple[UeContext,
         resynchronised=False,
         bearer=bearer,
         tai_list=tai_list,
+        timers={name: running for name, running in ctx.timers.items() if name not in _OVER},
     )
     return moved, commands

@@ -18,13 +18,12 @@ _ABORTED = (TimerName.T3450, TimerName.T3460, TimerName.NEED)
 def on_detach_request(ctx: UeContext, msg: DetachRequestFromUe, env: Env) -> Outcome:
     """Give the session back and release; DETACH ACCEPT first, unless the UE switches off.
 
-    An IMSI detach is from non-EPS services only: accepted; a UE that came from idle for it goes back there.
+    An IMSI detach is from non-EPS services only: accepted; a UE that came from idle for it alone goes back there.
     Source: 5.5.2.2.2, 5.5.2.2.3; TS 23.401 5.3.8.2.
     """
     if msg.detach_type == DetachType.IMSI and ctx.emm is EmmState.REGISTERED:
         accept = () if msg.switch_off else nas(ctx, DetachAccept())
-        on_the_radio = ctx.bearer is not None and ctx.bearer.enb_teid is not None
-        after, command = (ctx, ()) if on_the_radio else release(ctx, S1apCause.DETACH)
+        after, command = release(ctx, S1apCause.DETACH) if ctx.for_signalling_only else (ctx, ())
         return Outcome(after, downlinks=accept + command, label="IMSI detach")
     label = "detach, switched off" if msg.switch_off else "detach"
     return deregister(ctx, env, S1apCause.DETACH, label, last=None if msg.switch_off else DetachAccept())

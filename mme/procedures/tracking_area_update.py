@@ -41,9 +41,10 @@ def accept(ctx: UeContext, env: Env, expiries: int | None) -> Outcome:
 
 
 def _bearers(ctx: UeContext, env: Env) -> Outcome:
-    """With the active flag, and no bearer on the radio yet: establish them."""
+    """With the active flag, and no bearer on the radio or on its way there: establish them."""
     label = "tracking area update accept"
-    setup = None if ctx.on_the_radio or ctx.updating is None or not ctx.updating.active else context_setup(ctx)
+    wanted = ctx.for_signalling_only and ctx.updating is not None and ctx.updating.active
+    setup = context_setup(ctx) if wanted else None
     if setup is None:
         return Outcome(ctx, label=label)
     guard = StartTimer(TimerName.CONTEXT_SETUP, env.config.context_setup_s)
@@ -51,10 +52,13 @@ def _bearers(ctx: UeContext, env: Env) -> Outcome:
 
 
 def _finish(ctx: UeContext, env: Env) -> Outcome:
-    """The update is over: registered; a UE that came from idle without the active flag goes back there."""
+    """The update is over: registered; a UE that came from idle without the active flag goes back there.
+
+    Not one whose context the eNB is setting up for what it came for: the answer would meet no connection.
+    """
     updating = ctx.updating
     done = replace(ctx, step=Step.NONE, emm=EmmState.REGISTERED, updating=None)
-    if ctx.on_the_radio or updating is None or updating.active:
+    if not ctx.for_signalling_only or updating is None or updating.active:
         return Outcome(done, label="tracking area updated")
     idle, command = release(done, S1apCause.NORMAL_RELEASE)
     return Outcome(idle, downlinks=command, start=reachability.watch(idle, env), label="tracking area updated")

@@ -27,7 +27,8 @@ def on_tracking_area_update_request(ctx: UeContext, msg: TrackingAreaUpdateReque
     Combined: updated for EPS only, #18.  A GUTI reallocation that ran is over (5.4.1.6 c).
     A radio capability that has changed is deleted, so that the eNB asks for it anew with the next context setup; a DRX
     parameter replaces the one that is kept.
-    NAS COUNT almost used up: a new key set first, and then the answer (TS 33.401 6.5).
+    NAS COUNT almost used up: a new key set first, and then the answer (TS 33.401 6.5); but not while the eNB sets its
+    context up, which new keys would make it do again.
     Source: 5.5.3.2.4, 5.5.3.2.5, 5.5.3.2.7 d, 5.5.3.3.4; TS 23.401 5.3.3, 5.11.2, 5.13.
     """
     if not ctx.emergency and not env.config.serves(tai):
@@ -55,7 +56,7 @@ def on_tracking_area_update_request(ctx: UeContext, msg: TrackingAreaUpdateReque
     here = guti_reallocation.as_used(here, msg.old_guti)
     if msg.radio_capability_changed:
         here = replace(here, ue_radio_capability=None)
-    if here.worn_out:
+    if here.worn_out and not here.being_set_up:
         return Outcome(here, stop=(TimerName.T3450,)).then(authentication.start(here, env))
     return tracking_area_update.go_on(here, env)
 

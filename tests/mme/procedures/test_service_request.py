@@ -34,7 +34,8 @@ def arrives(ctx: UeContext, message: ServiceRequest | ExtendedServiceRequest = R
 
 def test_an_idle_ue_gets_its_bearer_back_by_context_setup_and_no_nas_message() -> None:
     """5.6.1.4: the lower layers' indication that the bearers are up is the answer."""
-    outcome = arrives(ue.idle(ue_radio_capability=b"radio"))
+    timers = ue.running(TimerName.T3413) | ue.running(TimerName.IMPLICIT_DETACH)
+    outcome = arrives(ue.idle(ue_radio_capability=b"radio", timers=timers))
     setup = ue.only(outcome.downlinks, InitialContextSetupRequest)
     assert (setup.mme_ue_s1ap_id, setup.enb_ue_s1ap_id) == (
         ue.NEW_CONNECTION.mme_ue_s1ap_id,
@@ -47,9 +48,8 @@ def test_an_idle_ue_gets_its_bearer_back_by_context_setup_and_no_nas_message() -
     assert (after.emm, after.step, after.connection) == (EmmState.REGISTERED, Step.NONE, ue.NEW_CONNECTION)
     assert after.secured
     assert outcome.needs == ()
-    started, stopped = ue.timers(outcome)
-    assert started == {TimerName.CONTEXT_SETUP: (10.0, 0), TimerName.MOBILE_REACHABLE: (3480.0, 0)}
-    assert {TimerName.T3413, TimerName.IMPLICIT_DETACH} <= stopped
+    assert ue.timers(outcome)[0] == {TimerName.CONTEXT_SETUP: (10.0, 0), TimerName.MOBILE_REACHABLE: (3480.0, 0)}
+    assert after.timers == {}
     assert (outcome.result, outcome.label) == (ItemResult.DONE, "service request")
 
 

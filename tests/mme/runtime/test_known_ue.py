@@ -78,6 +78,35 @@ def test_tracking_area_update_from_idle_gives_a_guti_and_goes_back_to_idle(netwo
     assert (ctx.emm, ctx.connection, ctx.guti, ctx.old_guti) == (EmmState.REGISTERED, None, accept.guti, None)
 
 
+@pytest.mark.parametrize("elsewhere", [False, True], ids=["same connection", "new connection"])
+def test_an_update_while_the_enb_sets_the_context_up_ends_only_a_connection_of_its_own(
+    network: Network, elsewhere: bool
+) -> None:
+    """The one that the service request was for stays; a new one, for the update alone, is released after it."""
+    back = idle(network)
+    back.comes(back.service_request())
+    update = back.update_request()
+    if elsewhere:
+        back.comes(back.sealed(update))
+    else:
+        back.says(update)
+    assert isinstance(back.told[-1], TrackingAreaUpdateAccept)
+    back.says(TrackingAreaUpdateComplete())
+    ctx = back.context()
+    assert ctx.emm is EmmState.REGISTERED
+    if elsewhere:
+        assert isinstance(back.heard[-1], UeContextReleaseCommand)
+        assert ctx.connection is None
+        return
+    assert not any(isinstance(message, UeContextReleaseCommand) for message in back.heard)
+    assert back.set_up().reply.label == "context set up"
+    told = network.gateway.asked[-1]
+    assert isinstance(told, ModifySession)
+    assert told.enb_teid == back.number << 4 | 5
+    network.wait(60)
+    assert back.context().on_the_radio, "neither T3450 nor the guard of the setup runs any more"
+
+
 def test_the_new_guti_is_good_and_the_old_one_is_void_after_complete(network: Network) -> None:
     back = idle(network)
     old = back.guti
