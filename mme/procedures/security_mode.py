@@ -8,7 +8,7 @@ from mme.crypto import kdf
 from mme.enums import EmmCause, EmmState, ItemResult, S1apCause, SecurityHeader, Step, TimerName
 from mme.messages import SecurityModeCommand, SecurityModeComplete, SecurityModeReject
 from mme.outcome import Env, Outcome, StartTimer
-from mme.procedures import attach, initial_context, service_request, tracking_area_update
+from mme.procedures import attach, detach, initial_context, service_request, tracking_area_update
 from mme.procedures.release import end_connection
 from mme.procedures.sending import nas
 from mme.replacing import replace
@@ -25,14 +25,33 @@ def choose_algorithms(config: MmeConfig, ue_network_capability: bytes) -> tuple[
 def start(ctx: UeContext, env: Env) -> Outcome:
     """Derive the keys and send SECURITY MODE COMMAND under them, not ciphered, with the UE's capabilities replayed.
 
-    No algorithm in common: ATTACH REJECT #23.  Source: 5.4.3.2; TS 33.401 7.2.4.4.
+    No algorithm in common: the UE is refused, or detached.  Source: 5.4.3.2; TS 33.401 7.2.4.4.
     """
     if ctx.vector is None:
         raise ValueError("security mode needs an authenticated UE")
     chosen = choose_algorithms(env.config, ctx.ue_network_capability)
     if chosen is None:
-        return attach.reject(ctx, env, EmmCause.SECURITY_CAPABILITIES_MISMATCH)
+        return _nothing_in_common(ctx, env)
     return replace(_take_into_use(ctx, env, ctx.vector.k_asme, ctx.vector_ksi, chosen), stop=(TimerName.T3460,))
+
+
+def _nothing_in_common(ctx: UeContext, env: Env) -> Outcome:
+    """A UE that cannot be served under the configured algorithms: what it came for is refused, by its own message.
+
+    Out: ATTACH REJECT #23; TRACKING AREA UPDATE REJECT #10; SERVICE REJECT #10 to a UE that came from idle, without
+    another procedure; DETACH REQUEST, re-attach not required, where authentication was the network's own wish.
+    A registered UE is deregistered, and its GUTI is void: nothing goes on under algorithms that are not configured any
+    more (any that it goes by and that are would have been chosen), and by an attach it may show what it has now.
+    Source: 5.5.1.2.5, 5.5.3.2.5, 5.6.1.5, 5.5.2.3.1.
+    """
+    if ctx.attaching is not None:
+        return attach.reject(ctx, env, EmmCause.SECURITY_CAPABILITIES_MISMATCH)
+    nameless = replace(ctx, guti=None, old_guti=None)
+    if ctx.updating is not None:
+        return tracking_area_update.reject(nameless, env, EmmCause.IMPLICITLY_DETACHED)
+    if ctx.on_the_radio:
+        return detach.start(nameless, env, reattach=False)
+    return service_request.reject_as_detached(nameless, env)
 
 
 def start_unauthenticated(ctx: UeContext, env: Env) -> Outcome:

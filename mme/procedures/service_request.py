@@ -20,15 +20,20 @@ def on_service_request(ctx: UeContext, _msg: ServiceRequest, env: Env) -> Outcom
     """
     setup = context_setup(ctx)
     if setup is None:
-        last = ServiceReject(EmmCause.IMPLICITLY_DETACHED)
-        gone = deregister(ctx, env, S1apCause.NAS_UNSPECIFIED, "service reject #10", last=last)
-        return replace(gone, result=ItemResult.REJECTED)
+        return reject_as_detached(ctx, env)
     return Outcome(
         ctx,
         downlinks=(setup,),
         start=(StartTimer(TimerName.CONTEXT_SETUP, env.config.context_setup_s),),
         label="service request",
     )
+
+
+def reject_as_detached(ctx: UeContext, env: Env) -> Outcome:
+    """SERVICE REJECT #10: the UE is detached here, and attaches again.  Source: 5.6.1.5."""
+    last = ServiceReject(EmmCause.IMPLICITLY_DETACHED)
+    gone = deregister(ctx, env, S1apCause.NAS_UNSPECIFIED, "service reject #10", last=last)
+    return replace(gone, result=ItemResult.REJECTED)
 
 
 def resume(ctx: UeContext, env: Env) -> Outcome:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from mme.context import UeContext
-from mme.enums import EmmCause, EmmState, S1apCause, Step, TimerName
-from mme.messages import TrackingAreaUpdateAccept
+from mme.enums import EmmCause, EmmState, ItemResult, S1apCause, Step, TimerName
+from mme.messages import TrackingAreaUpdateAccept, TrackingAreaUpdateReject
 from mme.outcome import Env, Outcome, StartTimer
 from mme.procedures import guti_reallocation, reachability
-from mme.procedures.sending import context_setup, nas, release
+from mme.procedures.sending import context_setup, deregister, nas, release
 from mme.replacing import replace
 
 
@@ -68,6 +68,13 @@ def on_tracking_area_update_complete(ctx: UeContext, env: Env) -> Outcome:
     """The UE has the new GUTI: the old one is void.  Source: 5.5.3.2.4."""
     settled = replace(ctx, old_guti=None)
     return Outcome(settled, stop=(TimerName.T3450,)).then(_finish(settled, env))
+
+
+def reject(ctx: UeContext, env: Env, cause: EmmCause) -> Outcome:
+    """TRACKING AREA UPDATE REJECT: the UE has no place here, its context and its session go.  Source: 5.5.3.2.5."""
+    label = f"tracking area update reject #{int(cause)}"
+    gone = deregister(ctx, env, S1apCause.NAS_UNSPECIFIED, label, last=TrackingAreaUpdateReject(cause))
+    return replace(gone, result=ItemResult.REJECTED)
 
 
 def on_t3450_expiry(ctx: UeContext, expiries: int, env: Env) -> Outcome:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from mme.context import UeContext, Updating
-from mme.enums import EmmCause, ItemResult, S1apCause, Step, TimerName
+from mme.enums import EmmCause, Step, TimerName
 from mme.ids import Tai
-from mme.messages import TrackingAreaUpdateReject, TrackingAreaUpdateRequest
+from mme.messages import TrackingAreaUpdateRequest
 from mme.outcome import Env, Outcome
 from mme.paging_drx import paging_drx
 from mme.procedures import authentication, guti_reallocation, tracking_area_update
-from mme.procedures.sending import deregister
 from mme.replacing import replace
 
 COMBINED = (1, 2)
@@ -32,11 +31,11 @@ def on_tracking_area_update_request(ctx: UeContext, msg: TrackingAreaUpdateReque
     Source: 5.5.3.2.4, 5.5.3.2.5, 5.5.3.2.7 d, 5.5.3.3.4; TS 23.401 5.3.3, 5.11.2, 5.13.
     """
     if not ctx.emergency and not env.config.serves(tai):
-        return _reject(ctx, env, EmmCause.TRACKING_AREA_NOT_ALLOWED)
+        return tracking_area_update.reject(ctx, env, EmmCause.TRACKING_AREA_NOT_ALLOWED)
     bearer = ctx.bearer
     status = msg.eps_bearer_context_status
     if bearer is None or (status is not None and not status >> bearer.eps_bearer_identity & 1):
-        return _reject(ctx, env, EmmCause.NO_EPS_BEARER_CONTEXT_ACTIVATED)
+        return tracking_area_update.reject(ctx, env, EmmCause.NO_EPS_BEARER_CONTEXT_ACTIVATED)
     updating = Updating(
         active=msg.active,
         combined=msg.update_type in COMBINED,
@@ -68,11 +67,4 @@ def refuse_while_attaching(ctx: UeContext, msg: TrackingAreaUpdateRequest, env: 
     Source: 5.5.1.2.7 g, 5.5.3.2.5.
     """
     shown = ctx if msg.old_guti is None else guti_reallocation.as_shown(ctx, msg.old_guti.m_tmsi)
-    return _reject(shown, env, EmmCause.IMPLICITLY_DETACHED)
-
-
-def _reject(ctx: UeContext, env: Env, cause: EmmCause) -> Outcome:
-    """The UE has no place here: its context and its session go.  Source: 5.5.3.2.5."""
-    label = f"tracking area update reject #{int(cause)}"
-    gone = deregister(ctx, env, S1apCause.NAS_UNSPECIFIED, label, last=TrackingAreaUpdateReject(cause))
-    return replace(gone, result=ItemResult.REJECTED)
+    return tracking_area_update.reject(shown, env, EmmCause.IMPLICITLY_DETACHED)

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from mme.context import SecurityContext
+from mme.context import SecurityContext, UeContext, Updating
 from mme.crypto import kdf
 from mme.enums import EmmCause, EmmState, ItemResult, SecurityHeader, Step, TimerName
 from mme.messages import (
     AttachReject,
+    AuthenticationResponse,
+    DetachRequestToUe,
     DownlinkNasTransport,
     EsmContainer,
     EsmInformationRequest,
     SecurityModeCommand,
     SecurityModeComplete,
     SecurityModeReject,
+    ServiceReject,
+    TrackingAreaUpdateReject,
 )
 from mme.needs import NeedProfile
 from mme.outcome import Outcome
-from mme.procedures import security_mode
+from mme.procedures import authentication, security_mode
 from tests.mme.procedures import conftest as ue
 
 ALL = "ffff"
@@ -95,6 +100,84 @@ def test_no_algorithm_in_common_is_refused_with_23() -> None:
     assert ue.released(release) == "unspecified"
     assert outcome.label == "attach reject #23"
     ue.assert_gone(outcome, before)
+
+
+# The configured order has no algorithm of a registered UE any more, and new keys are due: what it came for is refused.
+NO_LONGER = replace(ue.CONFIG, eea_order=(2,))
+EEA0_AND_EIA2 = bytes.fromhex("8020")
+
+
+def rechallenged(**changes: Any) -> UeContext:
+    """Registered, and its answer to the challenge is right."""
+    goes_by = {"ue_network_capability": EEA0_AND_EIA2, "security": ue.security(eea=0)}
+    plain = {**goes_by, "guti": ue.RENAMED, "old_guti": ue.GUTI, "generation": 2}
+    return ue.rekeying(Step.AUTHENTICATION, **{**plain, **changes})
+
+
+def nothing_in_common(before: UeContext) -> Outcome:
+    return authentication.on_authentication_response(before, AuthenticationResponse(ue.XRES), ue.env(NO_LONGER))
+
+
+@pytest.mark.parametrize("on_the_radio", [False, True])
+def test_an_update_that_has_no_algorithm_in_common_is_rejected_with_10(on_the_radio: bool) -> None:
+    """TS 24.301 5.5.3.2.5: to a TRACKING AREA UPDATE REQUEST no ATTACH REJECT is an answer."""
+    bearer = rechallenged().bearer if on_the_radio else ue.bearer()
+    before = rechallenged(updating=Updating(active=True), bearer=bearer)
+    outcome = nothing_in_common(before)
+    reject, release = outcome.downlinks
+    message = TrackingAreaUpdateReject(EmmCause.IMPLICITLY_DETACHED)
+    assert ue.said(reject) == (message, SecurityHeader.INTEGRITY_CIPHERED)
+    assert ue.released(release) == "unspecified"
+    assert (outcome.result, outcome.label) == (ItemResult.REJECTED, "tracking area update reject #10")
+    ue.assert_gone(outcome, before, needs=1)
+    assert (ue.context(outcome).guti, ue.context(outcome).old_guti) == (None, None)
+
+
+def test_a_service_request_that_has_none_is_rejected_with_10() -> None:
+    """TS 24.301 5.6.1.5."""
+    before = rechallenged(bearer=ue.bearer())
+    outcome = nothing_in_common(before)
+    reject, release = outcome.downlinks
+    assert ue.said(reject) == (ServiceReject(EmmCause.IMPLICITLY_DETACHED), SecurityHeader.INTEGRITY_CIPHERED)
+    assert ue.released(release) == "unspecified"
+    assert (outcome.result, outcome.label) == (ItemResult.REJECTED, "service reject #10")
+    ue.assert_gone(outcome, before, needs=1)
+    assert (ue.context(outcome).guti, ue.context(outcome).old_guti) == (None, None)
+
+
+def test_a_connected_ue_that_has_none_is_detached_and_need_not_attach_again() -> None:
+    """TS 24.301 5.5.2.3.1; it is told under the keys that it goes by, for it has no others."""
+    before = rechallenged()
+    outcome = nothing_in_common(before)
+    message = ue.only(outcome.downlinks, DownlinkNasTransport)
+    assert ue.said(message) == (DetachRequestToUe(2), SecurityHeader.INTEGRITY_CIPHERED)
+    after = ue.context(outcome)
+    assert (after.emm, after.step, after.connection) == (EmmState.DEREGISTERED_INITIATED, Step.DETACH, ue.CONNECTION)
+    assert (after.guti, after.old_guti, after.security) == (None, None, before.security)
+    assert (after.vector, after.security_new, after.bearer) == (None, None, before.bearer)
+    started, stopped = ue.timers(outcome)
+    assert started == {TimerName.T3422: (6.0, 0)}
+    assert TimerName.T3460 in stopped
+
+
+def test_a_known_ue_that_attaches_and_has_none_gets_attach_reject() -> None:
+    before = ue.reattaching(Step.AUTHENTICATION, ue_network_capability=EEA0_AND_EIA2)
+    outcome = nothing_in_common(before)
+    expected = AttachReject(EmmCause.SECURITY_CAPABILITIES_MISMATCH), SecurityHeader.INTEGRITY_CIPHERED
+    assert ue.said(outcome.downlinks[0]) == expected
+    ue.assert_gone(outcome, before)
+
+
+@pytest.mark.parametrize("eea_order", [(0,), (2, 0)])
+def test_algorithms_in_use_that_are_still_allowed_are_kept_where_the_ue_has_no_better_ones(
+    eea_order: tuple[int, ...],
+) -> None:
+    before = rechallenged()
+    config = replace(ue.CONFIG, eea_order=eea_order)
+    after = ue.context(security_mode.start(before, ue.env(config)))
+    assert before.security is not None
+    assert after.security_new is not None
+    assert (after.security_new.eea, after.security_new.eia) == (before.security.eea, before.security.eia)
 
 
 # --------------------------------------------------------------------------- SECURITY MODE COMPLETE

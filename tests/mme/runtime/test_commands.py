@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from enb_app.ue import Profile
 from mme.access import fault_of
-from mme.codec import s1ap
+from mme.codec import nas, s1ap
 from mme.codec.envelope import Item
-from mme.enums import EmmState, Step
+from mme.enums import EmmCause, EmmState, Step
 from mme.messages import (
+    AttachReject,
     DetachAccept,
     DetachRequestToUe,
+    DownlinkNasTransport,
     GutiReallocationCommand,
     GutiReallocationComplete,
     InitialContextSetupRequest,
@@ -23,7 +27,7 @@ from mme.messages import (
 from mme.routing import DOWNLINK
 from mme.runtime import COMMANDS, CONFIGURATION_UPDATE, OVERLOAD
 from mme.store.base import Table
-from tests.mme.runtime.pair import ENB, IMSI, Exchange, Network
+from tests.mme.runtime.pair import ENB, IMSI, PLMN, Exchange, Network
 from tests.mme.runtime.returning import attached, idle
 
 ACTIONS = ["page", "detach", "detach-and-reattach", "reallocate-guti"]
@@ -210,6 +214,26 @@ def test_detach_in_the_middle_of_a_security_mode_control_is_to_be_asked_again(ne
     back.talk.flow()
     assert network.context(back.talk).emm is EmmState.REGISTERED
     assert network.again(refused).reply.label == "detach request"
+
+
+def test_new_keys_for_a_ue_that_has_no_configured_algorithm_any_more_end_in_its_detach(network: Network) -> None:
+    """It is served under what it has until then; after it, its GUTI is void, and an attach tells what is wrong."""
+    profile = Profile(plmn=PLMN, ue_network_capability=bytes.fromhex("8020"))  # EEA0 and EIA2
+    sim = network.subscribe()
+    talk = network.ue(sim, profile=profile)
+    talk.run()
+    network.config = replace(network.config, eea_order=(2,))
+    assert command(network, "authenticate").reply.result == "done"
+    network.deliver()
+    talk.flow()
+    assert talk.names[-3:] == ["Authentication Response", "Detach Accept", "UEContextReleaseComplete"]
+    ctx = network.context(talk)
+    assert (ctx.emm, ctx.guti, ctx.old_guti) == (EmmState.DEREGISTERED, None, None)
+    assert network.sessions() == []
+    again = network.ue(sim, profile=profile, usim=talk.ue.usim)
+    again.flow()
+    refused = [nas.decode(m.nas_pdu, 1) for m in again.messages() if isinstance(m, DownlinkNasTransport)][-1]
+    assert refused == AttachReject(EmmCause.SECURITY_CAPABILITIES_MISMATCH)
 
 
 def test_detach_without_an_answer_is_sent_five_times_each_under_a_count_of_its_own(network: Network) -> None:
