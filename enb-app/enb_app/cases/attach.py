@@ -30,6 +30,7 @@ from mme.enums import (
     DetachType,
     EmmCause,
     EsmCause,
+    IdentityType,
     ItemResult,
     PdnType,
     S1apCause,
@@ -91,6 +92,12 @@ async def released(old: Connection | None) -> None:
 def heard(ue: Device, kind: type) -> int:
     """How many messages of that type the UE has heard."""
     return sum(isinstance(entry, kind) for entry in ue.journal.entries)
+
+
+def known_by_guti(ue: Device) -> None:
+    """The UE was never asked for its IMSI; for its IMEISV it may be, where equipment is checked."""
+    asked = [e for e in ue.journal.entries if isinstance(e, IdentityRequest) and e.identity_type is IdentityType.IMSI]
+    check(not asked, "no Identity Request for the IMSI", "one")
 
 
 @case("attach", "5.5.1.2, 5.5.2.2", "attach by IMSI with AKA and a default bearer; detach with Detach Accept")
@@ -346,7 +353,7 @@ async def attach_missing_imsi(stage: Stage) -> None:
     await ue.expect(AttachReject, cause=EmmCause.UE_IDENTITY_CANNOT_BE_DERIVED)
 
 
-@case("attach", "5.5.1.2.7 d", "an equal Attach Request before Attach Accept is ignored, the first one goes on")
+@case("attach", "5.5.1.2.7 e", "an equal Attach Request before Attach Accept is ignored, the first one goes on")
 async def duplicate_attach(stage: Stage) -> None:
     ue = stage.ue(await stage.enb())
     ue.ue.silent_to.add(AuthenticationRequest)
@@ -360,7 +367,7 @@ async def duplicate_attach(stage: Stage) -> None:
     await ue.settled()
 
 
-@case("attach", "5.5.1.2.7 d", "an Attach Request with other IEs before Attach Accept: the first attach is aborted")
+@case("attach", "5.5.1.2.7 e", "an Attach Request with other IEs before Attach Accept: the first attach is aborted")
 async def attach_with_other_ies_before_accept(stage: Stage) -> None:
     ue = stage.ue(await stage.enb())
     ue.ue.silent_to.add(AuthenticationRequest)
@@ -375,7 +382,7 @@ async def attach_with_other_ies_before_accept(stage: Stage) -> None:
     await ue.settled()
 
 
-@case("attach", "5.5.1.2.7 f", "attach on another eNB while the first is in progress: the later one completes")
+@case("attach", "5.5.1.2.7 e", "attach on another eNB while the first is in progress: the later one completes")
 async def attach_on_another_enb_while_in_progress(stage: Stage) -> None:
     first, second = await stage.enb(), await stage.enb()
     ue = stage.ue(first)
@@ -398,6 +405,39 @@ async def reattach_with_old_context(stage: Stage) -> None:
     check(heard(ue, AuthenticationRequest) == challenges, "no Authentication Request", "one")
     check(ue.ue.guti != before, "a new GUTI", "the old one")
     await status_taken(ue)
+
+
+async def _attached_by_guti(ue: Device, before: Guti | None) -> None:
+    """The UE that was detached attaches by its GUTI `before`, and is known by it and by its keys."""
+    await attach(ue)
+    known_by_guti(ue)
+    check(heard(ue, AuthenticationRequest) == 1, "no second challenge", "one")
+    check(ue.ue.guti != before, "a new GUTI", "the old one")
+    await status_taken(ue)
+
+
+@case("attach", "TS 23.401 4.6.2; 5.5.1.2.3", "attach by GUTI after a detach: not authenticated, a new GUTI")
+async def attach_by_guti_after_detach(stage: Stage) -> None:
+    ue = await stage.attached()
+    before = ue.ue.guti
+    await detach(ue)
+    await _attached_by_guti(ue, before)
+
+
+@case("attach", "TS 23.401 4.6.2; 5.5.1.2.3", "attach by GUTI after a switch-off from idle: as after any other detach")
+async def attach_by_guti_after_switch_off(stage: Stage) -> None:
+    ue = await stage.idle()
+    before = ue.ue.guti
+    await detach(ue, switch_off=True)
+    await _attached_by_guti(ue, before)
+
+
+@case("attach", "TS 23.401 4.6.2; 5.5.1.2.3", "attach by GUTI after a detach by the network: as after any other detach")
+async def attach_by_guti_after_detach_by_the_network(stage: Stage) -> None:
+    ue = await stage.attached()
+    before = ue.ue.guti
+    await detached_by_network(stage.lab, ue, reattach=True)
+    await _attached_by_guti(ue, before)
 
 
 @case("attach", "5.5.1.2.7 f", "re-attach by IMSI without the old context: authentication, the old connection released")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from enb_app.cases.attach import heard, released
+from enb_app.cases.attach import heard, known_by_guti, released
 from enb_app.cases.case import Stage, case, check
 from enb_app.cases.s1 import ids, status_taken
 from enb_app.cases.service import radio_capability
@@ -20,8 +20,10 @@ from mme.messages import (
     AttachAccept,
     AuthenticationRequest,
     Cause,
+    ErabSetup,
     InitialContextSetupFailure,
     InitialContextSetupRequest,
+    InitialContextSetupResponse,
     ServiceReject,
     TrackingAreaUpdateAccept,
     TrackingAreaUpdateReject,
@@ -154,6 +156,58 @@ async def tau_after_detach(stage: Stage) -> None:
     reject = await ue.expect(TrackingAreaUpdateReject)
     check(reject.cause in (9, 10), "cause #9 or #10", f"#{int(reject.cause)}")
     await ue.idle()
+
+
+async def _before_attach_complete(ue: Device) -> None:
+    """The UE has taken Attach Accept, with its GUTI and bearer; its Attach Complete is lost on the air."""
+    ue.ue.silent_to.add(AttachAccept)
+    ue.perform(ue.ue.attach())
+    accept = await ue.expect(AttachAccept)
+    await ue.settled()
+    ue.ue.silent_to.clear()
+    ue.perform([effect for effect in ue.ue.react(accept) if not isinstance(effect, SendNas)])
+
+
+async def _attaches_again(ue: Device) -> None:
+    """The update is refused with #10, and the GUTI that the UE holds is good for the next attach."""
+    ue.perform(ue.ue.update_area())
+    await ue.expect(TrackingAreaUpdateReject, cause=EmmCause.IMPLICITLY_DETACHED)
+    await ue.idle()
+    await attach(ue)
+    known_by_guti(ue)
+    await status_taken(ue)
+
+
+@case("tau", "5.5.1.2.7 g", "update before Attach Complete: Reject #10; its GUTI is good for the next attach")
+async def tau_before_attach_complete(stage: Stage) -> None:
+    ue = stage.ue(await stage.enb())
+    await _before_attach_complete(ue)
+    await _attaches_again(ue)
+
+
+@case("tau", "5.5.1.2.7 g", "the same on another connection: Reject #10; its GUTI is good for the next attach")
+async def tau_before_attach_complete_elsewhere(stage: Stage) -> None:
+    first, second = await stage.enb(), await stage.enb()
+    ue = stage.ue(first)
+    await _before_attach_complete(ue)
+    ue.lose_radio()
+    ue.move(second)
+    await _attaches_again(ue)
+
+
+@case("tau", "5.5.3.2.4; TS 36.413 8.3.1", "update while the eNB sets the context up: accepted, the connection stays")
+async def tau_while_the_context_is_set_up(stage: Stage) -> None:
+    ue = await stage.idle()
+    ue.silent_enb.add(InitialContextSetupRequest)
+    ue.journal.skip()
+    ue.perform(ue.ue.service_request())
+    setup = await ue.expect(InitialContextSetupRequest)
+    await ue.settled()
+    await update_area(ue)
+    check(ue.connected, "the UE still connected", "idle")
+    e_rabs = tuple(ErabSetup(e.e_rab_id, ue.station.cell.gtp_address, 88) for e in setup.e_rabs)
+    done(await ue.send(InitialContextSetupResponse(*ids(ue), e_rabs)), "Initial Context Setup Response")
+    await status_taken(ue)
 
 
 def forged_update(ue: Device) -> SendNas:
