@@ -95,6 +95,9 @@ ALLOWED_ESM: dict[type, frozenset[State]] = {
     EsmStatus: EVERY,
 }
 
+# It aborts what it crosses (5.4.2.7, 5.4.3.7 c, 5.5.3.2.7 e); who attaches does not update (5.1.3.2).
+CROSSED_BY_UPDATE = _in(Step.VECTOR, Step.AUTHENTICATION, Step.SECURITY_MODE)
+
 # A late answer to a challenge or command that was resent meets the next state; a STATUS would only confuse the UE.
 LATE_ANSWERS = (
     IdentityResponse,
@@ -123,7 +126,8 @@ def verdict(ctx: UeContext, message: EmmMessage) -> Verdict:
     reattaches = isinstance(message, AttachRequest) and ctx.reattach_required
     if ctx.step is Step.DETACH and isinstance(message, IGNORED_WHILE_LEAVING) and not reattaches:
         return Verdict.IGNORE
-    if state in allowed:
+    crosses = isinstance(message, TrackingAreaUpdateRequest) and ctx.stays_registered and state in CROSSED_BY_UPDATE
+    if state in allowed or crosses:
         return Verdict.PROCESS
     late = isinstance(message.esm if isinstance(message, EsmContainer) else message, LATE_ANSWERS)
     return Verdict.IGNORE if late else Verdict.STATUS
@@ -181,6 +185,8 @@ EDGES: tuple[Edge, ...] = (
     Edge(_HERE, _c(Step.PROFILE), "Attach Request of a known UE"),
     Edge(_HERE, _c(Step.SESSION), "Emergency Attach Request of a known UE", emergency=True),
     Edge(_HERE, _c(Step.TAU_COMPLETE), "Tracking Area Update Request"),
+    Edge(_c(Step.VECTOR), _c(Step.TAU_COMPLETE), "Tracking Area Update Request of a registered UE"),
+    Edge(_c(Step.AUTHENTICATION), _c(Step.TAU_COMPLETE), "Tracking Area Update Request of a registered UE"),
     Edge(_c(Step.TAU_COMPLETE), _HERE, "Tracking Area Update Complete, T3450 for the 5th time"),
     Edge(_HERE, _c(Step.GUTI_REALLOCATION), "GUTI reallocation"),
     Edge(_c(Step.GUTI_REALLOCATION), _HERE, "GUTI Reallocation Complete, T3450 for the 5th time"),

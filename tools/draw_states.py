@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mme.enums import EmmState
-from mme.fsm import ALLOWED, ALLOWED_ESM, EDGES, LATE_ANSWERS, STATES, State
+from mme.fsm import ALLOWED, ALLOWED_ESM, CROSSED_BY_UPDATE, EDGES, LATE_ANSWERS, STATES, State
+from mme.messages import TrackingAreaUpdateRequest
 
 PAGE = Path(__file__).resolve().parents[1] / "docs/states.md"
 
@@ -23,9 +24,9 @@ KEY = """
 ## Which message is taken in which state
 
 `+` processed by its procedure. `·` a late answer: dropped in silence. `S` answered by EMM STATUS #98 (an ESM message:
-ESM STATUS #97), nothing changes. First messages of a proven UE on a new connection (attach, service request, extended
-service request, tracking area update, detach) are taken in every state, in EMM-DEREGISTERED an attach alone, by
-`procedures/connection.py`.
+ESM STATUS #97), nothing changes. `R` processed of a registered UE, otherwise as `S`. First messages of a proven UE on a
+new connection (attach, service request, extended service request, tracking area update, detach) are taken in every
+state, in EMM-DEREGISTERED an attach alone, by `procedures/connection.py`.
 """
 
 
@@ -48,7 +49,8 @@ def page() -> str:
     lines.append("| --- |" + " :-: |" * len(STATES))
     for message, allowed in (*ALLOWED.items(), *ALLOWED_ESM.items()):
         otherwise = "·" if issubclass(message, LATE_ANSWERS) else "S"
-        cells = " | ".join("+" if state in allowed else otherwise for state in STATES)
+        crossed = CROSSED_BY_UPDATE if message is TrackingAreaUpdateRequest else frozenset()
+        cells = " | ".join("+" if s in allowed else "R" if s in crossed else otherwise for s in STATES)
         lines.append(f"| {message.__name__} | {cells} |")
     lines.append("| any other | " + " | ".join("S" for _ in STATES) + " |")
     return "\n".join(lines) + "\n"

@@ -22,7 +22,7 @@ def with_new_guti(ctx: UeContext, env: Env) -> UeContext:
 def as_used(ctx: UeContext, guti: Guti | None) -> UeContext:
     """The context after the UE has shown that it goes by `guti`: of two that are valid, the other one is void.
 
-    Source: 5.4.1.6 a, b; 5.5.3.2.7 b, c.
+    Source: 5.4.1.6 a, b; 5.5.3.2.7 a, c.
     """
     if ctx.old_guti is None or guti not in (ctx.guti, ctx.old_guti):
         return ctx

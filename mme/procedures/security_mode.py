@@ -99,6 +99,15 @@ def _command(ctx: UeContext, env: Env, expiries: int) -> Outcome:
     )
 
 
+def command_again(ctx: UeContext, env: Env) -> Outcome:
+    """SECURITY MODE COMMAND anew, for a procedure that has aborted the one before; T3460 counts from the beginning.
+
+    K_ASME and NAS COUNT go on, so that a UE that had taken the keys into use takes it as well as one that had not.
+    Source: 5.4.3.7 c, 5.5.3.2.3.
+    """
+    return _command(ctx, env, 0)
+
+
 def on_security_mode_complete(ctx: UeContext, msg: SecurityModeComplete, env: Env) -> Outcome:
     """The UE has taken the context into use: the IMSI is proven, and the attach goes on.
 

@@ -8,7 +8,7 @@ from mme.ids import Tai
 from mme.messages import TrackingAreaUpdateRequest
 from mme.outcome import Env, Outcome
 from mme.paging_drx import paging_drx
-from mme.procedures import authentication, guti_reallocation, tracking_area_update
+from mme.procedures import authentication, guti_reallocation, security_mode, tracking_area_update
 from mme.replacing import replace
 
 COMBINED = (1, 2)
@@ -22,13 +22,17 @@ def on_tracking_area_update_request(ctx: UeContext, msg: TrackingAreaUpdateReque
     CONTEXT SETUP REQUEST too; without it a UE that came from idle is released after its answer.
     TRACKING AREA UPDATE REJECT #12: the area is not served; #40: no bearer is left, here or on the UE's side.
     Either way the UE is deregistered.  Areas are not checked where it is attached for emergency bearer services.
-    Again, with the same contents, before TRACKING AREA UPDATE COMPLETE: the same answer again.
+    Again, with the same contents: before the answer it is ignored and the first goes on; before TRACKING AREA UPDATE
+    COMPLETE the same answer again.  With others: the first is aborted.
+    An authentication that it crosses is aborted, as the UE does that updates in the middle of it.  A security mode
+    control is aborted too, and the update begins with one of its own, under the same K_ASME: nobody can say which keys
+    the UE would check an answer with, and SECURITY MODE COMMAND it takes under either.
     Combined: updated for EPS only, #18.  A GUTI reallocation that ran is over (5.4.1.6 c).
     A radio capability that has changed is deleted, so that the eNB asks for it anew with the next context setup; a DRX
     parameter replaces the one that is kept.
     NAS COUNT almost used up: a new key set first, and then the answer (TS 33.401 6.5); but not while the eNB sets its
     context up, which new keys would make it do again.
-    Source: 5.5.3.2.4, 5.5.3.2.5, 5.5.3.2.7 d, 5.5.3.3.4; TS 23.401 5.3.3, 5.11.2, 5.13.
+    Source: 5.5.3.2.4, 5.5.3.2.5, 5.5.3.2.7 d, e, 5.5.3.3.4, 5.4.2.7, 5.4.3.7 c; TS 23.401 5.3.3, 5.11.2, 5.13.
     """
     if not ctx.emergency and not env.config.serves(tai):
         return tracking_area_update.reject(ctx, env, EmmCause.TRACKING_AREA_NOT_ALLOWED)
@@ -49,15 +53,26 @@ def on_tracking_area_update_request(ctx: UeContext, msg: TrackingAreaUpdateReque
         updating=updating,
         tai_list=env.config.tai_list(tai),
     )
-    if ctx.step is Step.TAU_COMPLETE and here == ctx and msg.old_guti == ctx.old_guti:
-        running = ctx.timers.get(TimerName.T3450.value)
-        return tracking_area_update.accept(ctx, env, running.expiries if running is not None else 0)
+    if here == ctx and msg.old_guti == (ctx.old_guti or ctx.guti):
+        return _again(ctx, env)
     here = guti_reallocation.as_used(here, msg.old_guti)
     if msg.radio_capability_changed:
         here = replace(here, ue_radio_capability=None)
+    if here.step is Step.SECURITY_MODE:
+        return security_mode.command_again(here, env)
+    here = replace(here, vector=None, waiting_for=None, resynchronised=False)
+    aborted = Outcome(here, stop=(TimerName.T3450, TimerName.T3460, TimerName.NEED))
     if here.worn_out and not here.being_set_up:
-        return Outcome(here, stop=(TimerName.T3450,)).then(authentication.start(here, env))
-    return tracking_area_update.go_on(here, env)
+        return aborted.then(authentication.start(here, env))
+    return aborted.then(tracking_area_update.go_on(here, env))
+
+
+def _again(ctx: UeContext, env: Env) -> Outcome:
+    """The request that is being worked off, once more.  Source: 5.5.3.2.7 d, e."""
+    if ctx.step is not Step.TAU_COMPLETE:
+        return Outcome(ctx, label="equal tracking area update request ignored")
+    running = ctx.timers.get(TimerName.T3450.value)
+    return tracking_area_update.accept(ctx, env, running.expiries if running is not None else 0)
 
 
 def refuse_while_attaching(ctx: UeContext, msg: TrackingAreaUpdateRequest, env: Env) -> Outcome:

@@ -72,7 +72,7 @@ def test_an_attach_whose_connection_is_reset_is_over() -> None:
 
 @pytest.mark.parametrize("build", [ue.updating, ue.reallocating], ids=lambda b: b.__name__)
 def test_a_ue_whose_update_or_reallocation_is_cut_off_stays_registered_with_both_gutis(build: object) -> None:
-    """5.4.1.6 a, 5.5.3.2.7 b: the procedure is aborted, both GUTIs are valid; the UE is idle, not detached."""
+    """5.4.1.6 a, 5.5.3.2.7 a: the procedure is aborted, both GUTIs are valid; the UE is idle, not detached."""
     after = ue.context(on_reset_of_ue(build(), ue.env()))  # type: ignore[operator]
     assert (after.emm, after.step) == (EmmState.REGISTERED, Step.NONE)
     assert (after.guti, after.old_guti) == (ue.RENAMED, ue.GUTI)

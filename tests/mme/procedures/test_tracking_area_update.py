@@ -7,19 +7,23 @@ from typing import Any
 
 import pytest
 
-from mme.context import UeContext
+from mme.context import COUNT_ALMOST_USED_UP, UeContext, Updating
 from mme.enums import EmmCause, EmmState, ItemResult, SecurityHeader, Step, TimerName
 from mme.ids import Gummei, Guti, Tai
 from mme.m_tmsi import m_tmsi
 from mme.messages import (
     DownlinkNasTransport,
+    EmmStatus,
     InitialContextSetupRequest,
+    SecurityModeCommand,
+    SecurityModeComplete,
     TrackingAreaUpdateAccept,
     TrackingAreaUpdateComplete,
     TrackingAreaUpdateReject,
     TrackingAreaUpdateRequest,
+    UeContextModificationRequest,
 )
-from mme.needs import DeleteSession
+from mme.needs import DeleteSession, NeedVector
 from mme.outcome import Outcome
 from mme.procedures import dispatch
 from mme.procedures.connection import on_initial_message
@@ -368,9 +372,87 @@ def test_an_update_during_a_guti_reallocation_ends_the_reallocation() -> None:
 
 
 def test_an_update_again_from_another_cell_is_answered_there() -> None:
-    """5.5.3.2.7 b and d: lost on its way, tried anew on a new connection."""
+    """5.5.3.2.7 a and d: lost on its way, tried anew on a new connection."""
     outcome = arrives(ue.updating(), request())
     release, accept = outcome.downlinks
     assert ue.released(release) == "normal-release"
     assert ue.said(accept, ue.NEW_CONNECTION)[0].guti == ue.context(outcome).guti  # type: ignore[attr-defined]
     assert ue.context(outcome).old_guti == ue.GUTI
+
+
+# --------------------------------------------------------------------------- across a common procedure, 5.5.3.2.7 e
+
+
+@pytest.mark.parametrize("step", [Step.VECTOR, Step.AUTHENTICATION])
+@pytest.mark.parametrize("earlier", [None, Updating(active=True)], ids=["", "of another update"])
+def test_an_update_aborts_the_authentication_that_it_crosses_and_is_executed(
+    step: Step, earlier: Updating | None
+) -> None:
+    """5.4.2.7: the UE drops the challenge and updates; 5.5.3.2.7 e: with other IEs the earlier update is aborted."""
+    before = ue.rekeying(step, updating=earlier, resynchronised=True, timers=ue.running(TimerName.T3460, 2))
+    outcome = connected(before, request(eps_bearer_context_status=1 << 5))
+    assert len(outcome.downlinks) == 1
+    assert accept_of(outcome, on=ue.CONNECTION).eps_bearer_context_status == 1 << 5
+    after = ue.context(outcome)
+    assert (after.emm, after.step) == (EmmState.COMMON_PROCEDURE_INITIATED, Step.TAU_COMPLETE)
+    assert (after.vector, after.waiting_for, after.resynchronised) == (None, None, False)
+    assert (after.security, after.bearer) == (before.security, before.bearer)
+    started, stopped = ue.timers(outcome)
+    assert started == {TimerName.T3450: (6.0, 0)}
+    assert {TimerName.NEED, TimerName.T3460} <= stopped
+
+
+def test_an_authentication_for_a_worn_nas_count_begins_anew_with_the_other_update() -> None:
+    """TS 33.401 6.5: the answer still waits for new keys."""
+    worn = ue.security(ul_count=COUNT_ALMOST_USED_UP)
+    before = ue.rekeying(Step.AUTHENTICATION, security=worn, updating=Updating(active=True))
+    outcome = connected(before, request())
+    assert isinstance(ue.only_need(outcome), NeedVector)
+    assert (ue.context(outcome).step, outcome.downlinks) == (Step.VECTOR, ())
+    assert ue.context(outcome).updating == Updating(active=False)
+
+
+@pytest.mark.parametrize("earlier", [None, Updating(active=True)], ids=["", "of another update"])
+@pytest.mark.parametrize("taken", [0, 1], ids=["not taken", "taken into use"])
+def test_an_update_aborts_the_security_mode_control_and_begins_with_its_own(
+    earlier: Updating | None, taken: int
+) -> None:
+    """5.4.3.7 c, 5.5.3.2.3: which keys the UE has by now only a new SECURITY MODE COMMAND makes sure."""
+    new = ue.security(ksi=2, ul_count=taken, dl_count=3)
+    before = ue.rekeying(Step.SECURITY_MODE, security_new=new, updating=earlier, timers=ue.running(TimerName.T3460, 3))
+    capability = bytes.fromhex("e0e0")
+    outcome = connected(before, request(ue_network_capability=capability))
+    command, header = ue.said(ue.only(outcome.downlinks, DownlinkNasTransport))
+    assert isinstance(command, SecurityModeCommand)
+    assert header is SecurityHeader.INTEGRITY_NEW
+    assert command.nas_ksi == 2
+    assert command.replayed_ue_security_capability[:2] == capability
+    waiting = ue.context(outcome)
+    assert (waiting.step, waiting.security_new, waiting.updating) == (Step.SECURITY_MODE, new, Updating(active=False))
+    assert ue.timers(outcome)[0] == {TimerName.T3460: (6.0, 0)}
+    counted = replace(waiting, security_new=replace(new, ul_count=taken + 1))
+    complete = dispatch.on_nas(counted, SecurityModeComplete(), ue.DIGEST, ue.TAI, ue.env())
+    modification, accept = complete.downlinks
+    assert isinstance(modification, UeContextModificationRequest)
+    assert isinstance(ue.said(accept)[0], TrackingAreaUpdateAccept)
+    assert ue.context(complete).step is Step.TAU_COMPLETE
+    assert ue.context(complete).security == counted.security_new
+
+
+@pytest.mark.parametrize("step", ue.REKEYING_STEPS)
+def test_the_same_update_again_before_its_answer_is_ignored_and_the_first_goes_on(step: Step) -> None:
+    """5.5.3.2.7 e."""
+    before = ue.rekeying(step, updating=Updating(active=True, combined=True), timers=ue.running(TimerName.T3460, 2))
+    outcome = connected(before, request(active=True, update_type=COMBINED_TA))
+    assert outcome == Outcome(before, label="equal tracking area update request ignored")
+    other = connected(before, request(active=True, update_type=COMBINED_TA, old_guti=ue.RENAMED))
+    assert other.label != outcome.label, "another GUTI is another IE"
+
+
+@pytest.mark.parametrize("step", ue.REKEYING_STEPS)
+def test_who_attaches_does_not_update(step: Step) -> None:
+    """5.1.3.2: the UE is told that it does not fit, #98, and its attach goes on."""
+    before = ue.reattaching(step)
+    outcome = connected(before, request())
+    assert ue.said(ue.only(outcome.downlinks, DownlinkNasTransport))[0] == EmmStatus(98)
+    assert outcome.ctx == before

@@ -235,7 +235,7 @@ def test_a_ue_that_became_idle_by_a_lost_association_has_its_time_in_full(short:
 
 @pytest.mark.parametrize("message", ["update", "reallocation"])
 def test_a_radio_link_lost_in_the_middle_leaves_the_ue_registered(network: Network, message: str) -> None:
-    """TS 24.301 5.4.1.6 a, 5.5.3.2.7 b."""
+    """TS 24.301 5.4.1.6 a, 5.5.3.2.7 a."""
     back = attached(network) if message == "reallocation" else idle(network)
     if message == "update":
         back.comes(back.sealed(back.update_request()))
