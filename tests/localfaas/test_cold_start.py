@@ -29,13 +29,13 @@ CALLERS = 4
 @pytest.fixture
 def options(tmp_path: Path) -> Options:
     """That function alone, from a copy of the repository's folders."""
-    for name in ("template", "functions", "trust", "mme"):
+    for name in ("template", "functions", "trust", "durable", "mme"):
         shutil.copytree(REPO / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     site = Site(tmp_path / "site")
     site.provision(1)
     stack = tmp_path / "stack.yml"
     stack.write_text(
-        "configuration:\n  copy: [trust, mme]\n"
+        "configuration:\n  copy: [trust, durable, mme]\n"
         f"functions:\n  {FUNCTION}:\n    lang: python3-flask-edge\n    handler: ./functions/{FUNCTION}\n    image: it\n"
         "    secrets: [edge-signing-key, subscriber-key, m-tmsi-key]\n"
     )
