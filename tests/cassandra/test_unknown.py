@@ -170,32 +170,3 @@ def test_the_client_waits_longer_than_the_server(direct: CassandraStore) -> None
         }
     assert len(settings) == 2
     assert sum(settings.values()) < direct._timeout_s * 1000
-
-
-def test_no_query_on_the_path_of_a_message_reads_a_tombstone(direct: CassandraStore) -> None:
-    """By the server's own trace of each: insert, update, remove, insert again, and the reads between."""
-    session = direct._session
-    sent: list[object] = []
-    execute = session.execute
-
-    def traced(*arguments: object, **named: object) -> object:
-        result = execute(*arguments, **named, trace=True)
-        sent.append(result)
-        return result
-
-    key = uuid.uuid4().hex
-    session.execute = traced
-    try:
-        direct.save(UE, key, b"1", expect=None, writer="w")
-        direct.save(UE, key, b"2", expect=1, writer="w", ttl_s=600)
-        direct.load(UE, key)
-        direct.save(UE, key, None, expect=2, writer="w")
-        direct.load(UE, key)
-        direct.save(UE, key, b"3", expect=None, writer="w")
-        direct.load(UE, key, serial=True)
-    finally:
-        session.execute = execute
-    told = [event.description for one in sent for event in one.get_query_trace(max_wait_sec=30).events]  # type: ignore[attr-defined]
-    reads = [text for text in told if text.startswith("Read ") and "tombstone" in text]
-    assert len(reads) >= 7
-    assert all("and 0 tombstone" in text for text in reads), reads
