@@ -113,7 +113,7 @@ class Function:
     def _load(self, item: Item, waited_ms: float | None) -> Load:
         if self._meter is None or waited_ms is None:
             return NO_LOAD
-        return Load(self._meter.refuses(item.id, waited_ms), self._meter.reduction())
+        return Load(self._meter.refuses(item.id, waited_ms), *self._meter.told())
 
     def _worked(self, item: Item, caller: str, waited_ms: float | None = None) -> tuple[Reply, Cost]:
         fault = fault_of(item, caller)

@@ -94,9 +94,10 @@ class LoadMeter:
         with self._lock:
             return self._admission.refuses(draw, waited_ms, int(self.clock() * 1000))
 
-    def reduction(self) -> int:
-        """What eNBs are told to reject at present, in per cent; 0 = there is no overload."""
-        return self._decision.told_now(int(self.clock() * 1000))
+    def told(self) -> tuple[int, int]:
+        """(what eNBs are told to reject at present, in per cent, 0 = there is no overload; number of that decision)."""
+        decision = self._decision
+        return decision.told_now(int(self.clock() * 1000)), decision.told
 
     def _exchange(self, sample: Sample, now_ms: int) -> None:
         self._decision, _ = read_decision(self.store)

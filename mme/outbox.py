@@ -52,11 +52,14 @@ class Outbox:
         if gone:
             self._take_out(job, ctx.key, gone)
 
-    def announce(self, job: Work, names: tuple[str, ...], pdu: bytes) -> tuple[str, ...]:
-        """Push a message that no context stands behind to these eNBs, once; out: those that took it."""
+    def announce(self, job: Work, names: tuple[str, ...], pdu: bytes, order: int | None = None) -> tuple[str, ...]:
+        """Push a message that no context stands behind to these eNBs, once; out: those that took it.
+
+        order: see Downlink.
+        """
 
         def told(name: str) -> bool:
-            entry = entry_for_enb(self._store, name, f"{job.item.id}/{name}", pdu)
+            entry = entry_for_enb(self._store, name, f"{job.item.id}/{name}", pdu, order)
             return entry is not None and bool(self._to_enb(job, name, [entry]))
 
         if len(names) < 2:
@@ -102,12 +105,15 @@ def entries_of(ctx: UeContext, downlinks: list[Downlink]) -> tuple[OutboxEntry, 
     )
 
 
-def entry_for_enb(store: Store, name: str, downlink_id: str, pdu: bytes) -> OutboxEntry | None:
+def entry_for_enb(
+    store: Store, name: str, downlink_id: str, pdu: bytes, order: int | None = None
+) -> OutboxEntry | None:
     """A message to an eNB as a whole, for its association of now; None: it has none, and begins anew with S1 Setup."""
     enb = load_enb(store, name)
     if enb is None or not enb.epoch:
         return None
-    return OutboxEntry(downlink_id, name, enb.connection_epoch, envelope.encode(Downlink(downlink_id, name, 0, pdu)))
+    downlink = Downlink(downlink_id, name, 0, pdu, order=order)
+    return OutboxEntry(downlink_id, name, enb.connection_epoch, envelope.encode(downlink))
 
 
 def with_retry(ctx: UeContext, env: Env) -> tuple[UeContext, TimerRow]:

@@ -11,14 +11,14 @@ from mme import logs, metrics
 from mme.errors import StoreError
 from mme.lease_holder import LeaseHolder
 from mme.load import read_decision, read_samples, write_decision
-from mme.overload import STEP_MS, Decision, Limits, decided, wait_ms
+from mme.overload import DECISION_MS, STEP_MS, Decision, Limits, decided, wait_ms
 from mme.replacing import replace
 from mme.store.base import Store
 
 LEASE = "overload"
 
-Tell = Callable[[str, int], bool]
-"""(id of the command, per cent or 0 for the end) to every eNB; out: whether all have taken it."""
+Tell = Callable[[str, int, int], bool]
+"""(id of the command, per cent or 0 for the end, number of the decision) to every eNB; out: whether all took it."""
 
 
 @dataclass(slots=True)
@@ -31,11 +31,14 @@ class OverloadGuard:
     limits: Limits
     clock: Callable[[], float] = time.time
     _taken: int | None = None
+    _again_ms: int | None = None
 
     def step(self) -> Decision | None:
         """Decide anew, and tell the eNBs what they do not know yet; None: another process does.
 
-        A new holder goes on from the last one's decision, and tells it again.  Raises StoreError.
+        A new holder goes on from the last one's decision, and tells it again.  What all have taken is told once more
+        after DECISION_MS: an eNB that was setting up meanwhile may have been told the decision before with its setup,
+        by a process that had read that one, and was not listed yet when the others were told.  Raises StoreError.
         """
         if LEASE not in self.holder.held():
             self._taken = None
@@ -54,9 +57,17 @@ class OverloadGuard:
             event = "overload" if decision.percent else "overload is over"
             logs.log("warning", event, wait_ms=round(wait or 0), percent=decision.percent)
         if self._taken != decision.told and (decision.told or self._taken is not None):
-            taken = self.tell(f"operator/overload/{decision.told}-{decision.percent}", decision.percent)
-            self._taken = decision.told if taken else None
+            self._again_ms = now_ms + DECISION_MS if self._tell(decision) else None
+        elif self._again_ms is not None and now_ms >= self._again_ms:
+            self._again_ms = None
+            self._tell(decision)
         return decision
+
+    def _tell(self, decision: Decision) -> bool:
+        item_id = f"operator/overload/{decision.told}-{decision.percent}"
+        taken = self.tell(item_id, decision.percent, decision.told)
+        self._taken = decision.told if taken else None
+        return taken
 
     def run(self, stop: threading.Event) -> None:
         """Step twice a second until `stop`."""

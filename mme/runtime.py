@@ -434,7 +434,7 @@ class Runtime:
         if action == CONFIGURATION_UPDATE:
             return self._configuration_update(job)
         if action == OVERLOAD:
-            return self._overload(job, command.get("reduction"))
+            return self._overload(job, command.get("reduction"), command.get("number"))
         known = isinstance(action, str) and action in COMMANDS
         job.name = f"command {action}" if known else "command"
         if not known or not isinstance(action, str) or not isinstance(digits, str):
@@ -463,19 +463,26 @@ class Runtime:
         job.name = f"command {CONFIGURATION_UPDATE}"
         return self._announced(job, s1_management.mme_configuration_update(self._config))
 
-    def _overload(self, job: Work, reduction: object) -> Reply:
-        """OVERLOAD START or STOP to every eNB of the served areas.  reduction: per cent, 0 = stop."""
+    def _overload(self, job: Work, reduction: object, number: object) -> Reply:
+        """OVERLOAD START or STOP to every eNB of the served areas.  reduction: per cent, 0 = stop.
+
+        number: of the decision, or None.  Two commands may be worked off, and their pushes arrive, in any order: an eNB
+        drops what has a lower number than what it has heard.
+        """
         job.name = f"command {OVERLOAD}"
         if not isinstance(reduction, int) or not 0 <= reduction <= 99:
             error = "an overload command holds a reduction from 0 (it is over) to 99 per cent"
             return Reply(job.item.id, ItemResult.REJECTED.value, label="bad command", error=error)
-        return self._announced(job, s1_management.overload(reduction))
+        if number is not None and not isinstance(number, int):
+            error = "the number of an overload command is an integer, higher for a later decision"
+            return Reply(job.item.id, ItemResult.REJECTED.value, label="bad command", error=error)
+        return self._announced(job, s1_management.overload(reduction), number)
 
-    def _announced(self, job: Work, message: S1apMessage) -> Reply:
+    def _announced(self, job: Work, message: S1apMessage, order: int | None = None) -> Reply:
         """Push it to every eNB of the served areas; `retry` while some have not taken it."""
         served = tuple(Tai(self._config.plmn, tac) for tac in self._config.tacs)
         names = enbs_of(self._store, served)
-        taken = self._outbox.announce(job, names, encoded(job, message))
+        taken = self._outbox.announce(job, names, encoded(job, message), order)
         result = ItemResult.DONE if len(taken) == len(names) else ItemResult.RETRY
         return Reply(job.item.id, result.value, label=f"taken by {len(taken)} of {len(names)} eNBs")
 

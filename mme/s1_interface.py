@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import msgspec
+
 from mme import epoch as epochs
 from mme.codec import envelope
 from mme.codec.envelope import Reply
@@ -52,6 +54,10 @@ class S1Interface:
         reply = plain_reply(job, result, answers, label=type(answer).__name__)
         if enb is None:
             return reply
+        if len(answers) > 1:
+            setup, start = reply.downlink
+            numbered = msgspec.structs.replace(start, order=job.load.number)
+            reply = msgspec.structs.replace(reply, downlink=[setup, numbered])
         told = reply
         enb = replace(enb, resets=resets)
 

@@ -284,8 +284,8 @@ class HttpTell:
     def __init__(self, gateway: str, master: bytes) -> None:
         self._caller = _Caller(gateway, master, DOWNLINK, "operator/overload", LENGTH_S / 2)
 
-    def __call__(self, item_id: str, percent: int) -> bool:
-        item = Item(id=item_id, command={"action": "overload", "reduction": percent})
+    def __call__(self, item_id: str, percent: int, number: int) -> bool:
+        item = Item(id=item_id, command={"action": "overload", "reduction": percent, "number": number})
         return self._caller.results([item]).get(item_id) == ItemResult.DONE.value
 
 

@@ -45,10 +45,12 @@ class Load:
     """What an overload means for an item.  congested: if it is a new attach, it is to be refused.
 
     reduction: what eNBs are told to reject at present, in per cent; 0 = there is no overload.
+    number: of that decision; a later one has a higher number.
     """
 
     congested: bool = False
     reduction: int = 0
+    number: int = 0
 
 
 NO_LOAD = Load()

@@ -13,6 +13,7 @@ from secrets import token_hex
 
 from enb_app import keys, load, subscribers
 from enb_app.association import Association, Plan
+from enb_app.attempts import AttemptCounter
 from enb_app.drive import Capture, Drive
 from enb_app.enb import SETUP_STREAM, Cell, EnbUe, setup_answer, ue_of
 from enb_app.exchange import Answer, Exchange
@@ -207,7 +208,7 @@ class _Run:
             return
         self.heard.add(downlink.id)
         with contextlib.suppress(S1apError):
-            self.radio[downlink.enb].hear(s1ap.decode(downlink.s1ap))
+            self.radio[downlink.enb].hear(s1ap.decode(downlink.s1ap), downlink.order)
 
     async def _attach_all(self, exchange: Exchange) -> None:
         options = self.options
@@ -231,6 +232,7 @@ class _Run:
         async def one() -> None:
             cell = self.cells[number % len(self.cells)]
             ue = self._ue(number)
+            counter = AttemptCounter(self.options.t3411_s, self.options.t3402_s)
             for attempt in range(1, self.options.attempts + 1):
                 if not await self._gets_connection(cell):
                     return
@@ -238,8 +240,7 @@ class _Run:
                 if outcome.emm_cause != EmmCause.CONGESTION.value or attempt == self.options.attempts:
                     break
                 self.refused += 1
-                least_s, most_s = ue.back_off_s or (self.options.t3411_s, self.options.t3411_s)
-                await asyncio.sleep(self.random.uniform(least_s, most_s))
+                await asyncio.sleep(self.random.uniform(*counter.wait_s(ue.back_off_s, ue.t3402_s)))
             self.outcomes.append(outcome)
             self.on_outcome(outcome)
 

@@ -15,10 +15,10 @@ from rich.console import Console
 from enb_app import case_command, command_line, life_command, report
 from enb_app.association import Leave
 from enb_app.attach import RunBrokeError, attach
+from enb_app.attempts import MOST_ATTEMPTS
 from enb_app.command_line import positive, positive_real
 from enb_app.options import DEFAULT_GATEWAY, DEFAULT_SUBSCRIBERS, AttachOptions, Fault, Mode, default_secrets
 from enb_app.outbox import Policy
-from enb_app.profile import ATTEMPTS
 from enb_app.result import Result
 from mme.errors import ConfigError
 from mme.ids import GlobalEnbId, Plmn
@@ -135,9 +135,10 @@ def _add_load(command: argparse.ArgumentParser) -> None:
     load.add_argument(
         "--attempts",
         type=command_line.positive,
-        default=ATTEMPTS,
+        default=MOST_ATTEMPTS,
         metavar="N",
-        help="attaches of a UE that is refused for congestion, after T3346 if it is told one, else T3411 (%(default)s)",
+        help="attaches of a UE that is refused for congestion, after T3346 if it is told one, else T3411, or T3402 "
+        "(12 minutes) after each fifth (%(default)s)",
     )
 
 

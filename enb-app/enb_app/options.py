@@ -8,9 +8,10 @@ from enum import Enum
 from pathlib import Path
 
 from enb_app.association import Leave
+from enb_app.attempts import MOST_ATTEMPTS
 from enb_app.outbox import Policy
 from enb_app.overload import LONGEST_WAIT_S
-from enb_app.profile import ATTEMPTS, T3411_S
+from enb_app.profile import T3402_S, T3411_S
 from enb_app.ue import T3410_S
 from mme.ids import GlobalEnbId, Plmn
 
@@ -43,7 +44,8 @@ class AttachOptions:
 
     ladder_ues: so many UEs keep each message for the ladder.  callback_host: where the gateway reaches this process.
     ignore_overload: eNBs go on at OVERLOAD START.  rrc_wait_s: longest wait that they give UEs otherwise.
-    attempts: how often a UE that is refused for congestion attaches in all; t3411_s: its wait where it is told none.
+    attempts: how often a UE that is refused for congestion attaches in all; t3411_s: its wait where it is told none;
+    t3402_s: its wait after every fifth.
     ask_for_s: after so long a UE whose RRC connection is rejected gives up, None = never.
     """
 
@@ -73,7 +75,8 @@ class AttachOptions:
     ladder_ues: int = 1
     ignore_overload: bool = False
     rrc_wait_s: float = LONGEST_WAIT_S
-    attempts: int = ATTEMPTS
+    attempts: int = MOST_ATTEMPTS
     t3411_s: float = T3411_S
+    t3402_s: float = T3402_S
     ask_for_s: float | None = None
     seed: int | None = None

@@ -22,7 +22,10 @@ LONGEST_WAIT_S = 16
 
 @dataclass(slots=True)
 class RadioAccess:
-    """Of one eNB.  honours False: it goes on as if nothing had been said.  rejected: RRC connections so far."""
+    """Of one eNB.  honours False: it goes on as if nothing had been said.  rejected: RRC connections so far.
+
+    overtaken: messages that came after one of a later decision, and were dropped.
+    """
 
     random: Random
     honours: bool = True
@@ -30,10 +33,21 @@ class RadioAccess:
     starts: int = 0
     stops: int = 0
     rejected: int = 0
+    overtaken: int = 0
+    _number: int = 0
     _running: OverloadStart | None = None
 
-    def hear(self, message: S1apMessage) -> None:
-        """A later OVERLOAD START takes the place of an earlier one (8.7.6.2)."""
+    def hear(self, message: S1apMessage, number: int | None = None) -> None:
+        """A later OVERLOAD START takes the place of an earlier one (8.7.6.2).
+
+        number: of the MME's decision, by which a later one is known however they arrive: HTTP, which carries them here,
+        keeps no order as SCTP does.  None: as it comes.
+        """
+        if isinstance(message, OverloadStart | OverloadStop) and number is not None:
+            if number < self._number:
+                self.overtaken += 1
+                return
+            self._number = number
         match message:
             case OverloadStart():
                 self.starts += 1

@@ -18,8 +18,7 @@ T3411_S = 10.0
 T3417_S = 5.0
 T3421_S = 15.0
 T3430_S = 15.0
-ATTEMPTS = 5
-"""Attach attempts before T3402 (12 minutes) would begin (TS 24.301 5.5.1.2.6)."""
+T3402_S = 720.0
 UNPROTECTED_T3346_S = (15 * 60.0, 30 * 60.0)
 """What a UE takes for T3346 where the message that tells it is not protected (TS 24.301 5.5.1.2.5, TS 24.008 11.2)."""
 NO_KEY = 7

@@ -119,6 +119,7 @@ class Ue:
         k_enb_counts: NAS counts that this connection's K_eNB may be derived from: a SECURITY MODE COMMAND that was
         resent is completed twice, and the network may have taken either.
         back_off_s: least and most of T3346, if the latest attach was refused with one; it runs from then on.
+        t3402_s: as the network has told it under protection, 0 = deactivated; None: never (5.3.6).
         """
         self.usim = usim
         self.profile = profile
@@ -133,6 +134,7 @@ class Ue:
         self.k_enb_counts: list[int] = []
         self.discarded = 0
         self.back_off_s: tuple[float, float] | None = None
+        self.t3402_s: float | None = None
         self._protected = False
         self._challenge: tuple[bytes, bytes, bytes] | None = None
         self._fresh: tuple[int, bytes] | None = None
@@ -473,6 +475,8 @@ class Ue:
         if message.cause is EmmCause.CONGESTION and message.t3346_s:
             told = float(message.t3346_s)
             self.back_off_s = (told, told) if self._protected else UNPROTECTED_T3346_S
+        if message.t3402_s is not None and self._protected:
+            self.t3402_s = float(message.t3402_s)
         return self._refused(text, message.cause)
 
     def _on_area_update_accept(self, message: TrackingAreaUpdateAccept) -> list[UeEffect]:

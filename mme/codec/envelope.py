@@ -48,7 +48,8 @@ class Downlink(msgspec.Struct, frozen=True):
     """One S1AP message to an eNB.
 
     id: unique; a repeated one is dropped by the eNB.  ue: ENB-UE-S1AP-ID, None = the eNB as a whole.
-    order: running number on this UE's connection from 0, so that a gap shows.
+    order: running number on this UE's connection from 0, so that a gap shows; of OVERLOAD START and STOP, which are for
+    the eNB as a whole, the number of the decision: one that is lower than what came before was overtaken: dropped.
     """
 
     id: str

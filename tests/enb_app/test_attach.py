@@ -22,6 +22,7 @@ from enb_app.usim import Subscriber
 from mme.codec.envelope import Reply
 from mme.enums import EmmCause
 from mme.ids import Plmn
+from mme.messages import OverloadStart, OverloadStop
 from tests.enb_app.fake_gateway import FakeGateway, healthy
 from tests.enb_app.fake_mme import FakeMme
 
@@ -115,6 +116,25 @@ def test_after_five_refusals_a_ue_gives_up_for_t3402(bench: Lab) -> None:
     assert (result.attached, result.refused_before) == (0, 4)
     assert [outcome.emm_cause for outcome in result.outcomes] == [EmmCause.CONGESTION.value]
     assert bench.mme.congested == 95
+
+
+def test_a_ue_that_has_more_attempts_waits_for_t3402_after_each_fifth(bench: Lab) -> None:
+    bench.mme.congested = 5
+    result = bench.run(ues=1, attempts=6, t3411_s=0.01, t3402_s=1.5)
+    assert (result.attached, result.refused_before) == (1, 5)
+    assert result.duration_s >= 1.5
+    assert bench.mme.congested == 0
+
+
+@pytest.mark.parametrize(("numbers", "stops"), [((2, 1), 1), ((1, 2), 1)], ids=["overtaken", "in order"])
+def test_an_overload_start_that_was_overtaken_by_its_stop_rejects_nobody(
+    bench: Lab, numbers: tuple[int, int], stops: int
+) -> None:
+    """Both ways round STOP is the later decision; nobody's RRC connection is rejected."""
+    told = [(2, OverloadStop()), (1, OverloadStart("reject-rrc-cr-signalling"))]
+    bench.mme.with_setup = [entry for number in numbers for entry in told if entry[0] == number]
+    result = bench.run(ues=2, ask_for_s=0.0)
+    assert (result.attached, result.rrc_rejected, result.overload_stops) == (2, 0, stops)
 
 
 def test_open_loop(bench: Lab, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import permutations
 from random import Random
 
 import pytest
@@ -25,6 +26,27 @@ def test_so_many_per_cent_are_rejected_and_none_once_it_is_over() -> None:
     access.hear(OverloadStop())
     assert rejected(access) == 0
     assert (access.starts, access.stops) == (2, 1)
+
+
+@pytest.mark.parametrize("last", [OverloadStart("reject-rrc-cr-signalling", 80), OverloadStop()])
+def test_what_a_later_decision_has_overtaken_is_dropped(last: OverloadStart | OverloadStop) -> None:
+    """In whatever order the three arrive, the eNB ends where the last decision wants it; twice is as once."""
+    decisions = [(1, OverloadStart("reject-rrc-cr-signalling", 40)), (2, OverloadStop()), (3, last)]
+    for order in permutations(decisions + decisions[:1]):
+        access = RadioAccess(Random(1))
+        for number, message in order:
+            access.hear(message, number)
+        assert access.overloaded is isinstance(last, OverloadStart)
+        assert (rejected(access, asked=100) > 60) is isinstance(last, OverloadStart)
+        later = [n for at, (n, _) in enumerate(order) if n < max(m for m, _ in order[: at + 1])]
+        assert access.overtaken == len(later)
+
+
+def test_without_a_number_the_last_to_arrive_counts() -> None:
+    access = RadioAccess(Random(1))
+    access.hear(OverloadStart("reject-rrc-cr-signalling", 40), 7)
+    access.hear(OverloadStop())
+    assert not access.overloaded
 
 
 def test_without_a_reduction_all_are_rejected() -> None:

@@ -282,6 +282,18 @@ def test_t3346_runs_as_told_under_protection_and_for_a_quarter_to_half_an_hour_w
     assert stranger.back_off_s == (900, 1800)
 
 
+def test_t3402_is_taken_from_a_protected_reject_only() -> None:
+    """TS 24.301 5.3.6."""
+    subject, network = ue(), FakeNetwork()
+    secured(subject, network)
+    subject.receive(network.send(AttachReject(EmmCause.CONGESTION, t3402_s=360)))
+    assert subject.t3402_s == 360
+    stranger = ue()
+    stranger.attach()
+    stranger.receive(nas.encode(AttachReject(EmmCause.CONGESTION, t3402_s=360)))
+    assert stranger.t3402_s is None
+
+
 def test_without_t3346_a_congested_network_sets_no_back_off() -> None:
     """5.5.1.2.6 d: an abnormal case, T3411."""
     subject = ue()

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from random import Random
 
 import pytest
 
+from enb_app.overload import RadioAccess
 from mme.lease_holder import LeaseHolder
 from mme.load import DECISION, FUNCTIONS, LoadMeter, read_decision, read_samples
-from mme.overload import Limits, Sample
+from mme.overload import DECISION_MS, Limits, Sample
 from mme.overload_guard import LEASE, OverloadGuard
+from mme.procedures.s1_management import overload
 from mme.store.base import Store, Table
 from mme.store.counting import CountingStore, measure
 from mme.store.faulty import FaultConflict, FaultUnavailable, FaultyStore, on_load, on_save
@@ -34,9 +37,11 @@ class Enbs:
 
     works: bool = True
     told: list[tuple[str, int]] = field(default_factory=list)
+    numbers: list[int] = field(default_factory=list)
 
-    def __call__(self, item_id: str, percent: int) -> bool:
+    def __call__(self, item_id: str, percent: int, number: int) -> bool:
         self.told.append((item_id, percent))
+        self.numbers.append(number)
         return self.works
 
 
@@ -118,13 +123,40 @@ def test_long_waits_start_it_and_short_ones_end_it(site: Site) -> None:
     assert site.enbs.told[0][1] > 0
     assert site.enbs.told[-1][1] == 90
     assert meter.refuses("e/ue/1", 5000.0)
-    assert meter.reduction() == 90
+    assert meter.told()[0] == 90
     site.go(meter, [guard], 20, 60)
     assert site.enbs.told[-1][1] == 0
     assert not meter.refuses("e/ue/1", 5000.0)
-    assert meter.reduction() == 0
+    assert meter.told()[0] == 0
     ids = [item_id for item_id, _ in site.enbs.told]
-    assert len(set(ids)) == len(ids)
+    assert len(set(ids)) == len(set(site.enbs.told)) == len(set(site.enbs.numbers))
+    assert site.enbs.numbers == sorted(site.enbs.numbers), "a later decision has a higher number"
+
+
+def test_what_was_taken_is_told_once_more_when_no_process_can_hold_the_decision_before(site: Site) -> None:
+    """An eNB whose setup crossed the decision was told the one before, and was not listed yet."""
+    meter, guard = site.meter(), site.guard()
+    site.go(meter, [guard], 1500, 10)
+    site.go(meter, [guard], 20, 60)
+    last = site.enbs.told[-1]
+    assert last[1] == 0
+    assert site.enbs.told.count(last) == 2
+    count = len(site.enbs.told)
+    site.go(meter, [guard], 20, 3 * DECISION_MS / 1000)
+    assert len(site.enbs.told) == count
+
+
+def test_an_enb_that_was_told_late_of_what_is_over_hears_of_the_end(site: Site) -> None:
+    """START and STOP are carried by two invocations at once, and the later overtakes."""
+    meter, guard, radio = site.meter(), site.guard(), RadioAccess(Random(1))
+    site.go(meter, [guard], 1500, 10)
+    site.go(meter, [guard], 20, 20)
+    told = list(zip(site.enbs.told, site.enbs.numbers, strict=True))
+    assert told[-1][0][1] == 0
+    for (_, percent), number in reversed(told):
+        radio.hear(overload(percent), number)
+    assert not radio.overloaded
+    assert radio.overtaken > 0
 
 
 def test_a_process_refuses_by_itself_without_a_decision(site: Site) -> None:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from random import Random
+
 import msgspec
 import pytest
 
+from enb_app.overload import RadioAccess
 from enb_app.ue import Profile
-from mme.codec import nas, s1ap
+from mme.codec import envelope, nas, s1ap
 from mme.codec.envelope import Item
 from mme.enums import AttachType, Direction, EmmCause, EmmState, SecurityHeader
 from mme.messages import (
@@ -17,6 +22,7 @@ from mme.messages import (
     OverloadStop,
     S1SetupResponse,
 )
+from mme.ticker import HttpTell
 from mme.work import Load
 from tests.mme.runtime.pair import DOWNLINK_URL, ENB, OTHER_ENB, PLMN, Exchange, Network
 from tests.mme.runtime.returning import attached, idle
@@ -121,19 +127,58 @@ def test_an_enb_that_comes_during_an_overload_is_told_with_its_setup(network: Ne
         downlink_url=DOWNLINK_URL,
     )
     runtime = network.runtime("mme-enb")
-    reply, _, _ = runtime.work(item, Load(reduction=60))
+    reply, _, _ = runtime.work(item, Load(reduction=60, number=7))
     answer, start = [s1ap.decode(d.s1ap) for d in reply.downlink]
     assert isinstance(answer, S1SetupResponse)
     assert start == OverloadStart("reject-rrc-cr-signalling", 60)
     assert [d.ue for d in reply.downlink] == [None, None]
+    assert [d.order for d in reply.downlink] == [None, 7]
     assert runtime.work(item)[0] == reply, "a copy is told the same"
     anew = msgspec.structs.replace(item, id=f"{OTHER_ENB}/late-setup/2", epoch="later")
     assert [type(s1ap.decode(d.s1ap)) for d in runtime.work(anew)[0].downlink] == [S1SetupResponse]
 
 
-def overload(network: Network, reduction: object, number: int = 1) -> Exchange:
-    item = Item(id=f"operator/overload/{number}", command={"action": "overload", "reduction": reduction})
-    return network.send("mme-downlink", item)
+def overload(network: Network, reduction: object, number: object = 1) -> Exchange:
+    command = {"action": "overload", "reduction": reduction, "number": number}
+    return network.send("mme-downlink", Item(id=f"operator/overload/{number}", command=command))
+
+
+def test_two_decisions_that_arrive_the_wrong_way_round_end_in_the_later(network: Network) -> None:
+    """The invocation that carries START is overtaken by the one of STOP: pushes of two keep no order."""
+    overload(network, 0, 2)
+    overload(network, 60, 1)
+    radio = RadioAccess(Random(1))
+    for downlink in network.pushes.taken:
+        radio.hear(s1ap.decode(downlink.s1ap), downlink.order)
+    assert (radio.stops, radio.starts, radio.overtaken, radio.overloaded) == (1, 0, 1, False)
+
+
+def test_the_word_of_the_ticker_reaches_enbs_with_the_number_of_its_decision(network: Network) -> None:
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            [item] = envelope.decode_request(self.rfile.read(int(self.headers["Content-Length"]))).items
+            answer = envelope.encode(envelope.Response([network.send("mme-downlink", item).reply]))
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        serving = threading.Thread(target=server.handle_request)
+        serving.start()
+        assert HttpTell(f"http://127.0.0.1:{server.server_port}", bytes(32))("operator/overload/9-30", 30, 9)
+        serving.join(60)
+    [told] = network.pushes.taken
+    assert (s1ap.decode(told.s1ap), told.order) == (OverloadStart("reject-rrc-cr-signalling", 30), 9)
+
+
+def test_a_number_that_is_none_is_refused(network: Network) -> None:
+    assert overload(network, 60, "7").reply.result == "rejected"
+    assert overload(network, 60, None).reply.result == "done"
+    assert [d.order for d in network.pushes.taken] == [None]
 
 
 def test_overload_start_and_stop_reach_every_enb(network: Network) -> None:
