@@ -22,7 +22,7 @@ from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, N
 from cassandra.connection import ConnectionException
 from cassandra.policies import DCAwareRoundRobinPolicy, FallthroughRetryPolicy, TokenAwarePolicy
 from cassandra.protocol import ErrorMessage
-from cassandra.query import SimpleStatement, dict_factory
+from cassandra.query import dict_factory
 
 from durable.errors import StoreError
 from durable.rows import Conflict, Row, Saved, Unknown, WriteResult
@@ -88,6 +88,7 @@ class CassandraStore:
         self._lock = threading.Lock()
         self._cluster: Any = None
         self._session: Any = None
+        self._prepared: dict[str, Any] = {}
 
     def create_schema(
         self,
@@ -104,8 +105,7 @@ class CassandraStore:
         for statement in self._schema(replication):
             while True:
                 try:
-                    self._connect(keyspace=None, timeout_s=SCHEMA_STATEMENT_S)
-                    self._run(statement, (), timeout_s=SCHEMA_STATEMENT_S)
+                    self._change(statement)
                     break
                 except StoreError as e:
                     if isinstance(e.__cause__, RequestValidationException) or stop_watch() > deadline:
@@ -135,7 +135,7 @@ class CassandraStore:
 
     def load(self, table: Enum, key: str, *, serial: bool = False) -> Row | None:  # noqa: ARG002  it always is
         """See Store."""
-        query = f"SELECT version, writer, value FROM {self._keyspace}.{table.value} WHERE key = %s"  # noqa: S608
+        query = f"SELECT version, writer, value FROM {self._keyspace}.{table.value} WHERE key = ?"  # noqa: S608
         rows = self._run(query, (key,), ConsistencyLevel.LOCAL_SERIAL)
         return _row(rows[0]) if rows else None
 
@@ -147,15 +147,13 @@ class CassandraStore:
         if value is None:
             if expect is None:
                 raise ValueError("a removal needs the version that it expects")
-            query, arguments = f"DELETE FROM {name} WHERE key = %s IF version = %s", (key, expect)  # noqa: S608
+            query, arguments = f"DELETE FROM {name} WHERE key = ? IF version = ?", (key, expect)  # noqa: S608
         elif expect is None:
-            columns = "(key, version, writer, value) VALUES (%s, 1, %s, %s)"
-            query = f"INSERT INTO {name} {columns} IF NOT EXISTS USING TTL %s"
+            columns = "(key, version, writer, value) VALUES (?, 1, ?, ?)"
+            query = f"INSERT INTO {name} {columns} IF NOT EXISTS USING TTL ?"
             arguments = (key, writer, value, ttl_s or 0)  # type: ignore[assignment]
         else:
-            query = (
-                f"UPDATE {name} USING TTL %s SET version = %s, writer = %s, value = %s WHERE key = %s IF version = %s"  # noqa: S608
-            )
+            query = f"UPDATE {name} USING TTL ? SET version = ?, writer = ?, value = ? WHERE key = ? IF version = ?"  # noqa: S608
             arguments = (ttl_s or 0, expect + 1, writer, value, key, expect)  # type: ignore[assignment]
         try:
             rows = self._run(query, arguments)
@@ -177,16 +175,16 @@ class CassandraStore:
         """See Store."""
         due = f"{self._keyspace}.{self._tables.due}"
         if due_ms is None:
-            self._run(f"DELETE FROM {due} WHERE part = %s AND operation = %s", (_PART, call))  # noqa: S608
+            self._run(f"DELETE FROM {due} WHERE part = ? AND operation = ?", (_PART, call))  # noqa: S608
         else:
             self._run(
-                f"INSERT INTO {due} (part, operation, due_ms) VALUES (%s, %s, %s)",  # noqa: S608
+                f"INSERT INTO {due} (part, operation, due_ms) VALUES (?, ?, ?)",  # noqa: S608
                 (_PART, call, due_ms),
             )
 
     def due(self, now_ms: int) -> list[str]:
         """See Store."""
-        rows = self._run(f"SELECT operation, due_ms FROM {self._keyspace}.{self._tables.due} WHERE part = %s", (_PART,))  # noqa: S608
+        rows = self._run(f"SELECT operation, due_ms FROM {self._keyspace}.{self._tables.due} WHERE part = ?", (_PART,))  # noqa: S608
         return [
             r["operation"] for r in sorted(rows, key=lambda r: (r["due_ms"], r["operation"])) if r["due_ms"] <= now_ms
         ]
@@ -197,6 +195,7 @@ class CassandraStore:
             if self._cluster is not None:
                 self._cluster.shutdown()
             self._cluster = self._session = None
+            self._prepared.clear()
 
     def _connect(self, keyspace: str | None, timeout_s: float = CONNECT_TIMEOUT_S) -> Any:
         with self._lock:
@@ -224,16 +223,28 @@ class CassandraStore:
             return self._session
 
     def _run(
-        self,
-        query: str,
-        arguments: tuple[Any, ...],
-        consistency: int | None = None,
-        timeout_s: float = TIMEOUT_S,
+        self, query: str, arguments: tuple[Any, ...], consistency: int = ConsistencyLevel.LOCAL_QUORUM
     ) -> list[dict[str, Any]]:
+        """The rows of a statement, which is prepared once per process."""
         session = self._session or self._connect(None)
-        statement = SimpleStatement(query, consistency_level=consistency) if consistency is not None else query
         try:
-            return list(session.execute(statement, arguments or None, timeout=timeout_s))
+            statement = self._prepared.get(query)
+            if statement is None:
+                statement = session.prepare(query)
+                statement.consistency_level = consistency
+                statement.serial_consistency_level = ConsistencyLevel.LOCAL_SERIAL
+                # A conditional write is no more the same the second time.
+                statement.is_idempotent = " IF " not in query
+                self._prepared[query] = statement
+            return list(session.execute(statement, arguments))
+        except _FAILURES as e:
+            raise StoreError(f"Cassandra: {type(e).__name__}") from e
+
+    def _change(self, statement: str) -> None:
+        """Change the schema."""
+        session = self._session or self._connect(None, SCHEMA_STATEMENT_S)
+        try:
+            session.execute(statement, timeout=SCHEMA_STATEMENT_S)
         except _FAILURES as e:
             raise StoreError(f"Cassandra: {type(e).__name__}") from e
 

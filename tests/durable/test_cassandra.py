@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from cassandra import OperationTimedOut, Unauthorized, WriteTimeout, WriteType
+from cassandra import ConsistencyLevel, OperationTimedOut, Unauthorized, WriteTimeout, WriteType
 
 from durable.cassandra import SCHEMA_PATIENCE_S, SCHEMA_STATEMENT_S, CassandraStore
 from durable.errors import StoreError
+from durable.rows import Saved
 from placement.tables import TABLES as PLACEMENT
 
 
@@ -23,8 +25,15 @@ class Session:
     now_s: float = 0.0
     done: list[str] = field(default_factory=list)
     timeouts: set[float] = field(default_factory=set)
+    prepared: list[Any] = field(default_factory=list)
 
-    def execute(self, cql: str, _: object, *, timeout: float) -> list[dict[str, Any]]:
+    def prepare(self, cql: str) -> Any:
+        self.prepared.append(SimpleNamespace(cql=cql))
+        return self.prepared[-1]
+
+    def execute(self, cql: Any, _: object = None, *, timeout: float | None = None) -> list[dict[str, Any]]:
+        if timeout is None:
+            return [{"[applied]": True}] if " IF " in cql.cql else []
         self.timeouts.add(timeout)
         if self.error is not None and self.times and self.part in cql:
             self.times -= 1
@@ -40,6 +49,26 @@ def create(session: Session) -> None:
     store = CassandraStore(("nowhere",), "ks", PLACEMENT)
     store._session = session
     store.create_schema(pause=session.pause, stop_watch=lambda: session.now_s)
+
+
+def test_statements_are_prepared_once_and_conditional_ones_are_not_idempotent() -> None:
+    session = Session()
+    store = CassandraStore(("nowhere",), "ks", PLACEMENT)
+    store._session = session
+    [table, *_] = PLACEMENT.rows
+    for number in range(3):
+        assert store.save(table, f"k{number}", b"x", expect=None, writer="w") == Saved(1)
+        assert store.save(table, f"k{number}", b"y", expect=1, writer="w") == Saved(2)
+        assert store.save(table, f"k{number}", None, expect=2, writer="w") == Saved(0)
+        assert store.load(table, f"k{number}") is None
+        store.scan(table)
+        store.set_due("call", 5)
+        store.set_due("call", None)
+        store.due(9)
+    assert len(session.prepared) == len({statement.cql for statement in session.prepared}) == 8
+    assert all(statement.is_idempotent is (" IF " not in statement.cql) for statement in session.prepared)
+    serial = [s for s in session.prepared if s.consistency_level == ConsistencyLevel.LOCAL_SERIAL]
+    assert [s.cql.partition(" ")[0] for s in serial] == ["SELECT"]
 
 
 @pytest.mark.parametrize("error", [OperationTimedOut(), WriteTimeout("t", write_type=WriteType.SIMPLE)])
