@@ -17,7 +17,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--cassandra", action="store_true", help="run what needs Cassandra; starts nodes where it must")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        if "own_node" in getattr(item, "fixturenames", ()):
+            item.add_marker("nodes")
     if config.getoption("--cassandra") or os.environ.get(_HOSTS):
         return
     chosen = [item for item in items if item.get_closest_marker("cassandra") is None]

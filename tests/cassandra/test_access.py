@@ -26,7 +26,7 @@ from mme.store.cassandra import CassandraStore
 from mme.store.opening import open_store
 from tests.cassandra.proxy import Proxy
 
-pytestmark = [pytest.mark.cassandra, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.cassandra, pytest.mark.nodes, pytest.mark.timeout(600)]
 KEYSPACE = "edge_access"
 PASSWORD = "p455 w0rd of this test"
 UE = Table.UE_CONTEXT

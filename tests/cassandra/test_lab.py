@@ -125,7 +125,8 @@ def test_nodes_have_their_own_addresses_and_jmx_ports(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("ci", [True, False])
 def test_make_fails_without_java_only_where_ci_says_so(ci: bool, tmp_path: Path) -> None:
-    environment = {name: value for name, value in os.environ.items() if name not in ("CI", "JAVA_HOME")}
+    left = ("CI", "JAVA_HOME", "CASSANDRA_HOSTS")
+    environment = {name: value for name, value in os.environ.items() if name not in left}
     environment |= {"JAVA_HOME": str(tmp_path)} | ({"CI": "true"} if ci else {})
     run = subprocess.run(
         ["make", "-s", "test-cassandra", "STAMP="],  # noqa: S607
@@ -139,3 +140,26 @@ def test_make_fails_without_java_only_where_ci_says_so(ci: bool, tmp_path: Path)
     assert run.stderr.startswith("cassandra: Java 17 is missing")
     assert (run.returncode != 0) is ci
     assert "passed" not in run.stdout
+
+
+def test_without_java_a_named_cluster_is_tested_all_the_same(tmp_path: Path) -> None:
+    """What starts nodes is left out, and said so."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        hosts = f"127.0.0.1:{bound.getsockname()[1]}"
+        environment = {name: value for name, value in os.environ.items() if name != "CI"}
+        environment |= {"JAVA_HOME": str(tmp_path), "CASSANDRA_HOSTS": hosts, "PYTEST_ADDOPTS": "--collect-only"}
+        run = subprocess.run(
+            ["make", "-s", "test-cassandra", "STAMP="],  # noqa: S607
+            check=False,
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=110,
+        )
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "left out: what starts nodes of its own" in run.stdout
+    assert "tests/mme/store/test_contract.py::" in run.stdout
+    for module in ("test_unknown", "test_access", "test_restart"):
+        assert f"{module}.py::" not in run.stdout

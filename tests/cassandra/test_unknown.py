@@ -15,7 +15,7 @@ from mme.store.bulk import StoredRow
 from mme.store.cassandra import CassandraStore
 from tests.cassandra.proxy import Fault, Proxy, proxy
 
-pytestmark = [pytest.mark.cassandra, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.cassandra, pytest.mark.nodes, pytest.mark.timeout(600)]
 UE = Table.UE_CONTEXT
 KEYSPACE = "edge_unknown"
 
