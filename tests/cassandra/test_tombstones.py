@@ -42,7 +42,7 @@ class Traced:
     """Has the server trace whatever goes over the store's session."""
 
     def __init__(self, store: CassandraStore) -> None:
-        self.session: Any = store._session
+        self.session: Any = store._opened()
         self.ids: list[Any] = []
         self._execute = self.session.execute
         self.session.execute = self.execute
