@@ -299,6 +299,7 @@ class TrackingAreaUpdateRequest(EmmMessage):
 
     old_guti None: the old identity is no GUTI (read only).  eps_bearer_context_status: bit n stands for EPS bearer n.
     drx_parameter: 2 octets.  radio_capability_changed: UE radio capability information update needed.
+    ue_network_capability: 2 to 13 octets, ms_network_capability: 2 to 8, exactly as sent; None = not told.
     """
 
     update_type: int
@@ -310,6 +311,7 @@ class TrackingAreaUpdateRequest(EmmMessage):
     eps_bearer_context_status: int | None = None
     drx_parameter: bytes | None = None
     radio_capability_changed: bool = False
+    ms_network_capability: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

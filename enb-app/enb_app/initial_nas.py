@@ -80,6 +80,7 @@ def area_update_request(
         eps_bearer_context_status=bearers,
         drx_parameter=drx_parameter,
         radio_capability_changed=radio_capability_changed,
+        ms_network_capability=profile.ms_network_capability,
     )
 
 

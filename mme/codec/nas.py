@@ -483,6 +483,7 @@ def _tracking_area_update_request(values: Values) -> EmmMessage:
         eps_bearer_context_status=optional(_bearers, values.get("EPSBearerCtxtStat")),
         drx_parameter=cast("bytes | None", values.get("DRXParam")),
         radio_capability_changed=bool(cast(int, values.get("UERACapUpdateNeed", 0)) & 1),
+        ms_network_capability=optional(lambda octets: _limited(octets, 2, 8), values.get("MSNetCap")),
     )
 
 
@@ -491,7 +492,7 @@ def _tracking_area_update_request_values(message: TrackingAreaUpdateRequest) -> 
         raise ValueError("a TRACKING AREA UPDATE REQUEST has an old GUTI")
     if not 0 <= message.update_type <= 7:
         raise ValueError("an update type has 3 bits")
-    capability = message.ue_network_capability
+    capability, ms_capability = message.ue_network_capability, message.ms_network_capability
     return {
         "NAS_KSI": _key_set(message.nas_ksi, message.native),
         "EPSUpdateType": (8 if message.active else 0) | message.update_type,
@@ -500,6 +501,7 @@ def _tracking_area_update_request_values(message: TrackingAreaUpdateRequest) -> 
         "DRXParam": message.drx_parameter,
         "UERACapUpdateNeed": 1 if message.radio_capability_changed else None,
         "EPSBearerCtxtStat": _bearers_octets(message.eps_bearer_context_status),
+        "MSNetCap": None if ms_capability is None else _limited(ms_capability, 2, 8),
     }
 
 

@@ -29,7 +29,7 @@ def on_tracking_area_update_request(ctx: UeContext, msg: TrackingAreaUpdateReque
     the UE would check an answer with, and SECURITY MODE COMMAND it takes under either.
     Combined: updated for EPS only, #18.  A GUTI reallocation that ran is over (5.4.1.6 c).
     A radio capability that has changed is deleted, so that the eNB asks for it anew with the next context setup; a DRX
-    parameter replaces the one that is kept.
+    parameter replaces the one that is kept, as do the UE's and the MS network capability, octet for octet.
     NAS COUNT almost used up: a new key set first, and then the answer (TS 33.401 6.5); but not while the eNB sets its
     context up, which new keys would make it do again.
     Source: 5.5.3.2.4, 5.5.3.2.5, 5.5.3.2.7 d, e, 5.5.3.3.4, 5.4.2.7, 5.4.3.7 c; TS 23.401 5.3.3, 5.11.2, 5.13.
@@ -49,6 +49,7 @@ def on_tracking_area_update_request(ctx: UeContext, msg: TrackingAreaUpdateReque
     here = replace(
         ctx,
         ue_network_capability=msg.ue_network_capability or ctx.ue_network_capability,
+        ms_network_capability=msg.ms_network_capability or ctx.ms_network_capability,
         paging_drx=paging_drx(msg.drx_parameter) if msg.drx_parameter is not None else ctx.paging_drx,
         updating=updating,
         tai_list=env.config.tai_list(tai),

@@ -153,6 +153,7 @@ EMM: dict[type[m.EmmMessage], st.SearchStrategy[m.EmmMessage]] = {
         eps_bearer_context_status=maybe(bits(16)),
         drx_parameter=maybe(octets(2)),
         radio_capability_changed=st.booleans(),
+        ms_network_capability=maybe(octets(2, 8)),
     ),
     m.TrackingAreaUpdateAccept: st.builds(
         m.TrackingAreaUpdateAccept,

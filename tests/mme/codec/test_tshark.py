@@ -302,9 +302,22 @@ NAS: list[tuple[m.EmmMessage, Fields]] = [
     (m.ServiceReject(EmmCause.UE_IDENTITY_CANNOT_BE_DERIVED), {"nas_eps.emm.cause": "9"}),
     (
         m.TrackingAreaUpdateRequest(
-            3, True, 6, GUTI, True, bytes.fromhex("f0f0"), 1 << 5 | 1 << 9, bytes.fromhex("0a70"), True
+            3,
+            True,
+            6,
+            GUTI,
+            True,
+            bytes.fromhex("f0f0"),
+            1 << 5 | 1 << 9,
+            bytes.fromhex("0a70"),
+            True,
+            bytes.fromhex("e5e034"),
         ),
         {
+            "gsm_a.gm.gmm.net_cap.gea1": "1",
+            "gsm_a.gm.gmm.net_cap.gea2": "1",
+            "gsm_a.gm.gmm.net_cap.gea3": "1",
+            "gsm_a.gm.gmm.net_cap.gea4": "0",
             "gsm_a.gm.gmm.cn_spec_drx_cycle_len_coef": "7",
             "nas_eps.emm.ue_ra_cap_inf_upd_need_flg": "1",
             "nas_eps.emm.update_type_value": "3",

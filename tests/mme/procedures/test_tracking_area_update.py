@@ -12,6 +12,7 @@ from mme.enums import EmmCause, EmmState, ItemResult, SecurityHeader, Step, Time
 from mme.ids import Gummei, Guti, Tai
 from mme.m_tmsi import m_tmsi
 from mme.messages import (
+    AuthenticationResponse,
     DownlinkNasTransport,
     EmmStatus,
     InitialContextSetupRequest,
@@ -186,6 +187,19 @@ def test_a_changed_ue_network_capability_is_taken_over_and_none_changes_nothing(
     new = bytes.fromhex("e0e0")
     assert ue.context(arrives(ue.idle(), request(ue_network_capability=new))).ue_network_capability == new
     assert ue.context(arrives(ue.idle(), request())).ue_network_capability == ue.UE_NETWORK_CAPABILITY
+
+
+def test_all_octets_of_the_ms_network_capability_are_kept_and_replayed_in_the_next_security_mode_command() -> None:
+    """5.5.3.2.4; 9.9.3.36: GEA1 is bit 8 of the first octet, GEA2 to GEA7 are bits 7 to 2 of the second."""
+    new = bytes.fromhex("65e034aa")
+    after = ue.context(arrives(ue.idle(), request(ms_network_capability=new)))
+    assert after.ms_network_capability == new
+    assert ue.context(arrives(ue.idle(), request())).ms_network_capability == ue.MS_NETWORK_CAPABILITY
+    challenged = replace(ue.rekeying(Step.AUTHENTICATION), ms_network_capability=after.ms_network_capability)
+    outcome = dispatch.on_nas(challenged, AuthenticationResponse(ue.XRES), ue.DIGEST, ue.TAI, ue.env())
+    command, _ = ue.said(ue.only(outcome.downlinks, DownlinkNasTransport))
+    assert isinstance(command, SecurityModeCommand)
+    assert command.replayed_ue_security_capability == bytes.fromhex("f0f0c04030")
 
 
 # --------------------------------------------------------------------------- refused
