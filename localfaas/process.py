@@ -133,9 +133,9 @@ def running(
                 return Running(process, folder, temporary=temporary)
             except NotRunningError:
                 time.sleep(0.02)
-        raise StartError(
-            f"localfaas is not ready after {ready_within_s:g} s:\n{log.read_text(errors='replace').strip()}"
-        )
+        told = log.read_text(errors="replace").strip()
+        cure = "its log is empty: it has not come to start anything, try again when the machine is less busy"
+        raise StartError(f"localfaas is not ready after {ready_within_s:g} s; {told or cure}")
     except BaseException:
         _stop(process)
         if temporary:

@@ -67,7 +67,7 @@ def test_handler_is_importable_with_only_the_trees_paths(built: Built) -> None:
     # -P: without the working directory; the environment is the container's, not ours.
     command = [sys.executable, "-P", "-c", IMPORT_HANDLER, str(built.tree.function_folder), str(REPO)]
     done = subprocess.run(
-        command, cwd=built.tree.folder, env=built.environment, capture_output=True, text=True, timeout=60, check=False
+        command, cwd=built.tree.folder, env=built.environment, capture_output=True, text=True, timeout=110, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
 

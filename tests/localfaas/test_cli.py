@@ -83,6 +83,11 @@ def test_function_that_cannot_start_shows_its_last_lines(project: Path) -> None:
         running(project / "stack.yml")
 
 
+def test_a_gateway_that_is_not_ready_in_time_says_what_to_do(project: Path) -> None:
+    with pytest.raises(StartError, match=r"not ready after 0 s; its log is empty.* try again"):
+        running(project / "stack.yml", ready_within_s=0)
+
+
 @pytest.mark.parametrize(
     "argv",
     [
