@@ -78,6 +78,8 @@ from mme.work import NO_LOAD, Load, Ports, Run, StaleError, Work, cost_of
 
 KEY_TRIES = 4
 NEEDS_ASSOCIATION = (TimerName.T3413, TimerName.MOBILE_REACHABLE, TimerName.IMPLICIT_DETACH)
+OFTEN_LATE = (UeContextReleaseComplete, UeContextReleaseRequest, ErrorIndication)
+"""About a connection that is gone these are not answered: they cross its release, or would be answered in turn."""
 CONFIGURATION_UPDATE = "configuration-update"
 OVERLOAD = "overload"
 COMMANDS: dict[str, Run] = {
@@ -346,6 +348,8 @@ class Runtime:
     ) -> Reply:
         """Run on the context that `mme_id` names, if the connection is listed and this eNB's, in this epoch.
 
+        A wrong pair of ids ends the connection of the MME's id, see `initial_context.on_wrong_pair`.
+
         DEVIATES: TS 36.413 8.7.1 because an association that a later one of the same eNB has voided, and that speaks on
         under its own epoch, is worked off: seeing it would cost every uplink the read of the eNB's row.
         """
@@ -356,7 +360,9 @@ class Runtime:
                 raise StaleError(S1apCause.UNKNOWN_MME_UE_S1AP_ID)
             job.epoch = connection.epoch
             if enb_id is not None and connection.enb_ue_s1ap_id != enb_id:
-                raise StaleError(S1apCause.UNKNOWN_PAIR_UE_S1AP_ID)
+                if isinstance(message, OFTEN_LATE) or connection != ctx.connection:
+                    raise StaleError(S1apCause.UNKNOWN_PAIR_UE_S1AP_ID)
+                return initial_context.on_wrong_pair(ctx, mme_id, enb_id, env)
             if connection.releasing and not isinstance(message, UeContextReleaseComplete):
                 raise StaleError(None)
             return run(ctx, env)
@@ -364,9 +370,7 @@ class Runtime:
         try:
             reply = self._transactions.change(job, key_of(mme_id), checked)
         except StaleError as e:
-            quiet = e.cause is None or isinstance(
-                message, UeContextReleaseComplete | UeContextReleaseRequest | ErrorIndication | None
-            )
+            quiet = e.cause is None or message is None or isinstance(message, OFTEN_LATE)
             answers: list[S1apMessage] = []
             if not quiet and e.cause is not None:
                 answers.append(ErrorIndication(mme_id, enb_id, s1ap_cause(e.cause)))

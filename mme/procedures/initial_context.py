@@ -19,7 +19,7 @@ from mme.messages import (
 from mme.outcome import Env, Outcome
 from mme.procedures import attach
 from mme.procedures.release import connection_lost, end_connection
-from mme.procedures.sending import deregister
+from mme.procedures.sending import deregister, s1ap_cause
 from mme.replacing import replace
 
 
@@ -82,6 +82,19 @@ def on_error_indication(ctx: UeContext, msg: ErrorIndication, env: Env) -> Outco
     if cause in ("unknown-enb-ue-s1ap-id", "unknown-mme-ue-s1ap-id", "unknown-pair-ue-s1ap-id"):
         return connection_lost(ctx, env, f"error indication: {cause}")
     return Outcome(ctx, label=f"error indication: {cause}")
+
+
+def on_wrong_pair(ctx: UeContext, mme_ue_s1ap_id: int, enb_ue_s1ap_id: int, env: Env) -> Outcome:
+    """A message under the MME's id of the UE's live connection and another id of the eNB: the two sides do not agree
+    on whose the connection is.  ERROR INDICATION with the ids as they came, and the connection is released locally.
+
+    It is no late message of an older connection: that has its own MME-UE-S1AP-ID, one of 16 in turn.  A connection that
+    has the received eNB's id beside another MME's is not looked for: the eNB, told both ids, gives it up on its side.
+    Source: TS 36.413 10.6.
+    """
+    told = ErrorIndication(mme_ue_s1ap_id, enb_ue_s1ap_id, s1ap_cause(S1apCause.UNKNOWN_PAIR_UE_S1AP_ID))
+    lost = connection_lost(ctx, env, "wrong pair of ids")
+    return replace(lost, downlinks=(told,), result=ItemResult.STALE)
 
 
 def on_given_up(ctx: UeContext, env: Env) -> Outcome:

@@ -512,15 +512,17 @@ async def unknown_mme_ue_s1ap_id(stage: Stage) -> None:
     await status_taken(ue)
 
 
-@case("s1", "TS 36.413 10.6", "both ids known, but not as a pair: Error Indication, the UE is not affected")
+@case("s1", "TS 36.413 10.6", "both ids known, but not as a pair: Error Indication, the UE is idle and can be paged")
 async def unknown_pair_of_ids(stage: Stage) -> None:
     ue = await stage.attached()
-    mme_id, _ = ids(ue)
+    old = ids(ue)
     ue.station.journal.skip()
-    reply = await ue.station.send(uplink(ue, ue.station, mme_id, 0xFFFFF2))
+    reply = await ue.station.send(uplink(ue, ue.station, old[0], 0xFFFFF2))
     resulted(reply, ItemResult.STALE, "an uplink under a wrong pair")
     await ue.station.expect(ErrorIndication, cause=S1apCause.UNKNOWN_PAIR_UE_S1AP_ID)
-    await status_taken(ue)
+    ue.lose_radio()
+    await on_dead_connection(ue, ue.station, old)
+    await page(stage.lab, ue)
 
 
 @case("s1", "TS 36.413 10.6", "an eNB speaks on another eNB's connection: refused, the UE is not affected")

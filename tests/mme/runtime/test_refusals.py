@@ -26,9 +26,12 @@ from mme.messages import (
     InitialContextSetupResponse,
     InitialUeMessage,
     PdnConnectivityRequest,
+    S1apMessage,
     ServiceReject,
     UeCapabilityInfoIndication,
     UeContextReleaseCommand,
+    UeContextReleaseComplete,
+    UeContextReleaseRequest,
     UplinkNasTransport,
 )
 from mme.store.base import Table
@@ -175,7 +178,6 @@ def test_uplink_with_an_unknown_or_a_wrong_id(network: Network) -> None:
     cases = {
         "unknown MME id": (mme_id ^ 0x10, enb_id, "unknown-mme-ue-s1ap-id"),
         "unlisted connection": (mme_id ^ 1, enb_id, "unknown-mme-ue-s1ap-id"),
-        "wrong pair": (mme_id, enb_id + 1, "unknown-pair-ue-s1ap-id"),
     }
     for name, (mme_ue, enb_ue, cause) in cases.items():
         for message in (
@@ -194,6 +196,43 @@ def test_uplink_with_an_unknown_or_a_wrong_id(network: Network) -> None:
     assert causes(elsewhere) == ["unknown-mme-ue-s1ap-id"]
     assert network.snapshot() == before
     assert_registered(network, talk)
+
+
+@pytest.mark.parametrize("kind", ["NAS", "context setup", "capability"])
+def test_a_wrong_pair_of_ids_is_told_and_ends_the_connection_of_the_mmes_id(network: Network, kind: str) -> None:
+    """TS 36.413 10.6: local release of the connection that has the erroneous id; no RELEASE COMMAND."""
+    talk = network.ue(network.subscribe())
+    talk.run()
+    mme_id, enb_id = talk.side.mme_ue_s1ap_id or 0, talk.side.enb_ue_s1ap_id + 1
+    cell = network.cell
+    message: S1apMessage = {
+        "NAS": UplinkNasTransport(mme_id, enb_id, nas.encode(EmmStatus(111)), cell.ecgi, cell.tai),
+        "context setup": InitialContextSetupResponse(mme_id, enb_id, (ErabSetup(5, bytes(4), 1),)),
+        "capability": UeCapabilityInfoIndication(mme_id, enb_id, b"\x01"),
+    }[kind]
+    exchange = network.s1ap(s1ap.encode(message), run="wrong")
+    assert (exchange.reply.result, causes(exchange)) == ("stale", ["unknown-pair-ue-s1ap-id"])
+    indication = s1ap.decode(exchange.reply.downlink[0].s1ap)
+    assert isinstance(indication, ErrorIndication)
+    assert (indication.mme_ue_s1ap_id, indication.enb_ue_s1ap_id) == (mme_id, enb_id)
+    ctx = network.context(talk)
+    assert (ctx.emm, ctx.connections) == (EmmState.REGISTERED, ())
+    assert ctx.bearer is not None
+    assert ctx.bearer.enb_teid is None
+    assert ctx.ue_radio_capability != b"\x01"
+
+
+@pytest.mark.parametrize("kind", [UeContextReleaseComplete, UeContextReleaseRequest, ErrorIndication])
+def test_what_is_often_late_ends_nothing_under_a_wrong_pair(network: Network, kind: type[S1apMessage]) -> None:
+    talk = network.ue(network.subscribe())
+    talk.run()
+    mme_id, enb_id = talk.side.mme_ue_s1ap_id or 0, talk.side.enb_ue_s1ap_id + 1
+    before = network.snapshot()
+    cause = Cause(*S1apCause.USER_INACTIVITY.value)
+    message = kind(mme_id, enb_id) if kind is UeContextReleaseComplete else kind(mme_id, enb_id, cause)  # type: ignore[call-arg]
+    exchange = network.s1ap(s1ap.encode(message), run="late")
+    assert (exchange.reply.result, exchange.reply.downlink) == ("stale", [])
+    assert network.snapshot() == before
 
 
 def test_error_indication_is_never_answered_by_one(network: Network) -> None:
