@@ -18,13 +18,19 @@ _ABORTED = (TimerName.T3450, TimerName.T3460, TimerName.NEED)
 def on_detach_request(ctx: UeContext, msg: DetachRequestFromUe, env: Env) -> Outcome:
     """Give the session back and release; DETACH ACCEPT first, unless the UE switches off.
 
-    An IMSI detach is from non-EPS services only: accepted; a UE that came from idle for it alone goes back there.
-    Source: 5.5.2.2.2, 5.5.2.2.3; TS 23.401 5.3.8.2.
+    An IMSI detach is from non-EPS services only: accepted, the UE stays registered; one that came from idle for it
+    alone goes back there.  An update or a GUTI reallocation that it crosses is over, both GUTIs stay valid; an
+    authentication or a security mode control goes on.
+    Source: 5.5.2.2.2, 5.5.2.2.3, 5.4.1.6; TS 23.401 5.3.8.2.
     """
-    if msg.detach_type == DetachType.IMSI and ctx.emm is EmmState.REGISTERED:
+    if msg.detach_type == DetachType.IMSI and ctx.stays_registered:
         accept = () if msg.switch_off else nas(ctx, DetachAccept())
-        after, command = release(ctx, S1apCause.DETACH) if ctx.for_signalling_only else (ctx, ())
-        return Outcome(after, downlinks=accept + command, label="IMSI detach")
+        crossed = ctx.step in (Step.TAU_COMPLETE, Step.GUTI_REALLOCATION)
+        here = replace(ctx, emm=EmmState.REGISTERED, step=Step.NONE, updating=None) if crossed else ctx
+        free = here.step is Step.NONE and here.for_signalling_only
+        after, command = release(here, S1apCause.DETACH) if free else (here, ())
+        over = (TimerName.T3450,) if crossed else ()
+        return Outcome(after, downlinks=accept + command, stop=over, label="IMSI detach")
     label = "detach, switched off" if msg.switch_off else "detach"
     return deregister(ctx, env, S1apCause.DETACH, label, last=None if msg.switch_off else DetachAccept())
 

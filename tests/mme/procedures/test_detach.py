@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from mme.context import UeContext, Updating
+from mme.context import Bearer, UeContext, Updating
 from mme.enums import DetachType, EmmState, ItemResult, SecurityHeader, Step, TimerName
 from mme.messages import (
     AuthenticationResponse,
@@ -80,6 +80,30 @@ def test_an_imsi_detach_is_accepted_and_the_ue_stays_registered_for_eps() -> Non
     outcome = detach.on_detach_request(before, detach_request(detach_type=DetachType.IMSI), ue.env())
     assert [ue.said(m)[0] for m in outcome.downlinks] == [DetachAccept()]
     assert (outcome.ctx, outcome.needs, outcome.forget) == (before, (), False)
+
+
+@pytest.mark.parametrize("before", [ue.updating(), ue.reallocating()], ids=["updating", "reallocating"])
+def test_an_imsi_detach_before_the_new_guti_is_acknowledged_ends_that_and_the_ue_stays_registered(
+    before: UeContext,
+) -> None:
+    """5.5.2.2.3; 5.4.1.6: both GUTIs are valid."""
+    outcome = detach.on_detach_request(before, detach_request(detach_type=DetachType.IMSI), ue.env())
+    accept, *commands = outcome.downlinks
+    assert ue.said(accept)[0] == DetachAccept()
+    assert [ue.released(m) for m in commands] == ([] if before.on_the_radio else ["detach"])
+    after = ue.context(outcome)
+    assert (after.emm, after.step, after.updating) == (EmmState.REGISTERED, Step.NONE, None)
+    assert (after.guti, after.old_guti, after.bearer) == (ue.RENAMED, ue.GUTI, before.bearer)
+    assert (TimerName.T3450 in outcome.stop, outcome.needs, outcome.forget) == (True, (), False)
+
+
+@pytest.mark.parametrize("step", ue.REKEYING_STEPS)
+@pytest.mark.parametrize("bearer", [ue.bearer(), ue.registered().bearer], ids=["from idle", "on the radio"])
+def test_an_imsi_detach_of_a_ue_that_is_authenticated_is_accepted_and_that_goes_on(step: Step, bearer: Bearer) -> None:
+    before = ue.rekeying(step, bearer=bearer)
+    outcome = detach.on_detach_request(before, detach_request(detach_type=DetachType.IMSI), ue.env())
+    assert [ue.said(m)[0] for m in outcome.downlinks] == [DetachAccept()]
+    assert (outcome.ctx, outcome.stop, outcome.forget) == (before, (), False)
 
 
 def test_an_imsi_detach_of_an_unknown_ue_leaves_no_context_behind() -> None:
