@@ -548,4 +548,4 @@ def _undecodable_nas(ctx: UeContext, error: NasError) -> Outcome:
     label = f"NAS: {error.detail}"
     if error.cause is None or (ctx.connection is None):
         return Outcome(ctx, result=ItemResult.DISCARDED, label=label)
-    return replace(status.emm_status(ctx, EmmCause(error.cause)), label=label)
+    return replace(status.protocol_error(ctx, error.message_type, EmmCause(error.cause)), label=label)

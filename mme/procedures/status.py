@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from mme.context import UeContext
 from mme.enums import EmmCause, EsmCause, ItemResult, S1apCause, SecurityHeader
 from mme.messages import (
+    AttachReject,
     EmmMessage,
     EmmStatus,
     EsmContainer,
     EsmMessage,
     EsmStatus,
+    ServiceReject,
+    TrackingAreaUpdateReject,
 )
 from mme.outcome import Env, Outcome
 from mme.procedures.sending import deregister, nas
@@ -27,6 +32,29 @@ def emm_status(ctx: UeContext, cause: EmmCause) -> Outcome:
     return Outcome(
         ctx, downlinks=nas(ctx, EmmStatus(int(cause))), result=ItemResult.DISCARDED, label=f"EMM status #{int(cause)}"
     )
+
+
+# By message type (9.8) of the request: 5.5.1.2.7 b, 5.5.3.2.7 b, 5.6.1.7 b.
+_REJECTS: dict[int, Callable[[EmmCause], EmmMessage]] = {
+    0x41: AttachReject,
+    0x48: TrackingAreaUpdateReject,
+    0x4C: ServiceReject,
+}
+
+
+def protocol_error(ctx: UeContext, message_type: int | None, cause: EmmCause) -> Outcome:
+    """A message that cannot be decoded: a request is rejected, any other message answered by EMM STATUS.
+
+    message_type: of the message, None = not known.  cause: #96, #97, #99, #100 or #111.
+    Nothing else changes: to the UE it is an abnormal case in which it keeps what it has (5.5.1.2.6 d, 5.5.3.2.6 d).
+    Source: 5.5.1.2.7 b, 5.5.3.2.7 b, 5.6.1.7 b; 7.4 to 7.7.
+    """
+    reject = _REJECTS.get(message_type) if message_type is not None else None
+    if reject is None:
+        return emm_status(ctx, cause)
+    answer = reject(cause)
+    label = f"{type(answer).__name__} #{int(cause)}"
+    return Outcome(ctx, downlinks=nas(ctx, answer), result=ItemResult.DISCARDED, label=label)
 
 
 def esm_status(ctx: UeContext, esm: EsmMessage, cause: EsmCause) -> Outcome:

@@ -68,10 +68,10 @@ class Returning:
     # ------------------------------------------------------------------ NAS
 
     def sealed(
-        self, message: EmmMessage, header: SecurityHeader = SecurityHeader.INTEGRITY, *, wrong: bool = False
+        self, message: EmmMessage | bytes, header: SecurityHeader = SecurityHeader.INTEGRITY, *, wrong: bool = False
     ) -> bytes:
         """Under the next uplink NAS COUNT.  wrong: the MAC does not hold, and no count is used up."""
-        plain = nas.encode(message)
+        plain = message if isinstance(message, bytes) else nas.encode(message)
         number = self.ul_count
         if header is SecurityHeader.INTEGRITY_CIPHERED:
             plain = eea2(self.k_enc, number, 0, UPLINK, plain)
@@ -119,8 +119,8 @@ class Returning:
         s_tmsi = STmsi(self.guti.gummei.mme_code, self.guti.m_tmsi)
         return s1ap.encode(InitialUeMessage(self.number, octets, cell.tai, cell.ecgi, s_tmsi=s_tmsi))
 
-    def says(self, message: EmmMessage) -> Exchange:
-        """UPLINK NAS TRANSPORT, ciphered."""
+    def says(self, message: EmmMessage | bytes) -> Exchange:
+        """UPLINK NAS TRANSPORT, ciphered.  message: also as its plain octets."""
         octets = self.sealed(message, SecurityHeader.INTEGRITY_CIPHERED)
         assert self.mme_id is not None
         cell = self.network.cells[self.enb]

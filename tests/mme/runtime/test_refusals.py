@@ -10,7 +10,7 @@ from enb_app.association import Leave
 from enb_app.effects import SendNas, Verdict
 from enb_app.ue import Profile
 from mme.codec import nas, s1ap
-from mme.enums import EmmCause, EmmState, S1apCause, SecurityHeader, Step
+from mme.enums import Direction, EmmCause, EmmState, S1apCause, SecurityHeader, Step
 from mme.ids import Imsi
 from mme.messages import (
     AttachReject,
@@ -20,6 +20,7 @@ from mme.messages import (
     CriticalityDiagnostics,
     DetachRequestFromUe,
     DownlinkNasTransport,
+    EmmMessage,
     EmmStatus,
     ErabSetup,
     ErrorIndication,
@@ -28,6 +29,7 @@ from mme.messages import (
     PdnConnectivityRequest,
     S1apMessage,
     ServiceReject,
+    TrackingAreaUpdateReject,
     UeCapabilityInfoIndication,
     UeContextReleaseCommand,
     UeContextReleaseComplete,
@@ -36,6 +38,7 @@ from mme.messages import (
 )
 from mme.store.base import Table
 from tests.mme.runtime.pair import EPOCH, IMSI, OTHER_ENB, PLMN, Exchange, Network, Talk, assert_no_count_used_twice
+from tests.mme.runtime.returning import attached
 from tests.mme.runtime.test_attach import assert_registered
 
 WRONG_K = bytes(16)
@@ -281,6 +284,56 @@ def test_initial_nas_that_no_context_can_come_from(network: Network, pdu: bytes)
     assert isinstance(messages[-1], UeContextReleaseCommand)
     assert network.snapshot() == before
     assert network.again(exchange).reply == exchange.reply
+
+
+@pytest.mark.parametrize(
+    ("pdu", "expected"),
+    [
+        ("0741", AttachReject(EmmCause.INVALID_MANDATORY_INFORMATION)),
+        ("0748", TrackingAreaUpdateReject(EmmCause.INVALID_MANDATORY_INFORMATION)),
+        ("074c", ServiceReject(EmmCause.INVALID_MANDATORY_INFORMATION)),
+        ("074d", EmmStatus(EmmCause.MESSAGE_TYPE_NON_EXISTENT)),
+        ("0756", EmmStatus(EmmCause.INVALID_MANDATORY_INFORMATION)),
+    ],
+)
+def test_a_request_with_a_protocol_error_is_rejected_and_another_message_gets_a_status(
+    network: Network, pdu: str, expected: EmmMessage
+) -> None:
+    """TS 24.301 5.5.1.2.7 b, 5.5.3.2.7 b, 5.6.1.7 b; 7.4 to 7.7; docs/decisions/0006: nothing is stored."""
+    before = network.snapshot()
+    exchange = initial(network, bytes.fromhex(pdu), "bad")
+    said, release = [s1ap.decode(d.s1ap) for d in exchange.reply.downlink]
+    assert isinstance(said, DownlinkNasTransport)
+    assert isinstance(said.nas_pdu, bytes)
+    assert nas.decode(said.nas_pdu, Direction.DOWNLINK) == expected
+    assert isinstance(release, UeContextReleaseCommand)
+    assert network.snapshot() == before
+
+
+@pytest.mark.parametrize(
+    ("pdu", "expected"),
+    [
+        ("0741", AttachReject(EmmCause.INVALID_MANDATORY_INFORMATION)),
+        ("0748", TrackingAreaUpdateReject(EmmCause.INVALID_MANDATORY_INFORMATION)),
+        ("074c", ServiceReject(EmmCause.INVALID_MANDATORY_INFORMATION)),
+        ("0745", EmmStatus(EmmCause.INVALID_MANDATORY_INFORMATION)),
+    ],
+)
+def test_a_protected_request_with_a_protocol_error_leaves_the_registered_ue_as_it_is(
+    network: Network, pdu: str, expected: EmmMessage
+) -> None:
+    """5.5.1.2.6 d, 5.5.3.2.6 d: so does the UE; only the NAS COUNTs move on."""
+    back = attached(network)
+    before = back.context()
+    back.says(bytes.fromhex(pdu))
+    assert back.told[-1] == expected
+    after = back.context()
+    for name in ("emm", "step", "guti", "old_guti", "bearer", "connection", "attaching", "updating", "timers"):
+        if name == "connection":
+            assert (after.connection.mme_ue_s1ap_id, after.connection.releasing) == (back.mme_id, False)
+        else:
+            assert getattr(after, name) == getattr(before, name), name
+    assert after.security.ul_count == before.security.ul_count + 1
 
 
 def test_service_request_without_a_context(network: Network) -> None:
