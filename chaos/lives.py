@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from random import Random
 
 from chaos import wire
-from chaos.history import ATTACH, DETACH, Began, Ended, Last
+from chaos.history import ATTACH, DETACH, TAKEN, Began, Ended, Last
 from chaos.recorder import WatchedDevice, WatchedLab, guti_text
 from enb_app import procedures
 from enb_app.journal import Sent, UnexpectedError
@@ -38,6 +38,11 @@ class Pace:
     pause_s: float
     at_once: int
     settle_s: float
+
+
+def taken_in(entries: Sequence[object]) -> bool:
+    """Whether the MME took an Attach Complete: a UE whose connection ended before has to show itself again."""
+    return any(isinstance(e, Sent) and e.name == "Attach Complete" and e.result in TAKEN for e in entries)
 
 
 def _lost(entries: list[object]) -> list[str]:
@@ -166,7 +171,10 @@ class Life:
             await procedures.release(device, within=RELEASE_PATIENCE_S)
         if self.random.random() < 1 / 4:
             device.ue.forget()
+        before = len(device.journal.entries)
         await procedures.attach(device, PATIENCE_S)
+        if not taken_in(device.journal.entries[before:]):
+            raise UnexpectedError("Attach Complete taken", "the end of the connection")
 
     async def _detach(self) -> None:
         await procedures.detach(self.device, within=PATIENCE_S)

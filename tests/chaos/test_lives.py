@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from chaos.history import Answered, Event
+from chaos.lives import taken_in
 from chaos.recorder import Recorder, WatchedJournal
 from enb_app.journal import Sent
 
@@ -28,3 +29,12 @@ def test_an_attach_counts_from_the_moment_its_end_is_taken(result: str) -> None:
 @pytest.mark.parametrize("result", ["lost", "stale", "rejected"])
 def test_an_attach_whose_end_was_not_taken_does_not_count(result: str) -> None:
     assert not journal(("Attach Request", "done"), ("Attach Complete", result))[0].taken_in
+
+
+def test_an_attach_is_done_when_its_end_was_taken() -> None:
+    """And not when the network let go of the connection first, though the UE holds itself to be registered."""
+    accepted = [Sent("Attach Request", "done", ""), Sent("Security Mode Complete", "done", "")]
+    assert taken_in([*accepted, Sent("Attach Complete", "done", "")])
+    assert taken_in([*accepted, Sent("Attach Complete", "duplicate", "")])
+    assert not taken_in(accepted)
+    assert not taken_in([*accepted, Sent("Attach Complete", "stale", "")])
