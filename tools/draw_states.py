@@ -6,9 +6,18 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mme.enums import EmmState
-from mme.fsm import ALLOWED, ALLOWED_ESM, CROSSED_BY_UPDATE, EDGES, LATE_ANSWERS, STATES, State
-from mme.messages import TrackingAreaUpdateRequest
+from mme.enums import EmmState, Step
+from mme.fsm import (
+    ALLOWED,
+    ALLOWED_ESM,
+    CROSSED_BY_UPDATE,
+    EDGES,
+    IGNORED_WHILE_LEAVING,
+    LATE_ANSWERS,
+    STATES,
+    State,
+)
+from mme.messages import AttachRequest, TrackingAreaUpdateRequest
 
 PAGE = Path(__file__).resolve().parents[1] / "docs/states.md"
 
@@ -23,10 +32,11 @@ EMM-REGISTERED when a proven UE comes in on a new connection.
 KEY = """
 ## Which message is taken in which state
 
-`+` processed by its procedure. `·` a late answer: dropped in silence. `S` answered by EMM STATUS #98 (an ESM message:
-ESM STATUS #97), nothing changes. `R` processed of a registered UE, otherwise as `S`. First messages of a proven UE on a
-new connection (attach, service request, extended service request, tracking area update, detach) are taken in every
-state, in EMM-DEREGISTERED an attach alone, by `procedures/connection.py`.
+`+` processed by its procedure. `·` a late answer, or what crosses the network's detach: dropped in silence. `A`
+processed where the network's detach requires a re-attach, otherwise as `·`. `S` answered by EMM STATUS #98 (an ESM
+message: ESM STATUS #97), nothing changes. `R` processed of a registered UE, otherwise as `S`. First messages of a proven
+UE on a new connection (attach, service request, extended service request, tracking area update, detach) are taken in
+every state, in EMM-DEREGISTERED an attach alone, by `procedures/connection.py`.
 """
 
 
@@ -34,6 +44,17 @@ def name(state: State) -> str:
     """The state's name in the diagram."""
     emm, step = state
     return emm.value if emm is not EmmState.COMMON_PROCEDURE_INITIATED and step.value == "none" else step.value
+
+
+def cell(message: type, allowed: frozenset[State], state: State) -> str:
+    """Its mark in that state, as KEY says: what `fsm.verdict` does, which asks in this order too."""
+    if state[1] is Step.DETACH and issubclass(message, IGNORED_WHILE_LEAVING):
+        return "A" if message is AttachRequest else "·"
+    if state in allowed:
+        return "+"
+    if message is TrackingAreaUpdateRequest and state in CROSSED_BY_UPDATE:
+        return "R"
+    return "·" if issubclass(message, LATE_ANSWERS) else "S"
 
 
 def page() -> str:
@@ -48,9 +69,7 @@ def page() -> str:
     lines.append("| message | " + " | ".join(name(state) for state in STATES) + " |")
     lines.append("| --- |" + " :-: |" * len(STATES))
     for message, allowed in (*ALLOWED.items(), *ALLOWED_ESM.items()):
-        otherwise = "·" if issubclass(message, LATE_ANSWERS) else "S"
-        crossed = CROSSED_BY_UPDATE if message is TrackingAreaUpdateRequest else frozenset()
-        cells = " | ".join("+" if s in allowed else "R" if s in crossed else otherwise for s in STATES)
+        cells = " | ".join(cell(message, allowed, state) for state in STATES)
         lines.append(f"| {message.__name__} | {cells} |")
     lines.append("| any other | " + " | ".join("S" for _ in STATES) + " |")
     return "\n".join(lines) + "\n"

@@ -153,7 +153,8 @@ def on_attach_request_again(ctx: UeContext, msg: AttachRequest, digest: bytes, t
 
     Equal IEs: before ATTACH ACCEPT it is ignored and the first goes on; after it, the same ATTACH ACCEPT again, which
     does not count as a retransmission.  Other IEs: the first attach is aborted and this one progressed.
-    Registered: once secure exchange is established only a request with a right MAC comes here; it attaches anew.
+    Registered: once secure exchange is established only a request with a right MAC comes here; it attaches anew, and
+    an update that ran is over.
     Source: 5.5.1.2.7 d, e, f.
     """
     attaching = ctx.attaching
@@ -166,6 +167,7 @@ def on_attach_request_again(ctx: UeContext, msg: AttachRequest, digest: bytes, t
         ctx,
         step=Step.NONE,
         attaching=None,
+        updating=None,
         bearer=None,
         vector=None,
         security_new=None,

@@ -54,7 +54,7 @@ def on_tracking_area_update_request(ctx: UeContext, msg: TrackingAreaUpdateReque
         updating=updating,
         tai_list=env.config.tai_list(tai),
     )
-    if here == ctx and msg.old_guti == (ctx.old_guti or ctx.guti):
+    if ctx.step is not Step.NONE and here == ctx and msg.old_guti == (ctx.old_guti or ctx.guti):
         return _again(ctx, env)
     here = guti_reallocation.as_used(here, msg.old_guti)
     if msg.radio_capability_changed:

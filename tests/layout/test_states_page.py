@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
+import pytest
+
+from mme.context import UeContext
 from mme.enums import EmmState, Step
-from mme.fsm import EDGES, STATES, may_follow
-from tools.draw_states import PAGE, page
+from mme.fsm import ALLOWED, ALLOWED_ESM, EDGES, STATES, Verdict, may_follow, verdict
+from mme.messages import EsmContainer
+from tests.mme.test_fsm import ALL, BEFORE
+from tools.draw_states import PAGE, cell, page
 
 COMMON = EmmState.COMMON_PROCEDURE_INITIATED
 
 
 def test_the_page_is_drawn_from_the_table() -> None:
     assert PAGE.read_text() == page(), "run: python tools/draw_states.py"
+
+
+@pytest.mark.parametrize("before", BEFORE.values(), ids=BEFORE.keys())
+def test_each_mark_of_the_page_is_the_verdict(before: UeContext) -> None:
+    """A: BEFORE has no detach with re-attach.  R: of a registered UE."""
+    marks = {"+": Verdict.PROCESS, "·": Verdict.IGNORE, "A": Verdict.IGNORE, "S": Verdict.STATUS}
+    marks["R"] = Verdict.PROCESS if before.stays_registered else Verdict.STATUS
+    for message in ALL:
+        kind = type(message.esm) if isinstance(message, EsmContainer) else type(message)
+        allowed = (ALLOWED | ALLOWED_ESM).get(kind)
+        if allowed is not None:
+            mark = cell(kind, allowed, (before.emm, before.step))
+            assert verdict(before, message) is marks[mark], (kind.__name__, mark)
 
 
 def test_every_state_is_reached_and_left() -> None:

@@ -489,3 +489,15 @@ def test_the_guti_that_a_service_request_shows_is_the_one_that_is_valid(network:
     assert (back.context().guti, back.context().old_guti) == (back.guti, None)
     back.guti = old
     assert back.comes(back.service_request()).reply.label == "no context"
+
+
+def test_an_attach_ends_the_update_that_it_crosses_so_that_the_next_update_is_answered(network: Network) -> None:
+    back = attached(network)
+    back.says(back.update_request())
+    back.says(back.attach_request())
+    back.guti = back.told[-1].guti
+    back.set_up()
+    back.says(AttachComplete(ActivateDefaultEpsBearerContextAccept(5, 0)))
+    assert back.context().updating is None
+    back.says(back.update_request())
+    assert isinstance(back.told[-1], TrackingAreaUpdateAccept)
