@@ -34,9 +34,9 @@ KEY = """
 
 `+` processed by its procedure. `·` a late answer, or what crosses the network's detach: dropped in silence. `A`
 processed where the network's detach requires a re-attach, otherwise as `·`. `S` answered by EMM STATUS #98 (an ESM
-message: ESM STATUS #97), nothing changes. `R` processed of a registered UE, otherwise as `S`. First messages of a proven
-UE on a new connection (attach, service request, extended service request, tracking area update, detach) are taken in
-every state, in EMM-DEREGISTERED an attach alone, by `procedures/connection.py`.
+message: ESM STATUS #97), nothing changes. `R` processed of a registered UE, otherwise as `S`. First messages of a
+proven UE on a new connection (attach, service request, extended service request, tracking area update, detach) are
+taken in every state, in EMM-DEREGISTERED an attach alone, by `procedures/connection.py`.
 """
 
 
