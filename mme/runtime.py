@@ -80,6 +80,8 @@ KEY_TRIES = 4
 NEEDS_ASSOCIATION = (TimerName.T3413, TimerName.MOBILE_REACHABLE, TimerName.IMPLICIT_DETACH)
 OFTEN_LATE = (UeContextReleaseComplete, UeContextReleaseRequest, ErrorIndication)
 """About a connection that is gone these are not answered: they cross its release, or would be answered in turn."""
+NEVER_ANSWERED = (UeContextReleaseComplete, ErrorIndication)
+"""Under a wrong pair of ids: the last message of a connection, and what must not be answered by its own kind."""
 CONFIGURATION_UPDATE = "configuration-update"
 OVERLOAD = "overload"
 COMMANDS: dict[str, Run] = {
@@ -360,7 +362,7 @@ class Runtime:
                 raise StaleError(S1apCause.UNKNOWN_MME_UE_S1AP_ID)
             job.epoch = connection.epoch
             if enb_id is not None and connection.enb_ue_s1ap_id != enb_id:
-                if isinstance(message, OFTEN_LATE) or connection != ctx.connection:
+                if isinstance(message, NEVER_ANSWERED) or connection != ctx.connection:
                     raise StaleError(S1apCause.UNKNOWN_PAIR_UE_S1AP_ID)
                 return initial_context.on_wrong_pair(ctx, mme_id, enb_id, env)
             if connection.releasing and not isinstance(message, UeContextReleaseComplete):
