@@ -82,7 +82,7 @@ ALLOWED: dict[type[EmmMessage], frozenset[State]] = {
     EmmStatus: EVERY,
     DetachAccept: frozenset({(EmmState.DEREGISTERED_INITIATED, Step.DETACH)}),
     ServiceRequest: UNKNOWN,
-    ExtendedServiceRequest: UNKNOWN | REGISTERED,
+    ExtendedServiceRequest: UNKNOWN | REGISTERED | _in(Step.TAU_COMPLETE, Step.GUTI_REALLOCATION),
     TrackingAreaUpdateRequest: UNKNOWN
     | REGISTERED
     | _in(Step.ATTACH_COMPLETE, Step.TAU_COMPLETE, Step.GUTI_REALLOCATION),

@@ -47,9 +47,10 @@ def resume(ctx: UeContext, env: Env) -> Outcome:
 def on_extended_service_request(ctx: UeContext, _msg: ExtendedServiceRequest, _env: Env) -> Outcome:
     """CS fallback and SMS in MME are not served: SERVICE REJECT #18; the UE stays registered.
 
-    A UE that came from idle for it alone goes back there.  Source: 5.6.1.5.
+    A UE that came from idle for it alone goes back there.  An update or a GUTI reallocation that it crosses goes on.
+    Source: 5.6.1.5, 5.4.1.6.
     """
-    if not ctx.for_signalling_only:
+    if ctx.step is not Step.NONE or not ctx.for_signalling_only:
         message = ServiceReject(EmmCause.CS_DOMAIN_NOT_AVAILABLE)
         return Outcome(ctx, downlinks=nas(ctx, message), result=ItemResult.REJECTED, label="service reject #18")
     return _reject(ctx, EmmCause.CS_DOMAIN_NOT_AVAILABLE)

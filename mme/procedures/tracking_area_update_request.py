@@ -27,7 +27,7 @@ def on_tracking_area_update_request(ctx: UeContext, msg: TrackingAreaUpdateReque
     An authentication that it crosses is aborted, as the UE does that updates in the middle of it.  A security mode
     control is aborted too, and the update begins with one of its own, under the same K_ASME: nobody can say which keys
     the UE would check an answer with, and SECURITY MODE COMMAND it takes under either.
-    Combined: updated for EPS only, #18.  A GUTI reallocation that ran is over (5.4.1.6 c).
+    Combined: updated for EPS only, #18.  A GUTI reallocation that ran is over (5.4.1.6).
     A radio capability that has changed is deleted, so that the eNB asks for it anew with the next context setup; a DRX
     parameter replaces the one that is kept, as do the UE's and the MS network capability, octet for octet.
     NAS COUNT almost used up: a new key set first, and then the answer (TS 33.401 6.5); but not while the eNB sets its

@@ -54,7 +54,8 @@ EXPECTED: dict[type, set[State]] = {
     SecurityModeReject: {(COMMON, Step.SECURITY_MODE)},
     AttachComplete: {(COMMON, Step.ATTACH_COMPLETE)},
     ServiceRequest: {FRESH},
-    ExtendedServiceRequest: {FRESH, REGISTERED},
+    # 5.4.1.6: both are progressed
+    ExtendedServiceRequest: {FRESH, REGISTERED, (COMMON, Step.TAU_COMPLETE), (COMMON, Step.GUTI_REALLOCATION)},
     TrackingAreaUpdateRequest: {
         FRESH,
         REGISTERED,

@@ -11,9 +11,11 @@ from mme.enums import EmmCause, EmmState, ItemResult, SecurityHeader, Step, Time
 from mme.messages import (
     ErabToBeSetup,
     ExtendedServiceRequest,
+    GutiReallocationComplete,
     InitialContextSetupRequest,
     ServiceReject,
     ServiceRequest,
+    TrackingAreaUpdateComplete,
     UeContextModificationRequest,
 )
 from mme.needs import DeleteSession
@@ -127,6 +129,25 @@ def test_an_extended_service_request_of_a_connected_ue_is_refused_and_its_connec
     message = ServiceReject(EmmCause.CS_DOMAIN_NOT_AVAILABLE)
     assert [ue.said(m) for m in outcome.downlinks] == [(message, CIPHERED)]
     assert (outcome.ctx, outcome.start, outcome.result) == (before, (), ItemResult.REJECTED)
+
+
+@pytest.mark.parametrize(
+    "before",
+    [ue.updating(), ue.updating(bearer=ue.registered().bearer), ue.reallocating()],
+    ids=["updating, from idle", "updating, connected", "reallocating"],
+)
+def test_an_extended_service_request_before_the_new_guti_is_acknowledged_is_refused_and_that_goes_on(
+    before: UeContext,
+) -> None:
+    """5.6.1.5: #18.  5.4.1.6: both procedures are progressed, so that nothing is released and T3450 runs on."""
+    waiting = replace(before, timers=ue.running(TimerName.T3450, 1))
+    outcome = dispatch.on_nas(waiting, EXTENDED, ue.DIGEST, ue.TAI, ue.env())
+    message = ServiceReject(EmmCause.CS_DOMAIN_NOT_AVAILABLE)
+    assert [ue.said(m) for m in outcome.downlinks] == [(message, CIPHERED)]
+    assert (outcome.ctx, outcome.start, outcome.stop, outcome.result) == (waiting, (), (), ItemResult.REJECTED)
+    answer = TrackingAreaUpdateComplete() if before.updating else GutiReallocationComplete()
+    done = ue.context(dispatch.on_nas(waiting, answer, ue.DIGEST, ue.TAI, ue.env()))
+    assert (done.emm, done.step, done.guti, done.old_guti) == (EmmState.REGISTERED, Step.NONE, ue.RENAMED, None)
 
 
 def test_after_new_keys_the_ue_that_came_from_idle_gets_its_bearer() -> None:

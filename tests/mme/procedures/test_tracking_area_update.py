@@ -377,7 +377,7 @@ def test_the_next_update_keeps_the_guti_that_the_ue_shows(held: Guti) -> None:
 
 
 def test_an_update_during_a_guti_reallocation_ends_the_reallocation() -> None:
-    """5.4.1.6 c."""
+    """5.4.1.6."""
     outcome = connected(ue.reallocating(), request(), KEEPS_GUTI)
     after = ue.context(outcome)
     assert (after.emm, after.step) == (EmmState.REGISTERED, Step.NONE)
