@@ -82,7 +82,10 @@ ALLOWED: dict[type[EmmMessage], frozenset[State]] = {
     EmmStatus: EVERY,
     DetachAccept: frozenset({(EmmState.DEREGISTERED_INITIATED, Step.DETACH)}),
     ServiceRequest: UNKNOWN,
-    ExtendedServiceRequest: UNKNOWN | REGISTERED | _in(Step.TAU_COMPLETE, Step.GUTI_REALLOCATION),
+    # Of a UE that attaches its procedure refuses it with EMM STATUS #98.
+    ExtendedServiceRequest: UNKNOWN
+    | REGISTERED
+    | _in(Step.VECTOR, Step.AUTHENTICATION, Step.TAU_COMPLETE, Step.GUTI_REALLOCATION),
     TrackingAreaUpdateRequest: UNKNOWN
     | REGISTERED
     | _in(Step.ATTACH_COMPLETE, Step.TAU_COMPLETE, Step.GUTI_REALLOCATION),

@@ -112,7 +112,7 @@ def _taken(ctx: UeContext, message: EmmMessage, digest: bytes, tai: Tai, env: En
             return tracking_area_update.on_tracking_area_update_complete(ctx, env)
         case GutiReallocationComplete():
             return guti_reallocation.on_guti_reallocation_complete(ctx, env)
-        case ExtendedServiceRequest() if ctx.admitted:
+        case ExtendedServiceRequest() if ctx.admitted or ctx.attaching is not None:
             return service_request.on_extended_service_request(ctx, message, env)
         case ServiceRequest() | ExtendedServiceRequest():
             return status.refuse_without_context(ctx, ServiceReject(env.no_context_cause), env)

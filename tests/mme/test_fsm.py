@@ -54,8 +54,14 @@ EXPECTED: dict[type, set[State]] = {
     SecurityModeReject: {(COMMON, Step.SECURITY_MODE)},
     AttachComplete: {(COMMON, Step.ATTACH_COMPLETE)},
     ServiceRequest: {FRESH},
-    # 5.4.1.6: both are progressed
-    ExtendedServiceRequest: {FRESH, REGISTERED, (COMMON, Step.TAU_COMPLETE), (COMMON, Step.GUTI_REALLOCATION)},
+    ExtendedServiceRequest: {
+        FRESH,
+        REGISTERED,
+        (COMMON, Step.VECTOR),  # 5.4.2.7: both are progressed
+        (COMMON, Step.AUTHENTICATION),
+        (COMMON, Step.TAU_COMPLETE),  # 5.4.1.6: both are progressed
+        (COMMON, Step.GUTI_REALLOCATION),
+    },
     TrackingAreaUpdateRequest: {
         FRESH,
         REGISTERED,

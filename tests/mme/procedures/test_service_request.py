@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from mme.context import UeContext
+from mme.context import Bearer, UeContext
 from mme.enums import EmmCause, EmmState, ItemResult, SecurityHeader, Step, TimerName
 from mme.messages import (
+    EmmStatus,
     ErabToBeSetup,
     ExtendedServiceRequest,
     GutiReallocationComplete,
@@ -148,6 +149,38 @@ def test_an_extended_service_request_before_the_new_guti_is_acknowledged_is_refu
     answer = TrackingAreaUpdateComplete() if before.updating else GutiReallocationComplete()
     done = ue.context(dispatch.on_nas(waiting, answer, ue.DIGEST, ue.TAI, ue.env()))
     assert (done.emm, done.step, done.guti, done.old_guti) == (EmmState.REGISTERED, Step.NONE, ue.RENAMED, None)
+
+
+IN_AUTHENTICATION = (Step.VECTOR, Step.AUTHENTICATION)
+
+
+@pytest.mark.parametrize("step", IN_AUTHENTICATION)
+@pytest.mark.parametrize("bearer", [ue.bearer(), ue.registered().bearer], ids=["from idle", "on the radio"])
+def test_an_extended_service_request_of_a_ue_that_is_authenticated_is_refused_and_that_goes_on(
+    step: Step, bearer: Bearer
+) -> None:
+    """5.6.1.5: #18.  5.4.2.7: both procedures are progressed."""
+    before = ue.rekeying(step, bearer=bearer, timers=ue.running(TimerName.T3460, 1))
+    outcome = dispatch.on_nas(before, EXTENDED, ue.DIGEST, ue.TAI, ue.env())
+    message = ServiceReject(EmmCause.CS_DOMAIN_NOT_AVAILABLE)
+    assert [ue.said(m) for m in outcome.downlinks] == [(message, CIPHERED)]
+    assert (outcome.ctx, outcome.start, outcome.stop, outcome.result) == (before, (), (), ItemResult.REJECTED)
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        *(ue.STATIONS[EmmState.COMMON_PROCEDURE_INITIATED, step]() for step in IN_AUTHENTICATION),
+        *(ue.reattaching(step) for step in IN_AUTHENTICATION),
+    ],
+)
+def test_an_extended_service_request_of_a_ue_that_attaches_gets_a_status_and_the_attach_goes_on(
+    before: UeContext,
+) -> None:
+    """7.4: it is not registered (5.1.3.2)."""
+    outcome = dispatch.on_nas(before, EXTENDED, ue.DIGEST, ue.TAI, ue.env())
+    assert [ue.said(m)[0] for m in outcome.downlinks] == [EmmStatus(98)]
+    assert (outcome.ctx, outcome.start, outcome.stop, outcome.result) == (before, (), (), ItemResult.DISCARDED)
 
 
 def test_after_new_keys_the_ue_that_came_from_idle_gets_its_bearer() -> None:
