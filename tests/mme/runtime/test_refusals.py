@@ -227,7 +227,9 @@ def test_a_wrong_pair_of_ids_is_told_and_ends_the_connection_of_the_mmes_id(netw
 
 
 @pytest.mark.parametrize("kind", [UeContextReleaseComplete, ErrorIndication])
-def test_a_release_complete_or_an_error_indication_ends_nothing_under_a_wrong_pair(network: Network, kind: type[S1apMessage]) -> None:
+def test_a_release_complete_or_an_error_indication_ends_nothing_under_a_wrong_pair(
+    network: Network, kind: type[S1apMessage]
+) -> None:
     talk = network.ue(network.subscribe())
     talk.run()
     mme_id, enb_id = talk.side.mme_ue_s1ap_id or 0, talk.side.enb_ue_s1ap_id + 1
