@@ -172,4 +172,4 @@ def test_the_states_that_were_counted_are_those_in_the_store(run: tuple[Promethe
 @pytest.mark.parametrize("expr", QUERIES)
 def test_the_query_gives_series(expr: str, run: tuple[Prometheus, float, Site]) -> None:
     prometheus, begin_s, _ = run
-    until(f"series for {expr}", lambda: bool(prometheus.series(expr, begin_s)), 30)
+    until(f"series for {expr}", lambda: bool(prometheus.series(expr, begin_s)), 120)

@@ -117,7 +117,7 @@ def test_every_query_gives_series(
                 expr = query.expr
                 until(f"series for {expr}", lambda expr=expr: bool(prometheus.series(expr, begin_s, time.time())), 60)
         clusters = {each["metric"]["cluster"] for each in asked(prometheus, "placement_operations_total")}
-        assert clusters == {CLUSTER, "none"}
+        assert {CLUSTER, "none"} <= clusters  # other tests of this process may have counted others
         looks = f'sum(placement_comparisons_total{{cluster="{CLUSTER}"}}) == 4'
         until("the last of it is scraped", lambda: bool(asked(prometheus, looks)), 60)
         found = asked(prometheus, f'placement_comparisons_total{{cluster="{CLUSTER}"}}')
