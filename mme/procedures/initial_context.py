@@ -22,15 +22,18 @@ from mme.procedures.release import connection_lost, end_connection
 from mme.procedures.sending import deregister, s1ap_cause
 from mme.replacing import replace
 
+_NOT_ASKED_FOR = "answer to no context setup"
+
 
 def on_initial_context_setup_response(ctx: UeContext, msg: InitialContextSetupResponse, env: Env) -> Outcome:
     """The eNB has set up the context and the default bearer; without the bearer the attach ends.
 
-    The gateway is told the eNB's end, of an attach after ATTACH COMPLETE.  Source: 8.3.1.2; TS 23.401 5.3.2.1 step 23.
+    The gateway is told the eNB's end, of an attach after ATTACH COMPLETE.  One that nobody waits for changes nothing
+    and is not answered.  Source: 8.3.1.2, 10.4; TS 23.401 5.3.2.1 step 23.
     """
     bearer = ctx.bearer
-    if bearer is None:
-        return Outcome(ctx, result=ItemResult.STALE, label="context setup response without a bearer")
+    if bearer is None or not ctx.being_set_up:
+        return Outcome(ctx, result=ItemResult.STALE, label=_NOT_ASKED_FOR)
     erab = next((e for e in msg.e_rabs if e.e_rab_id == bearer.eps_bearer_identity), None)
     if erab is None:
         return deregister(ctx, env, S1apCause.NAS_UNSPECIFIED, "the eNB could not set up the default bearer")
@@ -42,7 +45,12 @@ def on_initial_context_setup_response(ctx: UeContext, msg: InitialContextSetupRe
 
 
 def on_initial_context_setup_failure(ctx: UeContext, msg: InitialContextSetupFailure, env: Env) -> Outcome:
-    """The eNB could not: the attach ends; a registered UE becomes ECM-IDLE.  Source: 8.3.1.3; TS 23.401 5.3.2.1."""
+    """The eNB could not: the attach ends; a registered UE becomes ECM-IDLE.  Nobody waits for it: nothing.
+
+    Source: 8.3.1.3, 10.4; TS 23.401 5.3.2.1.
+    """
+    if not ctx.being_set_up:
+        return Outcome(ctx, result=ItemResult.STALE, label=_NOT_ASKED_FOR)
     return end_connection(ctx, env, S1apCause.NAS_UNSPECIFIED, f"context setup failed: {msg.cause.value}")
 
 
@@ -66,8 +74,14 @@ def on_release_request(ctx: UeContext, msg: UeContextReleaseRequest, env: Env) -
     )
 
 
-def on_release_complete(ctx: UeContext, msg: UeContextReleaseComplete, _env: Env) -> Outcome:
-    """The connection is gone.  A deregistered context has nothing left to wait for.  Source: 8.3.3.2."""
+def on_release_complete(ctx: UeContext, msg: UeContextReleaseComplete, env: Env) -> Outcome:
+    """The connection is gone.  A deregistered context has nothing left to wait for.
+
+    Without a command before, the eNB has dropped a UE that we thought was there: as a release.  Source: 8.3.3.2, 10.4.
+    """
+    live = ctx.connection
+    if live is not None and live.mme_ue_s1ap_id == msg.mme_ue_s1ap_id:
+        return connection_lost(ctx, env, "release complete without a command")
     rest = tuple(c for c in ctx.connections if c.mme_ue_s1ap_id != msg.mme_ue_s1ap_id)
     gone = replace(ctx, connections=rest)
     return Outcome(gone, forget=ctx.emm is EmmState.DEREGISTERED, label="connection released")

@@ -145,6 +145,11 @@ def running(name: TimerName, expiries: int = 0) -> dict[str, RunningTimer]:
     return {name.value: RunningTimer("00101-0019b/run1/2", NOW_MS, expiries)}
 
 
+def being_set_up(ctx: UeContext) -> UeContext:
+    """INITIAL CONTEXT SETUP REQUEST is out, its guard runs."""
+    return replace(ctx, timers={**ctx.timers, **running(TimerName.CONTEXT_SETUP)})
+
+
 # --------------------------------------------------------------------------- a UE on its way, station by station
 
 

@@ -505,7 +505,7 @@ def _set_up(ctx: UeContext) -> Outcome:
 
 @pytest.mark.parametrize("order", list(permutations((_complete, _set_up))), ids=["UE first", "eNB first"])
 def test_in_either_order_the_second_answer_and_only_it_tells_the_gateway_the_enbs_end(order: Any) -> None:
-    first = order[0](ue.accepted())
+    first = order[0](ue.being_set_up(ue.accepted()))
     assert first.needs == ()
     second = order[1](ue.context(first))
     item = "item of the UE" if order[1] is _complete else "item of the eNB"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -133,12 +134,12 @@ def test_a_second_esm_information_response_is_discarded_in_silence(build: Build)
     ("build", "message", "label"),
     [
         (
-            ue.accepted,
+            lambda: ue.being_set_up(ue.accepted()),
             InitialContextSetupResponse(*IDS, (ErabSetup(5, ue.ENB_ADDRESS, ue.ENB_TEID),)),
             "context set up",
         ),
         (
-            ue.accepted,
+            lambda: ue.being_set_up(ue.accepted()),
             InitialContextSetupFailure(*IDS, ue.RADIO_LOST),
             "context setup failed: radio-connection-with-ue-lost",
         ),
@@ -148,7 +149,11 @@ def test_a_second_esm_information_response_is_discarded_in_silence(build: Build)
             UeContextReleaseRequest(*IDS, ue.RADIO_LOST),
             "release asked for: radio-connection-with-ue-lost",
         ),
-        (ue.registered, UeContextReleaseComplete(*IDS), "connection released"),
+        (
+            lambda: ue.registered(connections=(replace(ue.CONNECTION, releasing=True),)),
+            UeContextReleaseComplete(*IDS),
+            "connection released",
+        ),
         (
             ue.registered,
             ErrorIndication(*IDS, Cause(CauseGroup.PROTOCOL, "semantic-error")),

@@ -22,7 +22,7 @@ from mme.messages import (
 )
 from mme.needs import DeleteSession, ModifySession
 from mme.outcome import Outcome
-from mme.procedures import initial_context
+from mme.procedures import dispatch, initial_context
 from tests.mme.procedures import conftest as ue
 
 IDS = (ue.MME_UE_S1AP_ID, ue.ENB_UE_S1AP_ID)
@@ -73,7 +73,7 @@ ENDINGS: dict[str, tuple[Ending, str, str]] = {
 
 def test_a_response_keeps_the_enbs_end_and_stops_the_guard() -> None:
     response = InitialContextSetupResponse(*IDS, (ErabSetup(5, ue.ENB_ADDRESS, ue.ENB_TEID),))
-    outcome = initial_context.on_initial_context_setup_response(ue.accepted(), response, ue.env())
+    outcome = initial_context.on_initial_context_setup_response(ue.being_set_up(ue.accepted()), response, ue.env())
     after = ue.context(outcome)
     assert after.bearer == ue.bearer(enb_address=ue.ENB_ADDRESS, enb_teid=ue.ENB_TEID)
     assert after.attaching == ue.attaching(access_point_name="internet")
@@ -85,7 +85,7 @@ def test_a_response_keeps_the_enbs_end_and_stops_the_guard() -> None:
 def test_of_several_e_rabs_the_default_bearers_is_taken() -> None:
     e_rabs = (ErabSetup(6, bytes(4), 1), ErabSetup(5, ue.ENB_ADDRESS, ue.ENB_TEID))
     outcome = initial_context.on_initial_context_setup_response(
-        ue.accepted(), InitialContextSetupResponse(*IDS, e_rabs), ue.env()
+        ue.being_set_up(ue.accepted()), InitialContextSetupResponse(*IDS, e_rabs), ue.env()
     )
     assert ue.context(outcome).bearer == ue.bearer(enb_address=ue.ENB_ADDRESS, enb_teid=ue.ENB_TEID)
 
@@ -99,7 +99,7 @@ def test_of_several_e_rabs_the_default_bearers_is_taken() -> None:
     ids=["failed", "another one"],
 )
 def test_a_response_without_the_default_bearer_ends_the_attach(response: InitialContextSetupResponse) -> None:
-    before = ue.accepted()
+    before = ue.being_set_up(ue.accepted())
     outcome = initial_context.on_initial_context_setup_response(before, response, ue.env())
     assert [ue.released(m) for m in outcome.downlinks] == ["unspecified"]
     assert outcome.needs == DELETED
@@ -107,11 +107,34 @@ def test_a_response_without_the_default_bearer_ends_the_attach(response: Initial
     ue.assert_gone(outcome, before, needs=1)
 
 
-def test_a_response_nobody_waits_for_changes_nothing() -> None:
-    before = ue.waiting_for_session()
-    response = InitialContextSetupResponse(*IDS, (ErabSetup(5, ue.ENB_ADDRESS, ue.ENB_TEID),))
-    outcome = initial_context.on_initial_context_setup_response(before, response, ue.env())
-    assert outcome == Outcome(before, result=ItemResult.STALE, label="context setup response without a bearer")
+@pytest.mark.parametrize(
+    "answer",
+    [
+        InitialContextSetupResponse(*IDS, (ErabSetup(5, bytes(4), 1),)),
+        InitialContextSetupResponse(*IDS, (), (ErabFailed(5, ue.RADIO_LOST),)),
+        InitialContextSetupFailure(*IDS, ue.RADIO_LOST),
+    ],
+    ids=["response", "response without the bearer", "failure"],
+)
+@pytest.mark.parametrize(
+    "build",
+    [
+        ue.waiting_for_session,
+        ue.accepted,
+        ue.registered,
+        lambda: ue.registered(bearer=ue.bearer()),
+        ue.idle,
+    ],
+    ids=["no bearer yet", "attaching", "set up", "back for signalling", "idle"],
+)
+def test_an_answer_to_no_context_setup_changes_nothing_and_gets_no_answer(
+    build: Callable[[], UeContext], answer: InitialContextSetupResponse | InitialContextSetupFailure
+) -> None:
+    """TS 36.413 10.4, class 1, a response with a logical error: the procedure has ended, handled locally."""
+    before = build()
+    assert dispatch.on_s1ap(before, answer, ue.env()) == Outcome(
+        before, result=ItemResult.STALE, label="answer to no context setup"
+    )
 
 
 # --------------------------------------------------------------------------- the end of a connection
@@ -120,7 +143,7 @@ def test_a_response_nobody_waits_for_changes_nothing() -> None:
 @pytest.mark.parametrize("name", ENDINGS)
 def test_the_end_of_the_connection_of_a_registered_ue_makes_it_idle_and_keeps_its_session(name: str) -> None:
     end, cause, label = ENDINGS[name]
-    before = ue.registered()
+    before = ue.being_set_up(ue.registered())
     outcome = end(before)
     assert [ue.released(m) for m in outcome.downlinks] == [cause]
     assert outcome.needs == (ModifySession(f"{ue.ITEM}/release-access", ue.KEY, "session1", None, None),)
@@ -144,7 +167,7 @@ def test_the_end_of_the_connection_of_a_registered_ue_makes_it_idle_and_keeps_it
 def test_the_end_of_the_connection_ends_an_attach_that_is_not_complete(name: str, station: int) -> None:
     """5.5.1.2.7 a: lower layer failure before ATTACH COMPLETE."""
     end, cause, label = ENDINGS[name]
-    before = list(ue.STATIONS.values())[station]()
+    before = ue.being_set_up(list(ue.STATIONS.values())[station]())
     outcome = end(before)
     assert [ue.released(m) for m in outcome.downlinks] == [cause]
     assert outcome.needs == (DELETED if before.bearer else ())
@@ -174,6 +197,28 @@ def test_release_complete_is_the_last_that_a_deregistered_context_waited_for() -
     before = ue.fresh(connections=(replace(ue.CONNECTION, releasing=True),))
     outcome = initial_context.on_release_complete(before, UeContextReleaseComplete(*IDS), ue.env())
     assert outcome == Outcome(ue.fresh(connections=()), forget=True, label="connection released")
+
+
+def test_release_complete_without_a_command_makes_a_registered_ue_idle() -> None:
+    """TS 36.413 10.4: no answer.  The eNB has no such UE: nothing of its end is kept."""
+    outcome = initial_context.on_release_complete(ue.registered(), UeContextReleaseComplete(*IDS), ue.env())
+    after = ue.context(outcome)
+    assert (after.emm, after.connections, after.secured) == (EmmState.REGISTERED, (), False)
+    assert after.bearer == ue.bearer()
+    assert outcome.needs == (ModifySession(f"{ue.ITEM}/release-access", ue.KEY, "session1", None, None),)
+    assert ue.timers(outcome) == (REACHABLE, PROCEDURE_TIMERS)
+    assert (outcome.downlinks, outcome.forget) == ((), False)
+    assert outcome.label == "release complete without a command"
+
+
+@pytest.mark.parametrize("build", [ue.challenged, ue.commanded, ue.accepted])
+def test_release_complete_without_a_command_ends_an_attach(build: Callable[[], UeContext]) -> None:
+    before = build()
+    outcome = initial_context.on_release_complete(before, UeContextReleaseComplete(*IDS), ue.env())
+    after = ue.context(outcome)
+    assert (after.emm, after.connections, after.bearer, after.secured) == (EmmState.DEREGISTERED, (), None, False)
+    assert (outcome.downlinks, outcome.forget) == ((), True)
+    assert outcome.needs == (DELETED if before.bearer else ())
 
 
 # --------------------------------------------------------------------------- error indication

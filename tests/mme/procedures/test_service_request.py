@@ -72,7 +72,7 @@ def test_the_setup_response_tells_the_gateway_the_enbs_new_end() -> None:
     """TS 23.401 5.3.4.1 step 8."""
     from mme.messages import ErabSetup, InitialContextSetupResponse  # noqa: PLC0415
 
-    ctx = ue.context(arrives(ue.idle()))
+    ctx = ue.being_set_up(ue.context(arrives(ue.idle())))
     answer = InitialContextSetupResponse(
         ue.NEW_CONNECTION.mme_ue_s1ap_id,
         ue.NEW_CONNECTION.enb_ue_s1ap_id,
