@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from mme.enums import EcmState, EmmState, Step, TimerName
+from mme.enums import EcmState, EmmState, Owed, Step, TimerName
 from mme.epoch import covers
 from mme.ids import Ecgi, Guti, Imsi, Tai
 from mme.needs import Profile, Session, Vector, session_id_of
 
-SCHEMA = 4
+SCHEMA = 5
 """Number of the shape below; `mme.upgrades` reads those of before."""
 CONNECTION_BITS = 4
 COUNT_ALMOST_USED_UP = (1 << 24) - 0x1000
@@ -137,11 +137,12 @@ class OutboxEntry:
     downlink: bytes
 
 
-@dataclass(frozen=True)  # without slots: a changed copy of 39 fields is then one copy of a dictionary
+@dataclass(frozen=True)  # without slots: a changed copy of 40 fields is then one copy of a dictionary
 class UeContext:
     """key: 28 bits.  origin: id of the item that made it.  generation: GUTIs given out, modulo 16.
 
     security: the current EPS security context; security_new: the one that SECURITY MODE COMMAND takes into use.
+    owed: what the UE is told after SECURITY MODE COMPLETE; means nothing where no security mode control runs.
     proven: the identity was proven once, by SECURITY MODE COMPLETE.
     emergency: attached, or attaching, for emergency bearer services only; its imsi may be one that nobody has proven.
     ue_radio_capability: opaque; None = not known, or deleted.  paging_drx: the UE's own DRX cycle, "v32" to "v256".
@@ -176,6 +177,7 @@ class UeContext:
     resynchronised: bool = False
     security: SecurityContext | None = None
     security_new: SecurityContext | None = None
+    owed: Owed | None = None
     secured: bool = False
     proven: bool = False
     emergency: bool = False

@@ -38,6 +38,13 @@ class Step(Enum):
     GUTI_REALLOCATION = "GUTI Reallocation Complete"
 
 
+class Owed(Enum):
+    """The answer that a UE gets once a security mode control is complete, which its request has aborted (5.4.3.7 c)."""
+
+    SERVICE_REJECT = "Service Reject"
+    DETACH_ACCEPT = "Detach Accept"
+
+
 class EmmCause(IntEnum):
     """EMM cause (TS 24.301 9.9.3.9)."""
 

@@ -82,10 +82,7 @@ ALLOWED: dict[type[EmmMessage], frozenset[State]] = {
     EmmStatus: EVERY,
     DetachAccept: frozenset({(EmmState.DEREGISTERED_INITIATED, Step.DETACH)}),
     ServiceRequest: UNKNOWN,
-    # Of a UE that attaches its procedure refuses it with EMM STATUS #98.
-    ExtendedServiceRequest: UNKNOWN
-    | REGISTERED
-    | _in(Step.VECTOR, Step.AUTHENTICATION, Step.TAU_COMPLETE, Step.GUTI_REALLOCATION),
+    ExtendedServiceRequest: UNKNOWN | REGISTERED | _in(Step.TAU_COMPLETE, Step.GUTI_REALLOCATION),
     TrackingAreaUpdateRequest: UNKNOWN
     | REGISTERED
     | _in(Step.ATTACH_COMPLETE, Step.TAU_COMPLETE, Step.GUTI_REALLOCATION),
@@ -98,8 +95,14 @@ ALLOWED_ESM: dict[type, frozenset[State]] = {
     EsmStatus: EVERY,
 }
 
-# It aborts what it crosses (5.4.2.7, 5.4.3.7 c, 5.5.3.2.7 e); who attaches does not update (5.1.3.2).
-CROSSED_BY_UPDATE = _in(Step.VECTOR, Step.AUTHENTICATION, Step.SECURITY_MODE)
+CROSSED: dict[type[EmmMessage], frozenset[State]] = {
+    # It aborts what it crosses (5.4.2.7, 5.4.3.7 c, 5.5.3.2.7 e).
+    TrackingAreaUpdateRequest: _in(Step.VECTOR, Step.AUTHENTICATION, Step.SECURITY_MODE),
+    # With an authentication both are progressed (5.4.2.7); a security mode control it aborts (5.4.3.7 c).
+    ExtendedServiceRequest: _in(Step.VECTOR, Step.AUTHENTICATION, Step.SECURITY_MODE),
+}
+"""Common procedures in which a registered UE's message is taken: who attaches neither updates nor asks for service
+(5.1.3.2)."""
 
 # A late answer to a challenge or command that was resent meets the next state; a STATUS would only confuse the UE.
 LATE_ANSWERS = (
@@ -129,7 +132,7 @@ def verdict(ctx: UeContext, message: EmmMessage) -> Verdict:
     reattaches = isinstance(message, AttachRequest) and ctx.reattach_required
     if ctx.step is Step.DETACH and isinstance(message, IGNORED_WHILE_LEAVING) and not reattaches:
         return Verdict.IGNORE
-    crosses = isinstance(message, TrackingAreaUpdateRequest) and ctx.stays_registered and state in CROSSED_BY_UPDATE
+    crosses = ctx.stays_registered and state in CROSSED.get(type(message), frozenset())
     if state in allowed or crosses:
         return Verdict.PROCESS
     late = isinstance(message.esm if isinstance(message, EsmContainer) else message, LATE_ANSWERS)

@@ -56,7 +56,12 @@ def _from_3(raw: Raw) -> Raw:
     return raw | {"attaching": None if attaching["complete"] else kept}
 
 
-UE_CONTEXT: Mapping[int, Upgrade] = {1: _from_1, 2: _from_2, 3: _from_3}
+def _from_4(raw: Raw) -> Raw:
+    """What is owed after a security mode control has its default: nothing was put off until then before."""
+    return raw
+
+
+UE_CONTEXT: Mapping[int, Upgrade] = {1: _from_1, 2: _from_2, 3: _from_3, 4: _from_4}
 """By the schema that they take a context from; without a gap up to the newest."""
 
 

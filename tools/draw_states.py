@@ -10,14 +10,14 @@ from mme.enums import EmmState, Step
 from mme.fsm import (
     ALLOWED,
     ALLOWED_ESM,
-    CROSSED_BY_UPDATE,
+    CROSSED,
     EDGES,
     IGNORED_WHILE_LEAVING,
     LATE_ANSWERS,
     STATES,
     State,
 )
-from mme.messages import AttachRequest, TrackingAreaUpdateRequest
+from mme.messages import AttachRequest
 
 PAGE = Path(__file__).resolve().parents[1] / "docs/states.md"
 
@@ -52,7 +52,7 @@ def cell(message: type, allowed: frozenset[State], state: State) -> str:
         return "A" if message is AttachRequest else "·"
     if state in allowed:
         return "+"
-    if message is TrackingAreaUpdateRequest and state in CROSSED_BY_UPDATE:
+    if state in CROSSED.get(message, frozenset()):
         return "R"
     return "·" if issubclass(message, LATE_ANSWERS) else "S"
 

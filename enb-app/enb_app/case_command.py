@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.console import Console
@@ -73,5 +74,17 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     if arguments.json is not None:
         conformance.write_json(results, arguments.json)
     if arguments.markdown is not None:
-        arguments.markdown.write_text(conformance.markdown(results), encoding="utf-8")
+        table = conformance.markdown(results, told_again(arguments), datetime.now(UTC).date())
+        arguments.markdown.write_text(table, encoding="utf-8")
     return 1 if any(result.outcome == "fail" for result in results) else 0
+
+
+def told_again(arguments: argparse.Namespace) -> str:
+    """The command that was given, as far as it says which cases ran and how; not where, nor with whose keys."""
+    words = ["enb-app case", *arguments.names]
+    words += ["--all"] * arguments.all
+    words += ["--only", arguments.only] if arguments.only else []
+    words += ["--timers", f"{arguments.timers:g}"] if arguments.timers is not None else []
+    words += ["--long"] * arguments.long
+    words += ["--concurrency", str(arguments.concurrency)]
+    return " ".join(words)

@@ -98,8 +98,9 @@ async def detached_by_network(lab: Lab, device: Device, *, reattach: bool, withi
 
 
 def done(reply: Reply, what: str) -> None:
-    """Raises UnexpectedError for any result but `done`."""
-    resulted(reply, ItemResult.DONE, what)
+    """Raises UnexpectedError for any result but `done`, and `duplicate`: it was done when it was sent before."""
+    if reply.result != ItemResult.DUPLICATE.value:
+        resulted(reply, ItemResult.DONE, what)
 
 
 def resulted(reply: Reply, result: ItemResult, what: str) -> None:

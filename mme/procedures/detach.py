@@ -20,7 +20,7 @@ def on_detach_request(ctx: UeContext, msg: DetachRequestFromUe, env: Env) -> Out
 
     An IMSI detach is from non-EPS services only: accepted, the UE stays registered; one that came from idle for it
     alone goes back there.  An update or a GUTI reallocation that it crosses is over, both GUTIs stay valid; an
-    authentication or a security mode control goes on.
+    authentication goes on.  (A security mode control it aborts: `security_mode.command_again`.)
     Source: 5.5.2.2.2, 5.5.2.2.3, 5.4.1.6; TS 23.401 5.3.8.2.
     """
     if msg.detach_type == DetachType.IMSI and ctx.stays_registered:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mme.context import RunningTimer, UeContext
-from mme.enums import EmmCause, EmmState, EsmCause, ItemResult, Step, TimerName
+from mme.enums import DetachType, EmmCause, EmmState, EsmCause, ItemResult, Owed, Step, TimerName
 from mme.fsm import Verdict, verdict
 from mme.ids import Tai
 from mme.messages import (
@@ -98,6 +98,8 @@ def _taken(ctx: UeContext, message: EmmMessage, digest: bytes, tai: Tai, env: En
             return security_mode.on_security_mode_reject(ctx, message, env)
         case AttachComplete():
             return attach.on_attach_complete(ctx, message, env)
+        case DetachRequestFromUe(detach_type=DetachType.IMSI, switch_off=False) if _commanded(ctx):
+            return security_mode.command_again(ctx, env, Owed.DETACH_ACCEPT)
         case DetachRequestFromUe():
             return detach.on_detach_request(ctx, message, env)
         case DetachAccept():
@@ -112,7 +114,9 @@ def _taken(ctx: UeContext, message: EmmMessage, digest: bytes, tai: Tai, env: En
             return tracking_area_update.on_tracking_area_update_complete(ctx, env)
         case GutiReallocationComplete():
             return guti_reallocation.on_guti_reallocation_complete(ctx, env)
-        case ExtendedServiceRequest() if ctx.admitted or ctx.attaching is not None:
+        case ExtendedServiceRequest() if _commanded(ctx):
+            return security_mode.command_again(ctx, env, Owed.SERVICE_REJECT)
+        case ExtendedServiceRequest() if ctx.admitted:
             return service_request.on_extended_service_request(ctx, message, env)
         case ServiceRequest() | ExtendedServiceRequest():
             return status.refuse_without_context(ctx, ServiceReject(env.no_context_cause), env)
@@ -124,6 +128,11 @@ def _taken(ctx: UeContext, message: EmmMessage, digest: bytes, tai: Tai, env: En
             refused = ctx.step is Step.ESM_INFORMATION and esm.cause in status.ENDS_THE_PROCEDURE
             return attach.on_esm_information_refused(ctx, esm, env) if refused else status.on_esm_status(ctx, esm, env)
     raise TypeError(f"the state table allows {type(message).__name__}, which has no procedure")
+
+
+def _commanded(ctx: UeContext) -> bool:
+    """Whether a security mode control of a registered UE runs: what the UE asks for now aborts it (5.4.3.7 c)."""
+    return ctx.step is Step.SECURITY_MODE and ctx.stays_registered
 
 
 def on_s1ap(ctx: UeContext, message: S1apMessage, env: Env) -> Outcome:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from mme.config import MmeConfig
 from mme.context import SecurityContext, UeContext
 from mme.crypto import kdf
-from mme.enums import EmmCause, EmmState, ItemResult, S1apCause, SecurityHeader, Step, TimerName
-from mme.messages import SecurityModeCommand, SecurityModeComplete, SecurityModeReject
+from mme.enums import EmmCause, EmmState, ItemResult, Owed, S1apCause, SecurityHeader, Step, TimerName
+from mme.messages import DetachAccept, SecurityModeCommand, SecurityModeComplete, SecurityModeReject, ServiceReject
 from mme.outcome import Env, Outcome, StartTimer
 from mme.procedures import attach, detach, initial_context, service_request, tracking_area_update
 from mme.procedures.release import end_connection
@@ -76,7 +76,9 @@ def _take_into_use(ctx: UeContext, env: Env, k_asme: bytes, ksi: int, algorithms
         k_nas_enc=kdf.k_nas_enc(k_asme, eea),
         k_nas_int=kdf.k_nas_int(k_asme, eia),
     )
-    commanded = replace(ctx, step=Step.SECURITY_MODE, vector=None, security_new=security, resynchronised=False)
+    commanded = replace(
+        ctx, step=Step.SECURITY_MODE, vector=None, security_new=security, resynchronised=False, owed=None
+    )
     return _command(commanded, env, 0)
 
 
@@ -99,13 +101,33 @@ def _command(ctx: UeContext, env: Env, expiries: int) -> Outcome:
     )
 
 
-def command_again(ctx: UeContext, env: Env) -> Outcome:
+def command_again(ctx: UeContext, env: Env, owed: Owed | None = None) -> Outcome:
     """SECURITY MODE COMMAND anew, for a procedure that has aborted the one before; T3460 counts from the beginning.
 
-    K_ASME and NAS COUNT go on, so that a UE that had taken the keys into use takes it as well as one that had not.
-    Source: 5.4.3.7 c, 5.5.3.2.3.
+    owed: what the UE is told when it is complete: which keys the UE would check an answer with, nobody can say now.
+
+    K_ASME and NAS COUNT go on, so that a UE that had taken the keys into use takes it as well as one that had not.  The
+    algorithms are chosen anew, by what the UE can do now: another choice has keys of its own under the same K_ASME.
+    Source: 5.4.3.2, 5.4.3.7 c, 5.5.3.2.3; TS 33.401 7.2.4.4, 7.2.8.2.
     """
-    return _command(ctx, env, 0)
+    before = ctx.security_new
+    if before is None:
+        raise ValueError("no security context to command")
+    if before.eia == 0:
+        return _command(replace(ctx, owed=owed), env, 0)
+    chosen = choose_algorithms(env.config, ctx.ue_network_capability)
+    if chosen is None:
+        return _nothing_in_common(ctx, env)
+    return _command(replace(ctx, security_new=_under(before, chosen), owed=owed), env, 0)
+
+
+def _under(security: SecurityContext, algorithms: tuple[int, int]) -> SecurityContext:
+    """The same key set with keys for these algorithms; its NAS COUNTs go on."""
+    eea, eia = algorithms
+    k_asme = security.k_asme
+    return replace(
+        security, eea=eea, eia=eia, k_nas_enc=kdf.k_nas_enc(k_asme, eea), k_nas_int=kdf.k_nas_int(k_asme, eia)
+    )
 
 
 def on_security_mode_complete(ctx: UeContext, msg: SecurityModeComplete, env: Env) -> Outcome:
@@ -123,13 +145,26 @@ def on_security_mode_complete(ctx: UeContext, msg: SecurityModeComplete, env: En
         ctx,
         security=security,
         security_new=None,
+        owed=None,
         secured=True,
         proven=not unproven,
         k_enb_count=security.ul_count - 1,
         imeisv=msg.imeisv or ctx.imeisv,
     )
     later = _resumed(in_use, env) if in_use.attaching is None else attach.check_equipment(in_use, env)
-    return Outcome(in_use, stop=(TimerName.T3460,), claim=None if unproven else ctx.imsi).then(later)
+    taken = Outcome(in_use, stop=(TimerName.T3460,), claim=None if unproven else ctx.imsi)
+    return taken.then(_told(in_use, ctx.owed)).then(later)
+
+
+def _told(ctx: UeContext, owed: Owed | None) -> Outcome:
+    """The answer that was put off, under the new keys.  Source: 5.4.3.7 c; 5.6.1.5, 5.5.2.2.3."""
+    match owed:
+        case Owed.SERVICE_REJECT:
+            return Outcome(ctx, downlinks=nas(ctx, ServiceReject(EmmCause.CS_DOMAIN_NOT_AVAILABLE)))
+        case Owed.DETACH_ACCEPT:
+            return Outcome(ctx, downlinks=nas(ctx, DetachAccept()))
+        case None:
+            return Outcome(ctx)
 
 
 def _resumed(ctx: UeContext, env: Env) -> Outcome:

@@ -6,7 +6,7 @@ from mme.context import UeContext
 from mme.enums import EmmCause, EmmState, ItemResult, S1apCause, Step, TimerName
 from mme.messages import ExtendedServiceRequest, ServiceReject, ServiceRequest
 from mme.outcome import Env, Outcome, StartTimer
-from mme.procedures import initial_context, status
+from mme.procedures import initial_context
 from mme.procedures.sending import context_setup, deregister, nas, release
 from mme.replacing import replace
 
@@ -47,12 +47,10 @@ def resume(ctx: UeContext, env: Env) -> Outcome:
 def on_extended_service_request(ctx: UeContext, _msg: ExtendedServiceRequest, _env: Env) -> Outcome:
     """CS fallback and SMS in MME are not served: SERVICE REJECT #18; the UE stays registered.
 
-    A UE that came from idle for it alone goes back there.  An update or a common procedure that it crosses goes on.
-    A UE that attaches is not registered yet: EMM STATUS #98, and the attach goes on.
-    Source: 5.6.1.5, 5.4.1.6, 5.4.2.7, 7.4.
+    A UE that came from idle for it alone goes back there.  An update, an authentication or a GUTI reallocation that it
+    crosses goes on.  (A security mode control it aborts: `security_mode.command_again`.)
+    Source: 5.6.1.5, 5.4.1.6, 5.4.2.7.
     """
-    if ctx.attaching is not None:
-        return status.emm_status(ctx, EmmCause.MESSAGE_TYPE_NOT_COMPATIBLE_WITH_STATE)
     if ctx.step is not Step.NONE or not ctx.for_signalling_only:
         message = ServiceReject(EmmCause.CS_DOMAIN_NOT_AVAILABLE)
         return Outcome(ctx, downlinks=nas(ctx, message), result=ItemResult.REJECTED, label="service reject #18")

@@ -6,17 +6,21 @@ import asyncio
 import json
 import re
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 
 import pytest
 
-from enb_app import cli, conformance
+from enb_app import cli, conformance, procedures
+from enb_app.case_command import told_again
 from enb_app.cases import CASES, GROUPS
 from enb_app.cases.case import Case, Deviation, Needs, Script, Stage, check, deviates
 from enb_app.cases.not_taken import NOT_TAKEN, OTHERWISE_NAMED
 from enb_app.conformance import CaseOptions, CaseResult
+from enb_app.journal import UnexpectedError
 from enb_app.lab import LabOptions
 from enb_app.usim import Subscriber
+from mme.codec.envelope import Reply
 from mme.errors import ConfigError
 from tests.enb_app.fake_gateway import FakeGateway, healthy
 from tests.enb_app.fake_mme import FakeMme
@@ -57,13 +61,33 @@ def test_timer_cases_are_skipped_where_timers_are_real(lab: Path, subscribers: d
 
 def test_the_table_and_the_json_tell_every_case(lab: Path, subscribers: dict[str, Subscriber]) -> None:
     results = cases(lab, subscribers, "attach_detach", "no_auth_response")
-    text = conformance.markdown(results)
+    text = conformance.markdown(results, "enb-app case attach_detach no_auth_response", date(2026, 11, 22))
+    assert "Made by `enb-app case attach_detach no_auth_response`" in text
+    assert "Last run, 2026-11-22: 1 passed" in text
     assert "1 passed, 0 failed, 1 skipped" in text
     assert "| `attach_detach` | 5.5.1.2, 5.5.2.2 |" in text
     assert "| `multi_enb_multi_ue_diff_plmn` | one PLMN is served" in text
     assert "| `resync` | `attach_auth_resync` |" in text
     told = json.loads(json.dumps(conformance.as_json(results)))
     assert [entry["outcome"] for entry in told["cases"]] == ["pass", "skip"]
+
+
+def test_the_table_tells_the_command_again_without_where_and_whose_keys() -> None:
+    given = "case --all --only tau --timers 0.1 --concurrency 8 --gateway http://gateway.example --secrets /keys"
+    told = told_again(cli.parser().parse_args(given.split()))
+    assert told == "enb-app case --all --only tau --timers 0.1 --concurrency 8"
+    assert (
+        told_again(cli.parser().parse_args(["case", "a", "b", "--long"])) == "enb-app case a b --long --concurrency 4"
+    )
+
+
+def test_what_was_sent_again_because_its_answer_was_late_is_done_and_what_was_refused_is_not() -> None:
+    """docs/envelope.md: `duplicate`, worked off before, and later items too."""
+    for result in ("done", "duplicate"):
+        procedures.done(Reply("item", result), "page")
+    for result in ("rejected", "stale", "retry", "discarded"):
+        with pytest.raises(UnexpectedError):
+            procedures.done(Reply("item", result), "page")
 
 
 DEVIATION = Deviation("on purpose", "docs/decisions/0008-voided-connections.md")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import date
 from pathlib import Path
 
 from enb_app import conformance
@@ -11,6 +12,7 @@ from enb_app.conformance import CaseResult
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "cases.md"
 ROW = re.compile(r"\| `(\w+)` \| [^|]* \| [^|]* \| (pass|fail|skip|deviates)(?:: ([^|]*))? \|")
+HEAD = re.compile(r"^Made by `(.+)`; do not edit\.\nLast run, (\S+): ", re.M)
 RENEW = "docs/cases.md is of another time: run the cases again, as docs/enb-app.md says"
 
 
@@ -20,5 +22,9 @@ def test_the_page_is_of_the_cases_that_there_are() -> None:
     assert set(told) == set(CASES), RENEW
     chosen = conformance.chosen((), everything=True, only=None)
     results = [CaseResult(CASES[name], *told[name], 0.0) for name in chosen]
-    assert conformance.markdown(results) == page, RENEW
+    made = HEAD.search(page)
+    assert made, RENEW
+    assert conformance.markdown(results, made[1], date.fromisoformat(made[2])) == page, RENEW
+    assert "--all" in made[1]
+    assert "--only" not in made[1]
     assert not [name for name, (outcome, _) in told.items() if outcome == "fail"]

@@ -57,8 +57,6 @@ EXPECTED: dict[type, set[State]] = {
     ExtendedServiceRequest: {
         FRESH,
         REGISTERED,
-        (COMMON, Step.VECTOR),  # 5.4.2.7: both are progressed
-        (COMMON, Step.AUTHENTICATION),
         (COMMON, Step.TAU_COMPLETE),  # 5.4.1.6: both are progressed
         (COMMON, Step.GUTI_REALLOCATION),
     },
@@ -73,8 +71,13 @@ EXPECTED: dict[type, set[State]] = {
     GutiReallocationComplete: {(COMMON, Step.GUTI_REALLOCATION)},
     DetachAccept: {(EmmState.DEREGISTERED_INITIATED, Step.DETACH)},
 }
-# 5.4.2.7, 5.4.3.7 c, 5.5.3.2.7 e: of a registered UE.
-CROSSED_BY_UPDATE = {(COMMON, step) for step in (Step.VECTOR, Step.AUTHENTICATION, Step.SECURITY_MODE)}
+# Of a registered UE.
+CROSSED: dict[type, set[State]] = {
+    # 5.4.2.7, 5.4.3.7 c, 5.5.3.2.7 e
+    TrackingAreaUpdateRequest: {(COMMON, step) for step in (Step.VECTOR, Step.AUTHENTICATION, Step.SECURITY_MODE)},
+    # 5.4.2.7: both are progressed; 5.4.3.7 c
+    ExtendedServiceRequest: {(COMMON, step) for step in (Step.VECTOR, Step.AUTHENTICATION, Step.SECURITY_MODE)},
+}
 EXPECTED_ESM: dict[type, set[State]] = {
     EsmInformationResponse: {(COMMON, Step.ESM_INFORMATION)},
     EsmStatus: EVERYWHERE,
@@ -124,7 +127,7 @@ def expected(state: State, message: EmmMessage, *, attaches: bool) -> Verdict:
     leaving = state == (EmmState.DEREGISTERED_INITIATED, Step.DETACH)
     if leaving and isinstance(inner, AttachRequest | TrackingAreaUpdateRequest):
         return Verdict.IGNORE  # 5.5.2.3.4 c, d; STATIONS has the detach without re-attach
-    if isinstance(inner, TrackingAreaUpdateRequest) and state in CROSSED_BY_UPDATE and not attaches:
+    if state in CROSSED.get(type(inner), set()) and not attaches:
         return Verdict.PROCESS
     if state in (EXPECTED | EXPECTED_ESM).get(type(inner), set()):
         return Verdict.PROCESS

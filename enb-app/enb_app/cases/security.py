@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from enb_app.cases.attach import heard, refused
 from enb_app.cases.case import SkipError, Stage, case, check, discarded
 from enb_app.cases.s1 import status_taken
 from enb_app.device import Device
-from enb_app.effects import Registered, SendNas
+from enb_app.effects import Registered, SendNas, UeEffect
 from enb_app.procedures import attach, detach, done, release, service_request
 from enb_app.station import Station
 from enb_app.usim import Usim
 from mme.codec import nas
-from mme.enums import EmmCause, SecurityHeader
+from mme.enums import DetachType, EmmCause, SecurityHeader
 from mme.messages import (
     AttachReject,
     AuthenticationFailure,
     AuthenticationReject,
     AuthenticationRequest,
     AuthenticationResponse,
+    DetachAccept,
     DetachRequestFromUe,
+    EmmMessage,
     EmmStatus,
     IdentityRequest,
     SecurityModeCommand,
     SecurityModeComplete,
+    ServiceReject,
     UeContextModificationRequest,
     UeContextReleaseCommand,
 )
@@ -222,6 +226,42 @@ async def reauthentication_by_command(stage: Stage) -> None:
     await status_taken(ue)
     await release(ue)
     await service_request(ue)
+
+
+async def authenticated_up_to(stage: Stage, ue: Device, kind: type[EmmMessage]) -> None:
+    """The network authenticates the UE on its own wish; this message of it the UE has not answered yet."""
+    ue.ue.silent_to.add(kind)
+    ue.journal.skip()
+    done(await stage.command("authenticate", ue), "authenticate")
+    await ue.expect(kind)
+    await ue.settled()
+    ue.ue.silent_to.clear()
+
+
+async def _commanded_again(stage: Stage, ask: Callable[[Device], list[UeEffect]], answer: type[EmmMessage]) -> None:
+    """What the UE asks for in the middle of a security mode control is answered once it was commanded anew."""
+    ue = await stage.attached()
+    commands = heard(ue, SecurityModeCommand)
+    await authenticated_up_to(stage, ue, SecurityModeCommand)
+    ue.perform(ask(ue))
+    await ue.expect(SecurityModeCommand)
+    await ue.expect(answer)
+    await ue.settled()
+    check(heard(ue, SecurityModeCommand) == commands + 2, "two commands", heard(ue, SecurityModeCommand) - commands)
+    check(not heard(ue, EmmStatus), "no EMM Status", "one")
+    await status_taken(ue)
+    await release(ue)
+    await service_request(ue)
+
+
+@case("security", "5.4.3.7 c", "extended service request in the middle of a security mode control: #18 after a new one")
+async def extended_service_request_crosses_security_mode(stage: Stage) -> None:
+    await _commanded_again(stage, lambda ue: ue.ue.extended_service_request(), ServiceReject)
+
+
+@case("security", "5.4.3.7 c", "IMSI detach in the middle of a security mode control: accepted after a new one")
+async def imsi_detach_crosses_security_mode(stage: Stage) -> None:
+    await _commanded_again(stage, lambda ue: ue.ue.detach(switch_off=False, detach_type=DetachType.IMSI), DetachAccept)
 
 
 @case("security", "4.4.3.2, 4.4.4.3", "a replayed uplink is discarded; the UE's next message is taken")

@@ -7,6 +7,7 @@ from dataclasses import replace
 from enb_app.cases.attach import heard, known_by_guti, released
 from enb_app.cases.case import Stage, case, check
 from enb_app.cases.s1 import ids, status_taken
+from enb_app.cases.security import authenticated_up_to
 from enb_app.cases.service import radio_capability
 from enb_app.device import Device
 from enb_app.effects import SendNas
@@ -24,9 +25,11 @@ from mme.messages import (
     InitialContextSetupFailure,
     InitialContextSetupRequest,
     InitialContextSetupResponse,
+    SecurityModeCommand,
     ServiceReject,
     TrackingAreaUpdateAccept,
     TrackingAreaUpdateReject,
+    UeContextModificationRequest,
 )
 
 
@@ -208,6 +211,39 @@ async def tau_while_the_context_is_set_up(stage: Stage) -> None:
     e_rabs = tuple(ErabSetup(e.e_rab_id, ue.station.cell.gtp_address, 88) for e in setup.e_rabs)
     done(await ue.send(InitialContextSetupResponse(*ids(ue), e_rabs)), "Initial Context Setup Response")
     await status_taken(ue)
+
+
+@case(
+    "tau", "5.4.2.7", "update in the middle of an authentication: that is aborted, the update accepted, the keys stay"
+)
+async def tau_crosses_authentication(stage: Stage) -> None:
+    ue = await stage.attached()
+    keys = ue.ue.security.k_asme if ue.ue.security else None
+    await authenticated_up_to(stage, ue, AuthenticationRequest)
+    await update_area(ue)
+    await status_taken(ue)
+    check(not heard(ue, UeContextModificationRequest), "no new K_eNB", "one")
+    check(ue.ue.security is not None and ue.ue.security.k_asme == keys, "the old keys", "others")
+    await release(ue)
+    await service_request(ue)
+
+
+@case("tau", "5.4.3.7 c, 5.5.3.2.3", "update in the middle of a security mode control: commanded anew, then accepted")
+async def tau_crosses_security_mode(stage: Stage) -> None:
+    ue = await stage.attached()
+    keys = ue.ue.security.k_asme if ue.ue.security else None
+    commands = heard(ue, SecurityModeCommand)
+    await authenticated_up_to(stage, ue, SecurityModeCommand)
+    ue.perform(ue.ue.update_area())
+    await ue.expect(SecurityModeCommand)
+    await ue.expect(UeContextModificationRequest)
+    await ue.expect(TrackingAreaUpdateAccept)
+    await ue.settled()
+    check(heard(ue, SecurityModeCommand) == commands + 2, "two commands", heard(ue, SecurityModeCommand) - commands)
+    check(ue.ue.security is not None and ue.ue.security.k_asme != keys, "new keys", "the old ones")
+    await status_taken(ue)
+    await release(ue)
+    await service_request(ue)
 
 
 def forged_update(ue: Device) -> SendNas:

@@ -9,23 +9,30 @@ import pytest
 
 from mme.context import SecurityContext, UeContext, Updating
 from mme.crypto import kdf
-from mme.enums import EmmCause, EmmState, ItemResult, SecurityHeader, Step, TimerName
+from mme.enums import DetachType, EmmCause, EmmState, ItemResult, SecurityHeader, Step, TimerName
 from mme.messages import (
     AttachReject,
     AuthenticationResponse,
+    DetachAccept,
+    DetachRequestFromUe,
     DetachRequestToUe,
     DownlinkNasTransport,
+    EmmMessage,
     EsmContainer,
     EsmInformationRequest,
+    ExtendedServiceRequest,
+    InitialContextSetupRequest,
     SecurityModeCommand,
     SecurityModeComplete,
     SecurityModeReject,
     ServiceReject,
     TrackingAreaUpdateReject,
+    TrackingAreaUpdateRequest,
+    UeContextModificationRequest,
 )
 from mme.needs import NeedProfile
 from mme.outcome import Outcome
-from mme.procedures import authentication, security_mode
+from mme.procedures import authentication, dispatch, security_mode
 from tests.mme.procedures import conftest as ue
 
 ALL = "ffff"
@@ -100,6 +107,84 @@ def test_no_algorithm_in_common_is_refused_with_23() -> None:
     assert ue.released(release) == "unspecified"
     assert outcome.label == "attach reject #23"
     ue.assert_gone(outcome, before)
+
+
+# --------------------------------------------------------------------------- what a registered UE asks for meanwhile
+
+CROSSING: dict[str, tuple[EmmMessage, EmmMessage]] = {
+    "extended service request": (
+        ExtendedServiceRequest(0, 1, ue.GUTI.m_tmsi),
+        ServiceReject(EmmCause.CS_DOMAIN_NOT_AVAILABLE),
+    ),
+    "IMSI detach": (DetachRequestFromUe(DetachType.IMSI, False, 1, ue.GUTI), DetachAccept()),
+}
+crossing = pytest.mark.parametrize(("message", "answer"), CROSSING.values(), ids=CROSSING)
+
+
+def taken(ctx: UeContext) -> Outcome:
+    """SECURITY MODE COMPLETE, its NAS COUNT taken."""
+    security = ctx.security_new
+    assert security is not None
+    counted = replace(ctx, security_new=replace(security, ul_count=security.ul_count + 1))
+    return dispatch.on_nas(counted, SecurityModeComplete(), ue.DIGEST, ue.TAI, ue.env())
+
+
+@crossing
+def test_what_crosses_the_control_aborts_it_and_is_answered_once_a_new_one_is_complete(
+    message: EmmMessage, answer: EmmMessage
+) -> None:
+    """5.4.3.7 c.  Which keys the UE has by now only a new SECURITY MODE COMMAND makes sure."""
+    before = ue.rekeying(Step.SECURITY_MODE, timers=ue.running(TimerName.T3460, 3))
+    outcome = dispatch.on_nas(before, message, ue.DIGEST, ue.TAI, ue.env())
+    command, header = ue.said(ue.only(outcome.downlinks, DownlinkNasTransport))
+    assert isinstance(command, SecurityModeCommand)
+    assert (command.nas_ksi, header) == (2, SecurityHeader.INTEGRITY_NEW)
+    assert ue.timers(outcome)[0] == {TimerName.T3460: (6.0, 0)}
+    waiting = ue.context(outcome)
+    assert (waiting.step, waiting.security_new) == (Step.SECURITY_MODE, before.security_new)
+    complete = taken(waiting)
+    told, modification = complete.downlinks
+    assert ue.said(told) == (answer, SecurityHeader.INTEGRITY_CIPHERED)
+    assert isinstance(modification, UeContextModificationRequest)
+    after = ue.context(complete)
+    assert (after.emm, after.step, after.owed) == (EmmState.REGISTERED, Step.NONE, None)
+    assert after.security is not None
+    assert after.security.ksi == 2, "the answer is under the new keys"
+    assert not any(isinstance(m, DownlinkNasTransport) for m in taken(before).downlinks), "nobody else is told"
+
+
+@crossing
+def test_a_ue_that_came_from_idle_is_answered_and_gets_its_bearer(message: EmmMessage, answer: EmmMessage) -> None:
+    before = ue.rekeying(Step.SECURITY_MODE, bearer=ue.bearer())
+    waiting = ue.context(dispatch.on_nas(before, message, ue.DIGEST, ue.TAI, ue.env()))
+    told, setup = taken(waiting).downlinks
+    assert ue.said(told)[0] == answer
+    assert isinstance(setup, InitialContextSetupRequest)
+
+
+@crossing
+def test_nothing_is_owed_any_more_once_an_update_or_another_control_comes(
+    message: EmmMessage, answer: EmmMessage
+) -> None:
+    """5.6.1.6 e, 5.5.2.2.4: a UE that updates has given up what it asked for before."""
+    before = ue.rekeying(Step.SECURITY_MODE)
+    owing = ue.context(dispatch.on_nas(before, message, ue.DIGEST, ue.TAI, ue.env()))
+    assert owing.owed is not None
+    update = TrackingAreaUpdateRequest(0, active=False, nas_ksi=1, old_guti=ue.GUTI)
+    updating = ue.context(dispatch.on_nas(owing, update, ue.DIGEST, ue.TAI, ue.env()))
+    assert updating.owed is None
+    assert answer not in [ue.said(m)[0] for m in taken(updating).downlinks if isinstance(m, DownlinkNasTransport)]
+    anew = ue.rekeying(Step.AUTHENTICATION, owed=owing.owed)
+    assert ue.context(security_mode.start(anew, ue.env())).owed is None
+
+
+@crossing
+def test_of_a_ue_that_attaches_nothing_is_put_off(message: EmmMessage, answer: EmmMessage) -> None:
+    before = ue.reattaching(Step.SECURITY_MODE)
+    assert not isinstance(answer, SecurityModeCommand)
+    outcome = dispatch.on_nas(before, message, ue.DIGEST, ue.TAI, ue.env())
+    assert outcome.ctx is not None
+    assert outcome.ctx.owed is None
 
 
 # The configured order has no algorithm of a registered UE any more, and new keys are due: what it came for is refused.

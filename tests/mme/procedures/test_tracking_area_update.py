@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 from dataclasses import replace
 from typing import Any
 
@@ -451,6 +452,40 @@ def test_an_update_aborts_the_security_mode_control_and_begins_with_its_own(
     assert isinstance(ue.said(accept)[0], TrackingAreaUpdateAccept)
     assert ue.context(complete).step is Step.TAU_COMPLETE
     assert ue.context(complete).security == counted.security_new
+
+
+def algorithm_key(kind: int, algorithm: int) -> bytes:
+    """TS 33.401 A.7: FC 0x15, P0 = 1 for NAS encryption and 2 for NAS integrity, P1 = algorithm; the lower 128 bits."""
+    return hmac.digest(ue.K_ASME, bytes((0x15, kind, 0, 1, algorithm, 0, 1)), "sha256")[16:]
+
+
+def test_an_update_that_tells_other_algorithms_has_them_chosen_anew_under_the_same_key_set() -> None:
+    """TS 24.301 5.4.3.2, TS 33.401 7.2.4.4: by what the UE can do now; K_ASME and NAS COUNT go on."""
+    new = ue.security(ksi=2, ul_count=1, dl_count=3)
+    before = ue.rekeying(Step.SECURITY_MODE, security_new=new, timers=ue.running(TimerName.T3460, 1))
+    config = replace(ue.CONFIG, eea_order=(2, 1), eia_order=(2, 1))
+    eea1_and_eia1 = request(ue_network_capability=bytes.fromhex("c040"))
+    outcome = dispatch.on_nas(before, eea1_and_eia1, ue.DIGEST, ue.TAI, ue.env(config))
+    command, header = ue.said(ue.only(outcome.downlinks, DownlinkNasTransport))
+    assert isinstance(command, SecurityModeCommand)
+    assert (command.eea, command.eia, command.nas_ksi, header) == (1, 1, 2, SecurityHeader.INTEGRITY_NEW)
+    assert ue.context(outcome).security_new == replace(
+        new, eea=1, eia=1, k_nas_enc=algorithm_key(1, 1), k_nas_int=algorithm_key(2, 1)
+    )
+    assert ue.context(outcome).security == before.security, "in use until the UE has taken the command"
+
+
+def test_an_update_that_leaves_no_algorithm_in_common_is_rejected_whatever_it_crosses() -> None:
+    before = ue.rekeying(Step.SECURITY_MODE, timers=ue.running(TimerName.T3460, 1))
+    config = replace(ue.CONFIG, eea_order=(2,))
+    outcome = dispatch.on_nas(
+        before, request(ue_network_capability=bytes.fromhex("c0e0")), ue.DIGEST, ue.TAI, ue.env(config)
+    )
+    reject, release = outcome.downlinks
+    assert ue.said(reject)[0] == TrackingAreaUpdateReject(EmmCause.IMPLICITLY_DETACHED)
+    assert ue.released(release) == "unspecified"
+    assert ue.context(outcome).emm is EmmState.DEREGISTERED
+    assert (ue.context(outcome).guti, ue.context(outcome).old_guti) == (None, None)
 
 
 @pytest.mark.parametrize("step", ue.REKEYING_STEPS)

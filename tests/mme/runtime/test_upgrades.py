@@ -1,7 +1,7 @@
 """Contexts as programs of before wrote them, read and upgraded; those of a program to come, refused.
 
 The vectors are rows of the store as they were: `1-first` written by commit 63c94cb, `1-last` by 26d0f53 (the first and
-the last that wrote schema 1), `2`, `3` and `4` by the first that wrote those, `2-last` by d4bd8d2 (the attach of a UE
+the last that wrote schema 1), `2` to `5` by the first that wrote those, `2-last` by d4bd8d2 (the attach of a UE
 when one of UE and eNB had answered).  No newer program makes them anew.
 """
 
@@ -15,7 +15,7 @@ import pytest
 
 from mme import upgrades
 from mme.context import SCHEMA
-from mme.enums import EmmState, S1apCause
+from mme.enums import EmmState, Owed, S1apCause
 from mme.errors import NewerRowError
 from mme.ids import Plmn, Tai
 from mme.rows import pack, ue_context_in
@@ -49,7 +49,7 @@ def test_a_context_of_any_schema_is_read_and_nothing_of_it_is_lost(name: str) ->
     assert new.pop("schema") == SCHEMA
     old.pop("schema")
     no_more = {".supersedes", ".attaching.resynchronised"} if name.startswith("1-first") else set()
-    if not name.startswith("4"):
+    if name[0] in "123":
         no_more |= {".attaching.context_set_up", ".attaching.complete"}
     if name == "2-last-complete":
         no_more |= {".attaching"}
@@ -104,6 +104,11 @@ def test_an_attach_that_waits_for_the_ue_goes_on() -> None:
     assert not ctx.stays_registered
 
 
+def test_what_is_owed_after_a_security_mode_control_is_kept_and_nothing_was_before() -> None:
+    assert ue_context_in(vector("5-owing")).owed is Owed.SERVICE_REJECT
+    assert ue_context_in(vector("4-registered")).owed is None
+
+
 def test_upgrades_leave_what_they_are_given() -> None:
     old = raw(vector("1-first-superseding"))
     upgrades.upgraded(old)
@@ -112,13 +117,13 @@ def test_upgrades_leave_what_they_are_given() -> None:
 
 @pytest.mark.parametrize("other_shape", [False, True])
 def test_a_newer_context_is_refused_in_one_sentence(other_shape: bool) -> None:
-    newer = raw(vector("4-registered")) | {"schema": SCHEMA + 1} | ({"connections": 7} if other_shape else {})
+    newer = raw(vector("5-registered")) | {"schema": SCHEMA + 1} | ({"connections": 7} if other_shape else {})
     with pytest.raises(NewerRowError, match=f"has schema {SCHEMA + 1}, this program knows {SCHEMA}"):
         ue_context_in(msgspec.msgpack.encode(newer))
 
 
 def test_a_damaged_context_of_this_schema_is_a_fault_and_no_older_one() -> None:
-    damaged = raw(vector("4-registered")) | {"connections": 7}
+    damaged = raw(vector("5-registered")) | {"connections": 7}
     with pytest.raises(msgspec.ValidationError, match="connections"):
         ue_context_in(msgspec.msgpack.encode(damaged))
 
