@@ -113,13 +113,15 @@ class Journal(Generic[C]):
             return found
         raise StoreError("the call could not be written")
 
-    def first_under(self, name: str, key: str) -> str:
-        """The key that was first given under this name, within KEEP_S: this one where none was."""
+    def first_under(self, name: str, text: str) -> str:
+        """The text that was first given under this name, within KEEP_S: this one where none was.  Raises StoreError."""
         writer = uuid.uuid4().hex
-        result = save_resolved(self._store, self._table, name, key.encode(), expect=None, writer=writer, ttl_s=KEEP_S)
+        result = save_resolved(self._store, self._table, name, text.encode(), expect=None, writer=writer, ttl_s=KEEP_S)
         if isinstance(result, Conflict) and result.row is not None:
             return result.row.value.decode()
-        return key
+        if isinstance(result, Saved):
+            return text
+        raise StoreError("the call's name could not be written")
 
     def load(self, key: str) -> Held[C] | None:
         """None = no such call, or it ended more than KEEP_S ago."""

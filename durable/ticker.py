@@ -14,6 +14,7 @@ import msgspec
 import urllib3
 from urllib3.exceptions import HTTPError
 
+from durable.errors import StoreError
 from durable.store import Store
 from trust import signing
 from trust.access import TICKER
@@ -34,6 +35,17 @@ class StepDone(msgspec.Struct):
     """Its answer.  after_s: when the next step is due; null = there is none."""
 
     after_s: float | None
+
+
+def answer_step(advance: Callable[[str], float | None], body: bytes) -> tuple[bytes, int]:
+    """A function's answer to the ticker, and its HTTP status.  advance: one step of the call with that key."""
+    try:
+        after_s = advance(msgspec.json.decode(body, type=StepCall).step)
+    except msgspec.MsgspecError:
+        return msgspec.json.encode({"error": "the body is no step"}), 400
+    except StoreError as e:
+        return msgspec.json.encode({"error": str(e)}), 503
+    return msgspec.json.encode(StepDone(after_s)), 200
 
 
 Fire = Callable[[str], StepDone | None]

@@ -15,7 +15,6 @@ import traceback
 from collections.abc import Callable, Mapping
 from functools import partial
 from ipaddress import IPv4Address, IPv4Network
-from typing import Protocol
 
 import msgspec
 
@@ -39,22 +38,12 @@ from mme.store.opening import open_store
 from mme.work import NO_LOAD, Load, Ports
 from trust import signing
 from trust.access import TICKER, Access
+from trust.envelope import JSON, Answer, Envelope, Event
 from trust.secrets import M_TMSI_KEY, SIGNING_KEY, SUBSCRIBER_KEY, read_secret
-from trust.signing import Signed, Way
 
-Answer = tuple[bytes, int, dict[str, str]]
-JSON = {"Content-Type": "application/json"}
 _HALF_A_SECOND = 0.5
 """What a timestamp of whole seconds has been cut by, on average."""
 DEFAULT_WINDOW_S = 180  # no longer than the ids of items are remembered (three times ack_wait)
-
-
-class Event(Protocol):
-    """What the template hands over: see template/python3-flask-edge/index.py."""
-
-    body: bytes
-    headers: Mapping[str, str]
-    method: str
 
 
 class Function:
@@ -71,7 +60,7 @@ class Function:
         self._meter = meter
         self._name = name
         self._runtime = runtime
-        self._access = access
+        self._envelope = Envelope(name, access, clock)
         self._clock = clock
 
     def handle(self, event: Event, _context: object = None) -> Answer:
@@ -87,13 +76,10 @@ class Function:
             self._meter.began(len(items), waited_ms)
         worked = [self._worked(item, caller, waited_ms) for item in items]
         body = envelope.encode(Response([reply for reply, _ in worked], [cost for _, cost in worked]))
-        signed = Signed(caller, str(int(self._clock())), Way.DOWN, self._name, "", body)
-        return body, 200, JSON | signing.headers(self._access.key(caller), signed)
+        return self._envelope.sealed(caller, body)
 
     def _opened(self, event: Event) -> tuple[str, list[Item]]:
-        if event.method != "POST":
-            raise EnvelopeError(405, "this function takes POST with a signed JSON body")
-        caller = self._access.authenticate(self._name, event.headers, event.body, self._clock())
+        caller = self._envelope.opened(event)
         try:
             items = envelope.decode_request(event.body).items
         except (msgspec.MsgspecError, ValueError, RecursionError) as e:

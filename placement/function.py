@@ -14,46 +14,36 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from typing import Protocol
 
 import msgspec
 
+from durable.call_ids import call_id_of
 from durable.callbacks import HttpCallbacks
 from durable.errors import StoreError
 from durable.journal import Journal
 from durable.opening import open_store
-from durable.ticker import StepCall, StepDone
+from durable.ticker import answer_step
 from placement import logs, metrics, policy
 from placement.errors import Code, PlacementError
 from placement.helm import Helm, remove_left_over
 from placement.inventory import Clusters, Inventory
 from placement.operation import Answer, Operation, encode_answer, error_answer
 from placement.parts import Parts
-from placement.request import MAX_ID_CHARACTERS, Request, decode
+from placement.request import Request, decode
 from placement.sealing import Sealer
 from placement.settings import Secrets, number
 from placement.status import listing, status
 from placement.steps import Placer
 from placement.tables import TABLES, Table
-from trust import signing
 from trust.access import CALLBACK_HEADER, TICKER, Access
+from trust.envelope import JSON, Envelope, Event
+from trust.envelope import Answer as HttpAnswer
 from trust.errors import ConfigError, EnvelopeError
 from trust.secrets import SIGNING_KEY, read_secret, secrets_directory
-from trust.signing import Signed, Way
 
-HttpAnswer = tuple[bytes, int, dict[str, str]]
 FUNCTION = "placement"
-CALL_ID = "X-Call-Id"
 DEFAULT_WINDOW_S = 180
 _REFUSED = {Code.BAD_REQUEST: 400, Code.BAD_NAME: 400, Code.NOT_ALLOWED: 403, Code.CALL_ID_REUSED: 409}
-
-
-class Event(Protocol):
-    """What the template hands over."""
-
-    body: bytes
-    headers: Mapping[str, str]
-    method: str
 
 
 class Function:
@@ -61,37 +51,20 @@ class Function:
 
     def __init__(self, placer: Placer, access: Access, clock: Callable[[], float] = time.time) -> None:
         self._placer = placer
-        self._access = access
-        self._clock = clock
+        self._envelope = Envelope(FUNCTION, access, clock)
 
     def handle(self, event: Event, _context: object = None) -> HttpAnswer:
         """(body, HTTP status, headers)."""
         try:
-            if event.method != "POST":
-                raise EnvelopeError(405, "this function takes POST with a signed JSON body")
-            caller = self._access.authenticate(FUNCTION, event.headers, event.body, self._clock())
+            caller = self._envelope.opened(event)
         except EnvelopeError as e:
             metrics.REFUSED_REQUESTS.labels(str(e.status)).inc()
             logs.log("warning", "request refused", status=e.status, why=e.detail)
-            return msgspec.json.encode({"error": e.detail}), e.status, {"Content-Type": "application/json"}
+            return msgspec.json.encode({"error": e.detail}), e.status, dict(JSON)
         if caller == TICKER:
-            return self._signed(caller, *self._step(event.body))
+            return self._envelope.sealed(caller, *answer_step(self._placer.advance, event.body))
         answer, http_status = self._answer(caller, event)
-        return self._signed(caller, encode_answer(answer), http_status)
-
-    def _signed(self, caller: str, body: bytes, http_status: int) -> HttpAnswer:
-        signed = Signed(caller, str(int(self._clock())), Way.DOWN, FUNCTION, "", body)
-        headers = {"Content-Type": "application/json"} | signing.headers(self._access.key(caller), signed)
-        return body, http_status, headers
-
-    def _step(self, body: bytes) -> tuple[bytes, int]:
-        try:
-            after_s = self._placer.advance(msgspec.json.decode(body, type=StepCall).step)
-        except msgspec.MsgspecError:
-            return msgspec.json.encode({"error": "the body is no step"}), 400
-        except StoreError as e:
-            return msgspec.json.encode({"error": str(e)}), 503
-        return msgspec.json.encode(StepDone(after_s)), 200
+        return self._envelope.sealed(caller, encode_answer(answer), http_status)
 
     def _answer(self, caller: str, event: Event) -> tuple[Answer, int]:
         try:
@@ -113,9 +86,7 @@ class Function:
             return listing(self._placer, grant, request)
         if request.action == "status":
             return status(self._placer, grant, caller, request)
-        # X-Call-Id is not signed: a captured request could be sent again under a new one.
-        signature = "" if request.id else event.headers.get(signing.SIGNATURE_HEADER, "")
-        call_id = (request.id or event.headers.get(CALL_ID) or signature)[:MAX_ID_CHARACTERS]
+        call_id = call_id_of(self._placer.parts.journal, caller, request.id or "", event.headers)
         callback_url = event.headers.get(CALLBACK_HEADER, "")
         operation = self._placer.accept(
             caller,
@@ -124,7 +95,6 @@ class Function:
             request,
             create_namespaces=grant.create_namespaces,
             callback_url=callback_url,
-            signature=signature,
         )
         return operation.answer if callback_url else self._placer.work(operation.key)
 

@@ -9,10 +9,10 @@ import msgspec
 
 from placement import quantities
 from placement.errors import Code, PlacementError
+from trust.envelope import MAX_CALL_ID_CHARACTERS
 
 Action = Literal["apply", "status", "diff", "rollback", "uninstall", "list"]
 MAX_RELEASE = 53  # Helm's own limit: names of objects are made from it
-MAX_ID_CHARACTERS = 128
 MAX_WAIT_S = 1800
 _LABEL = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?\Z")
 _REPOSITORY = re.compile(r"oci://[a-zA-Z0-9.-]+(?::[0-9]{1,5})?(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)+\Z")
@@ -113,8 +113,8 @@ def decode(body: bytes) -> Request:
 
 def check(request: Request) -> None:
     """Raises PlacementError bad_request or bad_name, for the first thing wrong."""
-    if request.id is not None and not (0 < len(request.id) <= MAX_ID_CHARACTERS and request.id.isprintable()):
-        raise _bad(f"id has 1 to {MAX_ID_CHARACTERS} printable characters")
+    if request.id is not None and not (0 < len(request.id) <= MAX_CALL_ID_CHARACTERS and request.id.isprintable()):
+        raise _bad(f"id has 1 to {MAX_CALL_ID_CHARACTERS} printable characters")
     if request.cluster and request.eks_cluster_name and request.cluster != request.eks_cluster_name:
         raise _bad("cluster and eks_cluster_name name two clusters: give one")
     if not 1 <= request.timeout_s <= MAX_WAIT_S:

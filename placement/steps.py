@@ -57,19 +57,13 @@ class Placer:
         *,
         create_namespaces: bool,
         callback_url: str = "",
-        signature: str = "",
     ) -> Operation:
         """The operation of this call; of an earlier delivery of the same call, if there was one.
-
-        signature: of a call without an id of its own; a second call under it is the first one, captured and sent again.
 
         Raises PlacementError call_id_reused, StoreError.
         """
         digest = manifest.digest(body.hex())
         key = key_of(caller, call_id)
-        journal = self.parts.journal
-        if signature:
-            key = journal.first_under(key_of(caller, f"signature {signature}"), key)
         now_ms = self.parts.now_ms()
         operation = Operation(
             key=key,
@@ -89,7 +83,7 @@ class Placer:
             timeout_s=request.timeout_s,
             answer=Answer("accepted", release=request.function_name),
         )
-        held = journal.open(operation, due_ms=now_ms)
+        held = self.parts.journal.open(operation, due_ms=now_ms)
         if held.call.digest != digest:
             raise PlacementError(Code.CALL_ID_REUSED)
         return held.call

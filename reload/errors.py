@@ -14,6 +14,7 @@ conflict                409     somebody else kept writing the ConfigMap
 superseded              200     while pods were waited for, the ConfigMap was changed again
 too_large               413     beyond what a ConfigMap may hold
 cluster_unreachable     503     the API server did not answer in time
+store_down              503     a call without an id of its own, and nobody can tell whether it was made before
 cluster_failed          502     the API server answered with a fault of its own
 """
 
@@ -35,6 +36,7 @@ STATUS: Final = {
     "superseded": 200,
     "too_large": 413,
     "cluster_unreachable": 503,
+    "store_down": 503,
     "cluster_failed": 502,
 }
 

@@ -14,7 +14,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 from prometheus_client import Counter, Histogram
@@ -23,34 +23,24 @@ from durable.callbacks import HttpCallbacks, To
 from durable.errors import StoreError
 from durable.journal import Journal, key_of
 from durable.opening import open_store
-from durable.ticker import StepCall, StepDone
+from durable.ticker import answer_step
 from reload.errors import ReloadError
 from reload.policy import Clusters
 from reload.request import Request, parse
 from reload.service import Service, Worked
 from reload.tables import TABLES, Table
 from reload.waits import Wait, Waits
-from trust import signing
 from trust.access import CALLBACK_HEADER, TICKER, Access
+from trust.envelope import JSON, Answer, Envelope, Event
 from trust.errors import ConfigError, EnvelopeError
 from trust.secrets import SIGNING_KEY, read_secret, secrets_directory
-from trust.signing import Signed, Way
 
-Answer = tuple[bytes, int, dict[str, str]]
 DEFAULT_WINDOW_S = 180
 REQUESTS = Counter("config_reload_requests_total", "Calls by action and outcome.", ("action", "status"))
 WAITS = Counter("config_reload_waits_total", "Waits beyond a call that ended, by outcome.", ("status",))
 SECONDS = Histogram(
     "config_reload_seconds", "Time of a call.", ("action",), buckets=(0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 4.0, 5.0)
 )
-
-
-class Event(Protocol):
-    """What the template hands over: see template/python3-flask-edge/index.py."""
-
-    body: bytes
-    headers: Mapping[str, str]
-    method: str
 
 
 class Function:
@@ -66,47 +56,29 @@ class Function:
         service: Service | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._name = name
-        self._access = access
+        self._envelope = Envelope(name, access, clock)
         self._clusters = clusters
         self._waits = waits
         self._service = service or Service()
-        self._clock = clock
 
     def handle(self, event: Event, _context: object = None) -> Answer:
         """(body, HTTP status, headers)."""
         begin_s = time.monotonic()
         try:
-            if event.method != "POST":
-                raise EnvelopeError(405, "this function takes POST with a signed JSON body")
-            caller = self._access.authenticate(self._name, event.headers, event.body, self._clock())
+            caller = self._envelope.opened(event)
         except EnvelopeError as e:
             _log("warning", "request refused", status=e.status, why=e.detail)
             body = msgspec.json.encode({"status": "error", "error": _fault("not_authenticated", e.detail, "")})
-            return body, e.status, {"Content-Type": "application/json"}
+            return body, e.status, dict(JSON)
         if caller == TICKER:
-            return self._signed(caller, *self._step(event.body))
+            return self._envelope.sealed(caller, *answer_step(self._waits.advance, event.body))
         action, status, answer = self._worked(event, caller)
         outcome = str(answer["status"])
         REQUESTS.labels(action, outcome).inc()
         SECONDS.labels(action).observe(time.monotonic() - begin_s)
         error = answer.get("error") or {}
         _log("info", "reload", caller=caller, action=action, outcome=outcome, code=error.get("code"), status=status)
-        return self._signed(caller, msgspec.json.encode(answer), status)
-
-    def _signed(self, caller: str, body: bytes, status: int) -> Answer:
-        signed = Signed(caller, str(int(self._clock())), Way.DOWN, self._name, "", body)
-        headers = signing.headers(self._access.key(caller), signed)
-        return body, status, {"Content-Type": "application/json", **headers}
-
-    def _step(self, body: bytes) -> tuple[bytes, int]:
-        try:
-            after_s = self._waits.advance(msgspec.json.decode(body, type=StepCall).step)
-        except msgspec.MsgspecError:
-            return msgspec.json.encode({"error": "the body is no step"}), 400
-        except StoreError as e:
-            return msgspec.json.encode({"error": str(e)}), 503
-        return msgspec.json.encode(StepDone(after_s)), 200
+        return self._envelope.sealed(caller, msgspec.json.encode(answer), status)
 
     def _worked(self, event: Event, caller: str) -> tuple[str, int, dict[str, Any]]:
         """Action, HTTP status, answer."""
@@ -114,9 +86,8 @@ class Function:
         try:
             request = parse(event.body)
             action = request.action
-            if not request.call:
-                request = msgspec.structs.replace(request, call=event.headers.get("X-Call-Id", "")[:160])
             cluster = self._clusters.for_caller(caller, request.cluster, request.namespace)
+            request = self._identified(request, caller, event)
             to = To(event.headers.get(CALLBACK_HEADER, ""), caller, request.call)
             # The same call under the same id is one wait; another body under that id is another call.
             key = f"{key_of(caller, request.call)}\n{hashlib.sha256(event.body).hexdigest()[:16]}"
@@ -129,6 +100,17 @@ class Function:
         except Exception:  # noqa: BLE001  a fault of ours: the trace is logged, the caller learns nothing of it
             _log("error", "fault", traceback=traceback.format_exc())
             return action, 500, {"status": "error", "error": _fault("internal", "internal error", "see the log")}
+
+    def _identified(self, request: Request, caller: str, event: Event) -> Request:
+        """With the id that it goes by, where it changes or begins something.  Raises ReloadError store_down."""
+        if not request.changes and not event.headers.get(CALLBACK_HEADER):
+            return request
+        try:
+            return msgspec.structs.replace(request, call=self._waits.call_id(caller, request.call, event.headers))
+        except StoreError as e:
+            _log("error", "store", why=str(e))
+            hint = "try again later, or give the call an id of its own as `call`"
+            raise ReloadError("store_down", "whether this call was made before cannot be told now", hint) from e
 
     def _before(self, key: str) -> dict[str, Any] | None:
         """What an earlier delivery of this call has come to, as far as it still waits or has waited."""

@@ -1,5 +1,7 @@
 """What a ConfigMap held before, newest first, for `history` and `rollback`: one Secret beside it, bounded.
 
+Older writes are kept without contents, so that a repeat of their call is known for longer than a signature is taken.
+
 A Secret, because old contents deserve at least the care of the present ones; owned by the ConfigMap.
 """
 
@@ -14,6 +16,10 @@ from reload.cluster import Cluster, Config
 from reload.errors import ReloadError, StaleVersionError
 
 ENTRIES = 10
+"""Writes that can be gone back to."""
+KNOWN = 500
+KNOWN_S = 3600
+"""Writes whose calls are known: so many, of that time."""
 MAX_OCTETS = 700_000
 _MOST_UNPACKED = ENTRIES * 1_400_000
 _TRIES = 5
@@ -22,7 +28,8 @@ _TRIES = 5
 class Entry(msgspec.Struct, frozen=True):
     """One write.
 
-    files: what it replaced, base64 by name.  at: Unix seconds.  by: who asked.  digest: of what it wrote.
+    files: what it replaced, base64 by name, while there is room.  at: Unix seconds.  by: who asked.  digest: of what it
+    wrote.
     """
 
     revision: int
@@ -56,13 +63,8 @@ def add(cluster: Cluster, before: Config, after: Config, *, at: int, by: str, ca
         found = cluster.load_history(before.namespace, name_of(before.name))
         old = [] if found is None else _unpacked(found[0])
         revision = old[0].revision + 1 if old else 1
-        kept = [Entry(revision, at, by, call, after.digest, before.digest, files), *old][:ENTRIES]
-        packed = _packed(kept)
-        while len(packed) > MAX_OCTETS and len(kept) > 1:
-            kept.pop()
-            packed = _packed(kept)
-        if len(packed) > MAX_OCTETS:
-            packed = _packed([Entry(revision, at, by, call, after.digest, before.digest, {})])
+        known = [entry for n, entry in enumerate(old[: KNOWN - 1]) if n < ENTRIES - 1 or entry.at > at - KNOWN_S]
+        packed = _bounded([Entry(revision, at, by, call, after.digest, before.digest, files), *known])
         try:
             version = None if found is None else found[1]
             cluster.save_history(before.namespace, name_of(before.name), packed, version, after)
@@ -70,6 +72,20 @@ def add(cluster: Cluster, before: Config, after: Config, *, at: int, by: str, ca
             continue
         return revision
     raise ReloadError("conflict", f"the history of ConfigMap {before.name} was changed by somebody else all the time")
+
+
+def _bounded(kept: list[Entry]) -> bytes:
+    """All of them, packed: with the contents of the newest, as many as there is room for."""
+    for contents in range(ENTRIES, 0, -1):
+        packed = _packed(_without_contents(kept, contents))
+        if len(packed) <= MAX_OCTETS:
+            return packed
+    return _packed(_without_contents(kept, 0))
+
+
+def _without_contents(kept: list[Entry], first: int) -> list[Entry]:
+    """The same, from the given one on without the files."""
+    return kept[:first] + [msgspec.structs.replace(entry, files={}) for entry in kept[first:]]
 
 
 def _packed(kept: list[Entry]) -> bytes:

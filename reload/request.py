@@ -8,6 +8,7 @@ from typing import Literal
 import msgspec
 
 from reload.errors import ReloadError
+from trust.envelope import MAX_CALL_ID_CHARACTERS
 
 LONGEST_WAIT_S = 1800
 Action = Literal["apply", "diff", "history", "rollback", "status"]
@@ -38,6 +39,11 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     revision: int | None = None
     call: str = ""
 
+    @property
+    def changes(self) -> bool:
+        """Whether it writes."""
+        return self.action in ("apply", "rollback")
+
 
 def parse(body: bytes) -> Request:
     """Raises ReloadError request_invalid with the field that is wrong."""
@@ -60,6 +66,6 @@ def parse(body: bytes) -> Request:
         raise ReloadError("request_invalid", f"{wrong[:100]!r} is no file name that a ConfigMap can hold")
     if not 1 <= request.timeout_s <= LONGEST_WAIT_S:
         raise ReloadError("request_invalid", f"timeout_s is 1 to {LONGEST_WAIT_S}")
-    if len(request.call) > 160 or not request.call.isprintable():
-        raise ReloadError("request_invalid", "call has at most 160 printable characters")
+    if len(request.call) > MAX_CALL_ID_CHARACTERS or not request.call.isprintable():
+        raise ReloadError("request_invalid", f"call has at most {MAX_CALL_ID_CHARACTERS} printable characters")
     return request

@@ -162,8 +162,16 @@ class Service:
     def _history(cluster: Cluster, request: Request, name: str) -> Answer:
         past = history.entries(cluster, request.namespace, name)
         shown = [
-            {"revision": e.revision, "at": e.at, "by": e.by, "call": e.call, "digest": e.digest, "replaced": e.replaced}
-            for e in past
+            {
+                "revision": e.revision,
+                "at": e.at,
+                "by": e.by,
+                "call": e.call,
+                "digest": e.digest,
+                "replaced": e.replaced,
+                "kept": bool(e.files),
+            }
+            for e in past[: history.ENTRIES]
         ]
         return {"status": "history", "history": shown}
 

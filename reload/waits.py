@@ -6,13 +6,14 @@ The change itself is written when a wait begins: a step only nudges the pods, lo
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Any
 
 import msgspec
 
 from durable import callbacks
+from durable.call_ids import call_id_of
 from durable.callbacks import Callbacks, To
 from durable.journal import Call, Hand, Journal, Next
 from reload import apply
@@ -82,6 +83,10 @@ class Waits:
         self._tell = tell
         self._clock = clock
         self._timer = timer
+
+    def call_id(self, caller: str, own: str, headers: Mapping[str, str]) -> str:
+        """The id that a call goes by (durable.call_ids).  Raises StoreError."""
+        return call_id_of(self._journal, caller, own, headers)
 
     def answer_of(self, key: str) -> Answer | None:
         """What an earlier delivery of the same call has come to; None = nothing is waited for under this key.

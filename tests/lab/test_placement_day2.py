@@ -17,26 +17,15 @@ from typing import Any
 import pytest
 import yaml
 
-from reload import bundle, image
+from reload import bundle
 from tests.lab import artefacts, images, oci
 from tests.lab.figures import told
 from tests.lab.kubectl import eventually
+from tests.lab.nginx import ASK, conf, wrapped
 from tests.lab.placing import ROOT, Placing, push
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
 TRIES = 10
-CONF = """\
-worker_processes 1;
-pid /tmp/nginx.pid;
-error_log stderr;
-events {{}}
-http {{
-  access_log off;
-  client_body_temp_path /tmp/b; proxy_temp_path /tmp/p; fastcgi_temp_path /tmp/f; uwsgi_temp_path /tmp/u;
-  scgi_temp_path /tmp/s;
-  server {{ listen 8080; location = / {{ return 200 'tac={tac} s-nssai={sst}-{sd}'; }} }}
-}}
-"""
 COREDNS = """\
 .:5353 {{
   reload 2s 1s
@@ -45,7 +34,6 @@ COREDNS = """\
   }}
 }}
 """
-ASK = "import urllib.request as u; print(u.urlopen('http://127.0.0.1:8080/', timeout=5).read().decode())"
 ASK_DNS = """
 import socket
 question = bytes.fromhex("000101000001000000000000") + b"\\x03tac\\x00" + bytes.fromhex("00100001")
@@ -75,12 +63,9 @@ while time.monotonic() < until:
 
 @pytest.fixture(scope="module")
 def nginx(placing: Placing) -> str:
-    """Debian's nginx, with auto-reload put into it by what `make reload-image` runs."""
+    """See tests/lab/nginx.py; and the chart that it is placed from."""
     push(placing, ROOT / "charts/network-function")
-    base = oci.push(images.nginx(), placing.around.registry)
-    to = base.rpartition(":")[0] + ":wrapped"
-    assert image.main(["--base", base, "--to", to, "--plain-http"]) == 0
-    return to
+    return wrapped(placing.around.registry)
 
 
 @pytest.fixture(scope="module")
@@ -117,12 +102,16 @@ def values(reference: str, policy: str, command: list[str], files: dict[str, str
     }
 
 
+def slice_text(tac: int, sst: int, sd: str) -> str:
+    return f"tac={tac} s-nssai={sst}-{sd}"
+
+
 def nginx_values(reference: str, policy: str, tac: int, sd: str = "000001") -> dict[str, Any]:
     return values(
         reference,
         policy,
         ["nginx", "-c", "/etc/nf/nginx.conf", "-g", "daemon off;"],
-        {"nginx.conf": CONF.format(tac=tac, sst=1, sd=sd)},
+        {"nginx.conf": conf(slice_text(tac, 1, sd))},
         checks=["nginx -t -q -c {dir}/nginx.conf"],
     )
 
@@ -286,7 +275,7 @@ def test_a_broken_value_is_told_and_the_daemon_keeps_its_last_good_file(release:
     assert release.place(nginx_values(nginx, "signal", 7))["status"] == "ready"
     before = release.state()
     broken = nginx_values(nginx, "signal", 8)
-    broken["config"]["files"]["nginx.conf"] = CONF.format(tac=8, sst=1, sd="1").replace("return", "retrun")
+    broken["config"]["files"]["nginx.conf"] = conf(slice_text(8, 1, "1")).replace("return", "retrun")
     answer = release.place(broken, "values-test.yaml")
     assert (answer["status"], answer["error"]["code"]) == ("failed", "config_rejected"), answer
     assert "retrun" in answer["error"]["message"]
@@ -303,7 +292,7 @@ def test_config_reload_changes_what_was_placed_by_the_same_account(release: Rele
     placing = release.placing
     assert release.place(nginx_values(nginx, "signal", 7))["status"] == "ready"
     before = release.state()
-    changed = {"nginx.conf": CONF.format(tac=11, sst=2, sd="00000b")}
+    changed = {"nginx.conf": conf(slice_text(11, 2, "00000b"))}
     call = {"cluster": "edge-a", "namespace": placing.namespace, "release": release.name, "files": changed}
     answer = placing.post("config-reload", call)
     assert (answer["status"], answer["applied"], answer["of"]) == ("applied", 1, 1), answer

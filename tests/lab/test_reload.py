@@ -18,12 +18,13 @@ import yaml
 from durable.callbacks import HttpCallbacks
 from durable.journal import Journal
 from durable.sqlite import SqliteStore
-from reload import bundle, image
+from reload import bundle
 from reload.function import Function
 from reload.policy import Clusters
 from reload.tables import TABLES, Table
 from reload.waits import Wait, Waits
 from tests.lab import artefacts, images, oci
+from tests.lab.nginx import ASK, conf, wrapped
 from tests.lab.run import run
 from tests.lab.site import Site
 from trust import signing
@@ -34,23 +35,6 @@ pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
 ROOT = Path(__file__).resolve().parents[2]
 MASTER = bytes(range(32))
 CALLER = "operator/lab"
-HTML = "location = /tac {{ return 200 '{tac}\\n'; }}"
-CONF = """\
-worker_processes 1;
-pid /tmp/nginx.pid;
-error_log stderr;
-events {{}}
-http {{
-  access_log off;
-  client_body_temp_path /tmp/b; proxy_temp_path /tmp/p; fastcgi_temp_path /tmp/f; uwsgi_temp_path /tmp/u;
-  scgi_temp_path /tmp/s;
-  server {{ listen 8080; keepalive_timeout 3600; {location} }}
-}}
-"""
-
-
-def conf(tac: int) -> str:
-    return CONF.format(location=HTML.format(tac=tac))
 
 
 @dataclass
@@ -108,9 +92,8 @@ class Release:
 
     def served(self, release: str) -> str:
         """What the daemon answers, asked from within its pod."""
-        ask = "import urllib.request as u; print(u.urlopen('http://127.0.0.1:8080/tac', timeout=5).read().decode())"
         name = self.pod(release)["metadata"]["name"]
-        return self.site.a.exec(name, "python3", "-c", ask, namespace=self.namespace).strip()
+        return self.site.a.exec(name, "python3", "-c", ASK, namespace=self.namespace).strip()
 
 
 @pytest.fixture
@@ -120,11 +103,7 @@ def release(site: Site, namespace: str, tmp_path: Path) -> Release:
 
 @pytest.fixture(scope="session")
 def nginx(site: Site) -> str:
-    """Debian's nginx, with auto-reload put into it by what `make reload-image` runs."""
-    base = oci.push(images.nginx(), site.registry)
-    to = base.rpartition(":")[0] + ":wrapped"
-    assert image.main(["--base", base, "--to", to, "--plain-http"]) == 0
-    return to
+    return wrapped(site.registry)
 
 
 def values(reference: str, policy: str, **reload: object) -> dict[str, Any]:
@@ -132,7 +111,7 @@ def values(reference: str, policy: str, **reload: object) -> dict[str, Any]:
     return {
         "image": {"repository": repository, "tag": tag, "pullPolicy": "Always"},
         "command": ["nginx", "-c", "/etc/nf/nginx.conf", "-g", "daemon off;"],
-        "config": {"files": {"nginx.conf": conf(7)}},
+        "config": {"files": {"nginx.conf": conf("7")}},
         "reload": {"mode": "wrapper", "policy": policy, "checks": ["nginx -t -q -c {dir}/nginx.conf"], **reload},
         "ports": [{"name": "http", "port": 8080}],
         "podSecurityContext": {"runAsNonRoot": True, "runAsUser": 33, "runAsGroup": 33},
@@ -147,7 +126,7 @@ def test_ten_changes_reach_the_daemon_in_seconds_and_its_pod_stays(
     before = release.state("nf")
     times = []
     for tac in range(100, 110):
-        answer = release.call("nf", files={"nginx.conf": conf(tac)})
+        answer = release.call("nf", files={"nginx.conf": conf(str(tac))})
         assert (answer["status"], answer["applied"], answer["of"]) == ("applied", 1, 1), answer
         assert release.served("nf") == str(tac)
         times.append(answer["time_taken_s"])
@@ -160,7 +139,7 @@ def test_ten_changes_reach_the_daemon_in_seconds_and_its_pod_stays(
 def test_a_broken_value_is_told_and_the_daemon_serves_on(release: Release, nginx: str) -> None:
     release.install("nf", values(nginx, "signal"))
     before = release.state("nf")
-    answer = release.call("nf", files={"nginx.conf": conf(8).replace("return", "retrun")})
+    answer = release.call("nf", files={"nginx.conf": conf("8").replace("return", "retrun")})
     assert answer["error"]["code"] == "candidate_rejected", answer
     assert "retrun" in answer["error"]["message"]
     assert release.served("nf") == "7"
@@ -229,7 +208,7 @@ def test_a_sidecar_does_it_for_an_image_that_cannot_be_changed(release: Release,
     given = values(f"{plain}:{base.tag()}", "signal", **reload)
     release.install("nf", given)
     before = release.state("nf")
-    answer = release.call("nf", files={"nginx.conf": conf(11)})
+    answer = release.call("nf", files={"nginx.conf": conf("11")})
     assert (answer["status"], answer["applied"]) == ("applied", 1), answer
     assert release.served("nf") == "11"
     assert release.state("nf") == before

@@ -146,6 +146,56 @@ def test_the_same_call_twice_writes_once(edge: Edge) -> None:
     assert edge.api.data("core", "amf-config")["app.conf"] == "greeting=two\n"
 
 
+def test_a_captured_call_under_a_new_call_id_writes_nothing(edge: Edge) -> None:
+    """X-Call-Id is not signed: who captures a call can send it again under another, or under none."""
+    captured = edge.signed(action="rollback", wait=False)
+    edge.call(files={"app.conf": "greeting=two\n"}, wait=False)
+    edge.call(files={"app.conf": "greeting=three\n"}, wait=False)
+    first = edge.send(captured, "one")[1]
+    assert edge.api.data("core", "amf-config")["app.conf"] == "greeting=two\n"
+    for again in ("two", "", "x" * 500):
+        assert edge.send(captured, again)[1]["revision"] == first["revision"] == 3
+    assert edge.api.data("core", "amf-config")["app.conf"] == "greeting=two\n"
+    assert edge.call(action="history")[1]["history"][0]["call"] == "one"
+
+
+def test_a_captured_call_is_known_after_more_writes_than_can_be_gone_back_to(edge: Edge) -> None:
+    captured = edge.signed(files={"app.conf": "greeting=two\n"}, wait=False)
+    assert edge.send(captured, "one")[1]["revision"] == 1
+    for n in range(history.ENTRIES + 2):
+        edge.call(files={"app.conf": f"greeting={n}\n"}, wait=False)
+    before = edge.api.data("core", "amf-config")
+    assert edge.send(captured, "two")[1]["revision"] == 1
+    assert edge.api.data("core", "amf-config") == before
+
+
+def test_a_call_without_any_id_goes_by_its_signature(edge: Edge) -> None:
+    captured = edge.signed(files={"app.conf": "greeting=two\n"}, wait=False)
+    assert edge.send(captured, "")[1]["revision"] == 1
+    edge.call(files={"app.conf": "greeting=three\n"}, wait=False)
+    assert edge.send(captured, "one")[1]["revision"] == 1
+    assert edge.api.data("core", "amf-config")["app.conf"] == "greeting=three\n"
+
+
+def test_two_calls_with_ids_of_their_own_are_two_whatever_the_gateway_calls_them(edge: Edge) -> None:
+    for own, given in (("a", "one"), ("b", "one"), ("a", "two")):
+        edge.send(edge.signed(call=own, files={"app.conf": f"greeting={own}\n"}, wait=False), given)
+    assert edge.api.data("core", "amf-config")["app.conf"] == "greeting=b\n"
+
+
+def test_without_the_store_only_a_call_with_an_id_of_its_own_changes_anything(edge: Edge) -> None:
+    edge.store.close()
+    (edge.folder / "edge.db").unlink(missing_ok=True)
+    (edge.folder / "edge.db").mkdir()
+    status, answer = edge.call(files={"app.conf": "greeting=two\n"}, wait=False)
+    assert (status, answer["error"]["code"]) == (503, "store_down")
+    assert "`call`" in answer["error"]["hint"]
+    assert edge.api.data("core", "amf-config") == FILES
+    assert edge.call(action="status", wait=False)[0] == 200
+    assert edge.call(call="c-1", files={"app.conf": "greeting=two\n"}, wait=False)[0] == 200
+    assert edge.api.data("core", "amf-config")["app.conf"] == "greeting=two\n"
+
+
 def test_diff_writes_nothing_and_hides_what_looks_like_a_secret(edge: Edge) -> None:
     status, answer = edge.call(action="diff", set={"amf.yaml:amf.tac": 8}, files={"app.conf": "password=hunter2\n"})
     assert status == 200
@@ -178,7 +228,10 @@ def test_the_history_secret_belongs_to_the_configmap_and_stays_small(edge: Edge)
     assert secret["metadata"]["ownerReferences"][0]["uid"] == "uid-amf-config"
     assert len(secret["data"]["history"]) < 1_000_000
     _, answer = edge.call(action="history")
-    assert 1 <= len(answer["history"]) < 6
+    assert [entry["kept"] for entry in answer["history"]] == sorted(
+        (e["kept"] for e in answer["history"]), reverse=True
+    )
+    assert 3 <= sum(entry["kept"] for entry in answer["history"]) < len(answer["history"]) == 6
     assert history.ENTRIES == 10
 
 
