@@ -89,10 +89,10 @@ class Ticker:
             again_s = NO_ANSWER_S if done is None else done.after_s
         finally:
             with self._lock:
-                self._busy.discard(key)
                 self._not_before.pop(key, None)
                 if again_s:
                     self._not_before[key] = self._clock() + again_s
+                self._busy.discard(key)
 
 
 class HttpFire:
