@@ -59,6 +59,10 @@ class NeedSession(Need):
     imei: str | None = None
 
 
+SESSION_NEED = "/session"
+"""What a NeedSession's id has behind the id of the item that asks."""
+
+
 def session_id_of(need_id: str) -> str:
     """Id (32 hex digits) of the session that a NeedSession asks for: the MME's choice, as its TEID is on S11.
 

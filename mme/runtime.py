@@ -71,6 +71,7 @@ from mme.replies import plain_reply
 from mme.routing import DOWNLINK, function_of
 from mme.rows import context_of_imsi, enbs_of, load_enb, lose_association
 from mme.s1_interface import S1Interface, no_setup
+from mme.settling import Verdict, judged, read_and_judged, settled_ms
 from mme.store.base import Store, Table
 from mme.store.counting import measure
 from mme.transaction import Transactions, count_refusal
@@ -82,6 +83,8 @@ OFTEN_LATE = (UeContextReleaseComplete, UeContextReleaseRequest, ErrorIndication
 """About a connection that is gone these are not answered: they cross its release, or would be answered in turn."""
 NEVER_ANSWERED = (UeContextReleaseComplete, ErrorIndication)
 """Under a wrong pair of ids: the last message of a connection, and what must not be answered by its own kind."""
+NOTHING_WAITS = "nothing waits for it"
+NOT_SETTLED = "its context may still be written"
 CONFIGURATION_UPDATE = "configuration-update"
 OVERLOAD = "overload"
 COMMANDS: dict[str, Run] = {
@@ -121,7 +124,9 @@ class Runtime:
         self._clock = clock
         self._outbox = Outbox(store, pusher, key_of_party, may_reach, config.duplicates_s)
         self._interface = S1Interface(store, may_reach, config.duplicates_s)
-        self._transactions = Transactions(config, store, ports, self._outbox, random_octets=random_octets, pause=pause)
+        self._transactions = Transactions(
+            config, store, ports, self._outbox, random_octets=random_octets, clock=clock, pause=pause
+        )
 
     # ----------------------------------------------------------------- one item
 
@@ -410,13 +415,20 @@ class Runtime:
             return Reply(job.item.id, ItemResult.RETRY.value, label="not due yet")
         name = TimerName(timer.name)
         if name is TimerName.UNUSED_SESSION:
-            unused = self._transactions.give_back_unused(job, timer.owner, timer.token)
-            result = ItemResult.DONE if unused else ItemResult.STALE
-            return Reply(job.item.id, result.value, label="session given back" if unused else "session in use")
+            match self._transactions.give_back_unused(job, timer):
+                case Verdict.FIRE:
+                    return Reply(job.item.id, ItemResult.DONE.value, label="session given back")
+                case Verdict.OVER:
+                    return Reply(job.item.id, ItemResult.STALE.value, label="session in use")
+                case Verdict.OPEN:
+                    return Reply(job.item.id, ItemResult.RETRY.value, label=NOT_SETTLED)
+        is_over = False
 
         def run(ctx: UeContext, env: Env) -> Outcome:
+            nonlocal is_over
             running = ctx.running(name.value, timer.token, timer.due_ms)
             if running is None:
+                is_over = judged(ctx, timer, settled_ms(timer, self._config)) is Verdict.OVER
                 raise StaleError(None)
             stopped = replace(ctx, timers={n: t for n, t in ctx.timers.items() if n != name.value})
             if name is TimerName.OUTBOX:
@@ -425,7 +437,17 @@ class Runtime:
                 env = replace(env, association_alive=self._alive(stopped))
             return dispatch.on_timer(stopped, name, running, env)
 
-        return self._by_owner(job, timer.owner, run)
+        reply = self._by_owner(job, timer.owner, run)
+        if reply.label != NOTHING_WAITS or is_over:
+            return reply
+        match read_and_judged(self._store, str(timer.owner), timer, job.now_ms, self._config):
+            case Verdict.FIRE:
+                # That read has completed the write that had started it.
+                return self._by_owner(job, timer.owner, run)
+            case Verdict.OPEN:
+                return Reply(job.item.id, ItemResult.RETRY.value, label=NOT_SETTLED)
+            case Verdict.OVER:
+                return reply
 
     def _alive(self, ctx: UeContext) -> bool:
         """Whether the UE's connection is on an association that is still there."""
@@ -511,7 +533,7 @@ class Runtime:
         try:
             reply = self._transactions.change(job, owner, run, push=True)
         except StaleError:
-            return Reply(job.item.id, ItemResult.STALE.value, label="nothing waits for it")
+            return Reply(job.item.id, ItemResult.STALE.value, label=NOTHING_WAITS)
         if reply is None:
             raise StoreContendedError("the context is contended")
         return reply

@@ -3,10 +3,11 @@
 Any number of tickers divide the shards by leases (mme.lease): each shard is one's at a time, and another's as soon
 as its lease has run out.  What a paused one still sends then is answered `stale`, for each timer has a token.
 
-Rows are never deleted; a fired row whose token its context does not hold any more is answered `stale`.  Closed seconds
-are read again for LATE_S, because a row may be written after its second was first read.  A ticker that takes over a
-shard reads on from its lease's mark: the last RECENT_S at once, what is before that a slice at a time, as far back as
-rows live beyond their time (timer_outage_s and the time that ids are remembered).
+Rows are never deleted: one whose timer was stopped is dropped by a read of its context, and one whose context may only
+not be there yet is looked at again (mme.settling).  Closed seconds are read again for LATE_S, because a row may be
+written after its second was first read.  A ticker that takes over a shard reads on from its lease's mark: the last
+RECENT_S at once, what is before that a slice at a time, as far back as rows live beyond their time (timer_outage_s and
+the time that ids are remembered).
 """
 
 from __future__ import annotations
@@ -28,13 +29,14 @@ from prometheus_client import start_http_server
 from mme import config, logs, metrics, overload_guard
 from mme.codec import envelope
 from mme.codec.envelope import Item, Request, Timer
-from mme.enums import ItemResult, TimerName
+from mme.enums import ItemResult
 from mme.errors import ClockOffError, ConfigError, NewerRowError, StoreError
 from mme.lease_holder import LENGTH_S, LeaseHolder
 from mme.overload import Limits
 from mme.overload_guard import OverloadGuard
 from mme.routing import DOWNLINK, TIMER
 from mme.rows import ue_context
+from mme.settling import LATE_S, Verdict, judged, read_and_judged, settled_ms
 from mme.store.base import Store, Table, TimerRow
 from mme.store.opening import open_store
 from mme.work import TIMER_SHARDS
@@ -43,7 +45,6 @@ from trust.access import TICKER
 from trust.secrets import SIGNING_KEY, read_secret
 from trust.signing import Signed, Way
 
-LATE_S = 5
 RECENT_S = 240
 """So far back everything is read at once, and what is due now does not wait for what was due long ago."""
 CATCH_UP_S = 60
@@ -72,8 +73,11 @@ def all_shards() -> Mapping[int, int]:
 
 @dataclass(slots=True)
 class _Pending:
+    """tries: how often it was fired.  looks: how often its context was looked at in vain."""
+
     row: TimerRow
     tries: int = 0
+    looks: int = 0
     next_ms: int = 0
 
 
@@ -112,7 +116,7 @@ class _Shard:
 class Ticker:
     """store: where the rows are.  fire: carries items to the function.  clock: Unix seconds.  shards: this ticker's.
 
-    look_back_s: how long rows live beyond their time.
+    look_back_s: how long rows live beyond their time.  settings: those of the functions, for how long timers run.
     """
 
     store: Store
@@ -120,6 +124,7 @@ class Ticker:
     clock: Callable[[], float] = time.time
     shards: Shards = all_shards
     look_back_s: int = RECENT_S
+    settings: config.MmeConfig = field(default_factory=config.MmeConfig)
     dead: int = 0
     _shards: dict[int, _Shard] = field(default_factory=dict)
 
@@ -176,16 +181,17 @@ class Ticker:
             if past and self._read(number, shard, past):
                 shard.past_s = past.stop
 
-    def _is_stale(self, row: TimerRow) -> bool:
-        """Whether the row's context shows, in one read, that nothing waits for it any more."""
+    def _judged(self, row: TimerRow, now_ms: int) -> Verdict:
+        """What the row's context shows: in one read of nearly all rows, whose item it knows."""
         found = self.store.load(Table.UE_CONTEXT, row.owner)
         try:
             ctx = ue_context(found) if found is not None else None
+            verdict = judged(ctx, row, settled_ms(row, self.settings))
+            if verdict is Verdict.OPEN:
+                verdict = read_and_judged(self.store, row.owner, row, now_ms, self.settings)
         except NewerRowError:
-            return False  # the function judges: it may be newer than this ticker, and no other timer waits for this one
-        if row.name == TimerName.UNUSED_SESSION.value:
-            return ctx is not None and ctx.uses_session(row.token)
-        return ctx is None or ctx.running(row.name, row.token, row.due_ms) is None
+            return Verdict.FIRE  # the function judges: it may be newer than this ticker
+        return verdict
 
     def _fire_due(self, now_ms: int) -> int:
         due = []
@@ -194,11 +200,17 @@ class Ticker:
             for item, pending in list(shard.pending.items()):
                 if pending.next_ms > now_ms:
                     continue
-                if self._is_stale(pending.row):
-                    del shard.pending[item]
-                    done += 1
-                else:
-                    due.append((number, item, pending))
+                match self._judged(pending.row, now_ms):
+                    case Verdict.OVER:
+                        del shard.pending[item]
+                        done += 1
+                    case Verdict.OPEN:
+                        pending.looks += 1
+                        settled = settled_ms(pending.row, self.settings)
+                        pending.next_ms = min(now_ms + _pause_ms(pending.looks), max(settled, now_ms + 1))
+                        metrics.TIMERS.labels("open row").inc()
+                    case Verdict.FIRE:
+                        due.append((number, item, pending))
         metrics.TIMERS.labels("stale row").inc(done)
         for start in range(0, len(due), BATCH):
             # The batch before may have taken seconds: the lease is asked for again.
@@ -222,7 +234,7 @@ class Ticker:
             del shard.pending[item]
             return 1
         pending.tries += 1
-        pending.next_ms = now_ms + 250 * 2 ** min(pending.tries, TRIES)
+        pending.next_ms = now_ms + _pause_ms(pending.tries)
         if pending.tries == TRIES:
             metrics.TIMERS.labels("overdue").inc()
             logs.log("error", "timer is overdue", item=item, trace=logs.trace_of(pending.row.token))
@@ -232,6 +244,10 @@ class Ticker:
             metrics.TIMERS.labels("dead").inc()
             logs.log("error", "timer is dead", item=item, trace=logs.trace_of(pending.row.token))
         return 0
+
+
+def _pause_ms(tries: int) -> int:
+    return int(250 * 2 ** min(tries, TRIES))
 
 
 def item_id(row: TimerRow) -> str:
@@ -339,7 +355,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     holder = LeaseHolder(
         store, (overload_guard.LEASE, *SHARD_LEASES), length_s=options.lease_s, bound_ms=settings.clock_bound_ms
     )
-    ticker = Ticker(store, fire, shards=leased(holder), look_back_s=settings.timer_rows_s)
+    ticker = Ticker(store, fire, shards=leased(holder), look_back_s=settings.timer_rows_s, settings=settings)
     holder.marks = lambda: {f"timer-{number}": mark for number, mark in ticker.marks().items()}
     limits = Limits(settings.overload_start_ms, settings.overload_shed_ms, settings.overload_stop_ms)
     guard = OverloadGuard(store, holder, HttpTell(options.gateway, read_secret(SIGNING_KEY)), limits)

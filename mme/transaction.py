@@ -15,7 +15,7 @@ import msgspec
 
 from mme import metrics, observing
 from mme.codec import envelope
-from mme.codec.envelope import Reply
+from mme.codec.envelope import Reply, Timer
 from mme.config import MmeConfig
 from mme.context import OutboxEntry, RunningTimer, UeContext
 from mme.downlinks import encoded, protected
@@ -31,6 +31,7 @@ from mme.procedures import detach, dispatch
 from mme.procedures.sending import release
 from mme.replacing import replace
 from mme.rows import claim_imsi, enbs_of, pack, ue_context
+from mme.settling import Verdict, read_and_judged, too_late_ms
 from mme.store.base import Conflict, Row, Saved, Store, Table, TimerRow, WriteResult, save_resolved
 from mme.work import CONFLICT_TRIES, TIMER_SHARDS, Ports, Run, StaleError, Work
 
@@ -47,7 +48,10 @@ class _Prepared:
 
 
 class Transactions:
-    """Changes of UE contexts.  random_octets: fresh octets.  pause: waits that many seconds after a Conflict."""
+    """Changes of UE contexts.
+
+    random_octets: fresh octets.  clock: Unix seconds.  pause: waits that many seconds after a Conflict.
+    """
 
     def __init__(
         self,
@@ -57,6 +61,7 @@ class Transactions:
         outbox: Outbox,
         *,
         random_octets: Callable[[int], bytes],
+        clock: Callable[[], float],
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self._config = config
@@ -64,13 +69,15 @@ class Transactions:
         self._ports = ports
         self._outbox = outbox
         self._random = random_octets
+        self._clock = clock
         self._pause = pause
 
     def change(
         self, job: Work, key: int, run: Run, *, fresh: UeContext | None = None, push: bool = False
     ) -> Reply | None:
-        """Load, run, save; again after each Conflict.  fresh: make this context instead of loading one.
+        """Load, run, save; again after each Conflict, and when it took too long to save.
 
+        fresh: make this context instead of loading one.
         None: the key belongs to another context (fresh only).  Raises StaleError where there is no context.
         """
         row = self._store.load(Table.UE_CONTEXT, str(key))
@@ -90,6 +97,11 @@ class Transactions:
             if not prepared.store:
                 count_refusal(ctx, prepared.sent, job)
                 return prepared.reply
+            now_ms = int(self._clock() * 1000)
+            if now_ms >= too_late_ms(job.now_ms, job.item.id, prepared.ctx):
+                # Written now, its timers' rows might have been passed over.
+                job.now_ms = now_ms
+                continue
             result = self._save(job, key, row, prepared)
             metrics.CONDITIONAL_WRITES.labels(type(result).__name__.lower()).inc()
             if isinstance(result, Saved):
@@ -201,13 +213,15 @@ class Transactions:
     def _insert_timer(self, row: TimerRow, now_ms: int) -> None:
         self._store.insert_timer(row, ttl_s=self._config.timer_rows_s + (row.due_ms - now_ms) // 1000)
 
-    def give_back_unused(self, job: Work, owner: int, need_id: str) -> bool:
-        """Whether the session that `need_id` asked for was nobody's, and has been given back."""
-        row = self._store.load(Table.UE_CONTEXT, str(owner))
-        if row is not None and ue_context(row).uses_session(need_id):
-            return False
-        self._ports.ask(DeleteSession(f"{job.item.id}/delete-session", owner, session_id_of(need_id)))
-        return True
+    def give_back_unused(self, job: Work, timer: Timer) -> Verdict:
+        """Give back the session that the need `timer.token` asked for, if it is nobody's: FIRE.  OPEN: nobody can tell.
+
+        By a read at SERIAL: a context that was written after all must not find its address given to another one.
+        """
+        verdict = read_and_judged(self._store, str(timer.owner), timer, job.now_ms, self._config)
+        if verdict is Verdict.FIRE:
+            self._ports.ask(DeleteSession(f"{job.item.id}/delete-session", timer.owner, session_id_of(timer.token)))
+        return verdict
 
     def _claim(self, job: Work, outcome: Outcome) -> Outcome:
         """Move the IMSI's index row to this context; the one it named before is superseded."""

@@ -31,7 +31,17 @@ from mme.messages import (
     PdnAddress,
     PdnConnectivityReject,
 )
-from mme.needs import ApnConfiguration, ModifySession, NeedProfile, NeedSession, Profile, Refusal, Refused, Session
+from mme.needs import (
+    SESSION_NEED,
+    ApnConfiguration,
+    ModifySession,
+    NeedProfile,
+    NeedSession,
+    Profile,
+    Refusal,
+    Refused,
+    Session,
+)
 from mme.outcome import Env, Outcome, StartTimer
 from mme.procedures import emergency, guti_reallocation, identification, reachability
 from mme.procedures.sending import context_setup, deregister, nas, secured
@@ -168,7 +178,7 @@ def on_profile(ctx: UeContext, answer: Profile | Refused, env: Env) -> Outcome:
     if ctx.imsi is None and not ctx.emergency:
         raise ValueError("a proven identity has an IMSI")
     need = NeedSession(
-        id=f"{env.item}/session",
+        id=f"{env.item}{SESSION_NEED}",
         owner=ctx.key,
         imsi=ctx.imsi,
         access_point_name=apn.access_point_name,

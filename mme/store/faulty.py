@@ -27,11 +27,14 @@ class Applied(Enum):
     """What became of a conditional write whose answer was lost.
 
     LATER: it is carried out after the next `load`, as a coordinator may that still had it in hand.
+    AT_SERIAL: by the row's next read at SERIAL or conditional write, as a Paxos round that was left open; until then
+    it is as if it never was.
     """
 
     YES = "yes"
     NO = "no"
     LATER = "later"
+    AT_SERIAL = "at-serial"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +101,14 @@ class FaultyStore:
         self._sleep = sleep
         self._lock = threading.Lock()
         self._late: list[Callable[[], WriteResult]] = []
+        self._open: dict[tuple[Table, str], Callable[[], WriteResult]] = {}
         self.plan = list(plan)
 
     def load(self, table: Table, key: str, *, serial: bool = False) -> Row | None:
         """See Store.load."""
         self._before(Operation.LOAD, table)
+        if serial:
+            self._complete(table, key)
         row = self._store.load(table, key, serial=serial)
         with self._lock:
             late, self._late = self._late, []
@@ -118,13 +124,19 @@ class FaultyStore:
         def write() -> WriteResult:
             return self._store.save(table, key, value, expect=expect, writer=writer, ttl_s=ttl_s)
 
-        match self._before(Operation.SAVE, table):
+        effect = self._before(Operation.SAVE, table)
+        self._complete(table, key)
+        match effect:
             case FaultConflict():
                 return Conflict(self._store.load(table, key))
             case FaultUnknown(applied=Applied.YES):
                 write()
                 return Unknown()
             case FaultUnknown(applied=Applied.NO):
+                return Unknown()
+            case FaultUnknown(applied=Applied.AT_SERIAL):
+                with self._lock:
+                    self._open[table, key] = write
                 return Unknown()
             case FaultUnknown(applied=Applied.LATER):
                 with self._lock:
@@ -156,6 +168,13 @@ class FaultyStore:
     def close(self) -> None:
         """See Store.close."""
         self._store.close()
+
+    def _complete(self, table: Table, key: str) -> None:
+        """Carry out what was left open of that row, as whoever comes next with a Paxos round of its own does."""
+        with self._lock:
+            write = self._open.pop((table, key), None)
+        if write is not None:
+            write()
 
     def _before(self, operation: Operation, table: Table | None) -> Effect:
         effect = self._take(operation, table)

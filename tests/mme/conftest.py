@@ -13,7 +13,7 @@ from tests.mme.store.conftest import cassandra_url, key, store, store_url
 
 __all__ = ["cassandra_url", "key", "network", "store", "store_url"]
 
-ON_CASSANDRA_TOO = ("test_duplicates", "test_duplicates_everywhere", "test_killed", "test_outbox")
+ON_CASSANDRA_TOO = ("test_duplicates", "test_duplicates_everywhere", "test_killed", "test_outbox", "test_settling")
 """Modules whose MME is run on a real Cassandra as well: what they are about is what a store remembers."""
 
 

@@ -13,13 +13,14 @@ import pytest
 
 from mme.codec.envelope import Item
 from mme.config import MmeConfig
-from mme.context import RunningTimer, UeContext
+from mme.context import Remembered, RunningTimer, UeContext
 from mme.enums import EmmState
 from mme.errors import StoreUnavailableError
-from mme.store.base import Table, TimerRow
+from mme.settling import LATE_S, SETTLED_S
+from mme.store.base import Row, Table, TimerRow
 from mme.store.faulty import Fault, FaultUnavailable, FaultyStore, Operation
 from mme.store.sqlite import SqliteStore
-from mme.ticker import BATCH, CATCH_UP_S, LATE_S, TRIES, Ticker, item_id
+from mme.ticker import BATCH, CATCH_UP_S, TRIES, Ticker, item_id
 from tests.mme.runtime.pair import Clock, Network
 
 TOKEN = "00101-0019b/ue1/2"
@@ -305,3 +306,56 @@ def test_items_fit_what_functions_take(bench: Bench) -> None:
     bench.go(2)
     [item] = bench.fired
     assert len(item.id) <= 160
+
+
+def test_a_row_without_a_context_is_looked_at_until_that_is_settled(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A few times only, and at SERIAL; a ticker that takes over meanwhile reads the row again; nobody is alarmed."""
+    row = TimerRow(1, int((bench.clock.now_s + 1) * 1000), "T3460", TOKEN, "17")
+    bench.store.insert_timer(row, ttl_s=300)
+    looks: list[float] = []
+    load = bench.store.load
+
+    def counted(table: Table, key: str, *, serial: bool = False) -> Row | None:
+        if serial:
+            looks.append(bench.clock.now_s - row.due_ms / 1000)
+        return load(table, key, serial=serial)
+
+    bench.store.load = counted  # type: ignore[method-assign]
+    bench.go(SETTLED_S)
+    assert min(bench.ticker.marks().values()) <= row.due_ms // 1000
+    bench.go(5)
+    assert looks[0] == pytest.approx(0, abs=0.25)
+    assert looks[-1] == pytest.approx(SETTLED_S, abs=0.25)
+    assert 5 <= len(looks) <= 9
+    assert min(bench.ticker.marks().values()) > row.due_ms // 1000
+    assert bench.fired == []
+    assert capsys.readouterr().err == ""
+
+
+def test_most_rows_cost_one_read(bench: Bench) -> None:
+    """Their timers were stopped in time: the context knows their item, or was written long after by a later one."""
+    begun_s = bench.clock.now_s
+    short = bench.row(token="e/ue1/1")
+    long = TimerRow(1, int((begun_s + MmeConfig().t3412_s + 240) * 1000), "mobile-reachable", "e/ue1/2", "17")
+    bench.store.insert_timer(long, ttl_s=4000)
+    later_ms = int((begun_s + 240 + SETTLED_S) * 1000)
+    recent = (Remembered("e/ue1/1", b"", 1), Remembered("e/ue1/9", b"", later_ms))
+    value = msgspec.msgpack.encode(UeContext(17, recent=recent))
+    bench.store.save(Table.UE_CONTEXT, "17", value, expect=1, writer="test")
+    loads: list[bool] = []
+    load = bench.store.load
+
+    def counted(table: Table, key: str, *, serial: bool = False) -> Row | None:
+        loads.append(serial)
+        return load(table, key, serial=serial)
+
+    bench.store.load = counted  # type: ignore[method-assign]
+    bench.go(5)
+    assert loads == [False]
+    bench.clock.now_s = long.due_ms / 1000 - 1
+    bench.go(5)
+    assert loads == [False, False]
+    assert bench.fired == []
+    assert short.owner == long.owner

@@ -20,6 +20,7 @@ from mme.messages import (
     SecurityModeCommand,
     UeContextReleaseCommand,
 )
+from mme.settling import SETTLED_S
 from tests.mme.runtime.pair import PLMN, Network, Talk, assert_no_count_used_twice, protected_downlinks
 from tests.mme.runtime.test_attach import assert_registered
 
@@ -146,6 +147,7 @@ def test_repeated_firing_is_a_duplicate(network: Network) -> None:
 
 
 def test_timers_that_are_nobodys(network: Network) -> None:
+    """Of an item that the context does not know: not before that item's write must have taken effect."""
     talk = waiting(network, "T3460 of authentication")
     ctx = network.context(talk)
     running = ctx.timers[TimerName.T3460.value]
@@ -153,15 +155,19 @@ def test_timers_that_are_nobodys(network: Network) -> None:
     before = network.snapshot()
     cases = {
         "no such timer": (Timer(ctx.key, "T9999", running.token, running.due_ms), "rejected"),
-        "other token": (Timer(ctx.key, "T3460", "x/y/1", running.due_ms), "stale"),
+        "other token": (Timer(ctx.key, "T3460", "x/y/1", running.due_ms), "retry"),
         "other due time": (Timer(ctx.key, "T3460", running.token, running.due_ms - 1), "stale"),
         "other name": (Timer(ctx.key, "T3450", running.token, running.due_ms), "stale"),
-        "other owner": (Timer(ctx.key ^ 1, "T3460", running.token, running.due_ms), "stale"),
+        "other owner": (Timer(ctx.key ^ 1, "T3460", running.token, running.due_ms), "retry"),
         "not due": (Timer(ctx.key, "T3460", running.token, running.due_ms + 60_000), "retry"),
     }
     for name, (timer, result) in cases.items():
         exchange = network.send("mme-timer", Item(id=f"a/{name}/1", timer=timer))
         assert (exchange.reply.result, exchange.reply.downlink) == (result, []), name
+    network.clock.now_s += SETTLED_S
+    for name in ("other token", "other owner"):
+        exchange = network.send("mme-timer", Item(id=f"a/{name}/2", timer=cases[name][0]))
+        assert (exchange.reply.result, exchange.reply.downlink) == ("stale", []), name
     assert network.snapshot() == before
 
 
