@@ -78,15 +78,3 @@ def _is_free(lease: Lease | None, now_ms: int) -> bool:
 
 def _given_back(lease: Lease, mark: int | None) -> Lease:
     return replace(lease, holder=NOBODY, until_ms=0, mark=lease.mark if mark is None else mark)
-
-
-def clock_offset_ms(before_ms: int, store_ms: int, after_ms: int) -> int:
-    """How far this clock is ahead of the store's (negative: behind), at least: 0 where the readings do not tell.
-
-    before_ms, after_ms: this clock around the question, whose answer store_ms was read in between.
-    """
-    if before_ms > store_ms:
-        return before_ms - store_ms
-    if after_ms < store_ms:
-        return after_ms - store_ms
-    return 0

@@ -16,8 +16,9 @@ from dataclasses import dataclass, field
 import msgspec
 
 from mme import lease, logs
+from mme.clock_offset import ClockOffset
 from mme.errors import ClockOffError, StoreContendedError
-from mme.lease import Leases, clock_offset_ms
+from mme.lease import Leases
 from mme.rows import pack
 from mme.store.base import Conflict, Saved, Store, Table, save_resolved
 
@@ -26,6 +27,8 @@ CLOCK_BOUND_MS = 200
 _RENEWALS = 4
 """In the length of a lease."""
 _TRIES = 8
+_ASKS = 5
+"""How often the store is asked for its time before its answers count as too slow."""
 
 _leases = msgspec.msgpack.Decoder(Leases).decode
 
@@ -33,6 +36,15 @@ _leases = msgspec.msgpack.Decoder(Leases).decode
 def member_name() -> str:
     """A name that no other process has: host, process id, and eight random digits."""
     return f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(4)}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Proof:
+    """What was known of the clocks, when the stop watch and this clock showed that."""
+
+    offset: ClockOffset
+    watch_s: float
+    clock_s: float
 
 
 @dataclass(slots=True)
@@ -56,6 +68,7 @@ class LeaseHolder:
     _mine: frozenset[str] = frozenset()
     _ends_s: float = 0.0
     _next_s: float | None = None
+    _proof: _Proof | None = None
 
     def held(self) -> frozenset[str]:
         """Names that are this process's at this moment."""
@@ -73,7 +86,7 @@ class LeaseHolder:
         """Prolong what is held and take this process's share, when it is time to.
 
         Raises ClockOffError: this clock is off, everything is given back.  Raises StoreError: the leases could not be
-        prolonged, and last as long as they last.
+        prolonged, for lack of an answer or of one that proves the clock right, and last as long as they last.
         """
         now_s = self.stop_watch()
         if self._next_s is not None and now_s < self._next_s:
@@ -97,13 +110,30 @@ class LeaseHolder:
             self._write(lambda old: lease.without(old, self.me, self.marks()))
 
     def _store_time(self) -> int:
-        """The store's time in Unix ms.  Raises ClockOffError."""
-        before_ms = int(self.clock() * 1000)
-        store_ms = self.store.now_ms()
-        offset_ms = clock_offset_ms(before_ms, store_ms, int(self.clock() * 1000))
-        if abs(offset_ms) > self.bound_ms:
-            raise ClockOffError(offset_ms, self.bound_ms)
-        return store_ms
+        """The store's time in Unix ms, once it is proven that this clock is right.
+
+        An answer that took long proves little by itself: what earlier ones have proved still counts, as far as this
+        clock has gone on evenly since; and the store is asked again, at once.  Raises ClockOffError where this clock is
+        off, StoreContendedError where no answer tells.
+        """
+        begin_s = self.stop_watch()
+        for asked in range(_ASKS):
+            if asked and self.stop_watch() - begin_s >= self.length_s / _RENEWALS:
+                break
+            before_ms = int(self.clock() * 1000)
+            store_ms = self.store.now_ms()
+            clock_s, watch_s = self.clock(), self.stop_watch()
+            offset = ClockOffset.seen(before_ms, store_ms, int(clock_s * 1000))
+            if (proof := self._proof) is not None:
+                passed_ms = round((clock_s - proof.clock_s) * 1000)
+                offset = offset.and_also(proof.offset.later(watch_s - proof.watch_s, passed_ms))
+            if offset.beyond(self.bound_ms):
+                self._proof = None
+                raise ClockOffError(offset.at_least_ms, self.bound_ms)
+            self._proof = _Proof(offset, watch_s, clock_s)
+            if offset.within(self.bound_ms):
+                return store_ms
+        raise StoreContendedError("the store answers too slowly to prove that this machine's clock is right")
 
     def _write(self, change: Callable[[Leases], Leases]) -> Leases:
         """Change the group's row; again after each Conflict.  Raises StoreError."""

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from itertools import product
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mme.lease import NOBODY, Leases, clock_offset_ms, renewed, without
+from mme.lease import NOBODY, Leases, renewed, without
 
 NAMES = tuple(f"timer-{n}" for n in range(16))
 LENGTH_MS = 10_000
@@ -115,19 +113,3 @@ def test_no_name_ever_has_two_holders(history: list[tuple[str, str, int]]) -> No
                 if lease.holder == NOBODY:
                     del promised[name]
         leases = changed
-
-
-@pytest.mark.parametrize(
-    ("before", "store", "after", "offset"),
-    [(1000, 1010, 1020, 0), (1000, 900, 1020, 100), (1000, 1500, 1020, -480), (1000, 1000, 1000, 0)],
-)
-def test_a_clock_is_only_off_by_what_the_readings_prove(before: int, store: int, after: int, offset: int) -> None:
-    assert clock_offset_ms(before, store, after) == offset
-
-
-def test_no_offset_is_proven_beyond_the_real_one() -> None:
-    for real, there, back in product((-300, 0, 300), (0, 50, 500), (0, 50, 500)):
-        store = 10_000
-        found = clock_offset_ms(store + real - there, store, store + real + back)
-        assert abs(found) <= abs(real)
-        assert found == real or there or back

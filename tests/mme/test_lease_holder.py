@@ -133,8 +133,10 @@ def test_a_paused_one_holds_nothing_when_it_goes_on(faulty: FaultyStore, time: T
 
 
 def test_a_lease_ends_here_no_later_than_in_the_store(faulty: FaultyStore, time: Time, key: str) -> None:
-    """A write that takes three seconds does not make the lease longer."""
+    """An answer that takes three seconds does not make the lease longer."""
     a = Process(key, time, faulty)
+    a.keep()
+    time.go(2.5)
 
     def slow() -> int:
         now_ms = time.now_ms
@@ -142,7 +144,6 @@ def test_a_lease_ends_here_no_later_than_in_the_store(faulty: FaultyStore, time:
         return now_ms
 
     faulty.now_ms = slow  # type: ignore[method-assign]
-    a.off_ms = 0
     a.keep()
     time.go(6.9)
     assert a.holder.held() == set(NAMES)
@@ -225,3 +226,104 @@ def test_what_may_have_been_given_back_is_no_longer_held(faulty: FaultyStore, ti
 def test_groups_are_apart(faulty: FaultyStore, time: Time, key: str) -> None:
     assert Process(key, time, faulty).keep() == set(NAMES)
     assert Process(key + "x", time, faulty).keep() == set(NAMES)
+
+
+# ------------------------------------------------------------------ a store whose answers take long
+
+
+@dataclass
+class Answers:
+    """A store whose answer on the time takes so long, there and back, by all clocks; then as the first ones go."""
+
+    store: Store
+    time: Time
+    took_s: list[tuple[float, float]]
+    asked: int = 0
+
+    def now_ms(self) -> int:
+        self.asked += 1
+        there_s, back_s = self.took_s.pop(0) if len(self.took_s) > 1 else self.took_s[0]
+        self.time.go(there_s)
+        now_ms = self.time.now_ms
+        self.time.go(back_s)
+        return now_ms
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.store, name)
+
+
+def slow(
+    store: Store, time: Time, key: str, took_s: list[tuple[float, float]], off_ms: int = 0
+) -> tuple[Process, Answers]:
+    answers = Answers(store, time, took_s)
+    return Process(key, time, answers, off_ms=off_ms), answers  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("off_ms", [0, 300, -300])
+def test_an_answer_that_proves_nothing_gives_no_lease(store: Store, time: Time, key: str, off_ms: int) -> None:
+    """Between the readings of this clock lies more than its bound: it may be off by as much."""
+    a, answers = slow(store, time, key, [(0.35, 0.35)], off_ms)
+    with pytest.raises(StoreError, match="too slowly"):
+        a.keep()
+    assert a.holder.held() == frozenset()
+    assert 2 <= answers.asked <= 5
+
+
+@pytest.mark.parametrize("off_ms", [0, 300, -300])
+def test_a_store_that_hangs_is_not_asked_longer_than_a_lease_can_wait(
+    store: Store, time: Time, key: str, off_ms: int
+) -> None:
+    a, answers = slow(store, time, key, [(2.0, 2.0)], off_ms)
+    with pytest.raises(StoreError, match="too slowly"):
+        a.keep()
+    assert answers.asked == 1
+
+
+def test_a_slow_answer_is_followed_by_a_question_that_a_quick_one_settles(store: Store, time: Time, key: str) -> None:
+    a, answers = slow(store, time, key, [(0.4, 0.4), (0.01, 0.01)])
+    assert a.keep() == set(NAMES)
+    assert answers.asked == 2
+
+
+def test_two_slow_answers_prove_together_what_neither_does(store: Store, time: Time, key: str) -> None:
+    """One was slow there, the other back."""
+    a, answers = slow(store, time, key, [(0.6, 0.05), (0.05, 0.6)])
+    assert a.keep() == set(NAMES)
+    assert answers.asked == 2
+
+
+def test_a_clock_that_is_off_is_found_out_behind_slow_answers(store: Store, time: Time, key: str) -> None:
+    a, answers = slow(store, time, key, [(0.4, 0.4), (0.4, 0.4), (0.01, 0.01)], 300)
+    with pytest.raises(ClockOffError, match="ahead"):
+        a.keep()
+    assert answers.asked == 3
+    assert a.holder.held() == frozenset()
+
+
+def test_a_ticker_that_has_proven_its_clock_goes_on_while_the_store_is_slow(store: Store, time: Time, key: str) -> None:
+    """For minutes: what was proved wears off by the drift of clocks."""
+    a, _ = slow(store, time, key, [(0.01, 0.01), (0.7, 0.7)])
+    assert a.keep() == set(NAMES)
+    for _ in range(60):
+        time.go(2.5)
+        assert a.keep() == set(NAMES)
+    time.go(3600)
+    with pytest.raises(StoreError, match="too slowly"):
+        a.keep()
+
+
+@pytest.mark.parametrize("off_ms", [300, -300])
+def test_a_clock_that_is_set_wrong_while_the_store_is_slow_is_found_out(
+    store: Store, time: Time, key: str, off_ms: int
+) -> None:
+    """It has gone on otherwise than the stop watch: everything is given back, for others to take."""
+    a, answers = slow(store, time, key, [(0.01, 0.01), (0.7, 0.7)])
+    assert a.keep() == set(NAMES)
+    time.go(2.5)
+    a.off_ms = off_ms
+    with pytest.raises(ClockOffError):
+        a.keep()
+    assert a.holder.held() == frozenset()
+    answers.took_s = [(0.01, 0.01)]
+    b = Process(key, time, answers)  # type: ignore[arg-type]
+    assert b.keep() == set(NAMES)
