@@ -21,6 +21,11 @@ KEEP_S = 24 * 3600
 """How long a call that is over answers its repeats."""
 RUN_MS = 15_000
 """A step that has not come back by then was killed."""
+SETTLED_S = 60.0
+"""A row's first write is applied by then, or a read at SERIAL applies it, or it never will be.
+
+`save_resolved` asks at most 8 times, 4.5 s each.
+"""
 TAKEN_S = 1.0
 """When to ask again for a call that another runner has."""
 
@@ -100,16 +105,20 @@ class Journal(Generic[C]):
     def open(self, call: C, *, due_ms: int) -> Held[C]:
         """The call under this key: the given one where it is new, else the one that is there already.
 
-        The due entry is written first: a lost row leaves an entry that is dropped, never a call without steps.
+        A due entry is written first: a lost row leaves an entry that is dropped, never a call without steps.  It lies
+        so far ahead that whoever meets it and finds no row knows that none will come.
         """
-        self._store.set_due(call.key, due_ms)
+        self._store.set_due(call.key, due_ms + int(SETTLED_S * 1000))
         result = self._write(call, expect=None)
         if isinstance(result, Saved):
+            self._store.set_due(call.key, due_ms)
             return Held(call, result.version)
         if isinstance(result, Conflict) and result.row is not None:
             found = self._held(result.row)
             if found.call.is_over:
                 self._store.set_due(call.key, None)
+            else:
+                self._store.set_due(call.key, due_ms)
             return found
         raise StoreError("the call could not be written")
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import Enum
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
 from durable.errors import StoreError
-from durable.journal import KEEP_S, RUN_MS, TAKEN_S, Call, Hand, Journal, Next, TakenError
+from durable.journal import KEEP_S, RUN_MS, SETTLED_S, TAKEN_S, Call, Hand, Journal, Next, TakenError
 from durable.rows import Conflict, Row, Saved, Unknown, WriteResult
 from durable.sqlite import SqliteStore
 from durable.store import Tables
@@ -33,17 +34,24 @@ class Errand(Call, frozen=True, kw_only=True):
 
 
 class Lossy(SqliteStore):
-    """Loses the answers to writes, as `lose` says: before or after they are applied."""
+    """Loses the answers to writes, as `lose` says: before or after they are applied.
+
+    meanwhile: what happens before the next write is applied.
+    """
 
     def __init__(self, path: Path) -> None:
         self.now_s = 1_000_000.0
         super().__init__(path, TABLES, clock=lambda: self.now_s)
         self.lose: list[str] = []
+        self.meanwhile: Callable[[], None] = lambda: None
+        self.late: Callable[[], object] = lambda: None
 
     def save(
         self, table: Enum, key: str, value: bytes | None, *, expect: int | None, writer: str, ttl_s: int | None = None
     ) -> WriteResult:
         lost = self.lose.pop(0) if self.lose else ""
+        act, self.meanwhile = self.meanwhile, lambda: None
+        act()
         if lost == "before":
             return Unknown()
         result = super().save(table, key, value, expect=expect, writer=writer, ttl_s=ttl_s)
@@ -133,9 +141,76 @@ def test_a_store_that_never_answers_is_an_error_and_the_step_stays_due(store: Lo
     store.lose = ["before"] * 4
     with pytest.raises(StoreError):
         journal.open(Errand(key="a"), due_ms=now(store))
+    assert journal.due(now(store)) == []  # its write may still come to pass
+    settled_ms = now(store) + int(SETTLED_S * 1000)
+    assert journal.due(settled_ms) == ["a"]
+    assert journal.advance("a", lambda: settled_ms, step) is None  # there is no such call: forgotten
+    assert journal.due(settled_ms) == []
+
+
+@pytest.mark.parametrize("seconds", [1, 36])
+def test_a_ticker_that_comes_before_the_calls_row_is_written_forgets_nothing(
+    store: Lossy, journal: Journal[Errand], seconds: float
+) -> None:
+    """The write takes long."""
+
+    def ticks() -> None:
+        for _ in range(10):
+            store.now_s += seconds / 10
+            for key in journal.due(now(store)):
+                journal.advance(key, lambda: now(store), step)
+
+    store.meanwhile = ticks
+    journal.open(Errand(key="a"), due_ms=now(store))
     assert journal.due(now(store)) == ["a"]
-    assert journal.advance("a", lambda: now(store), step) is None  # there is no such call: forgotten
-    assert journal.due(now(store)) == []
+    assert journal.advance("a", lambda: now(store), step) == 3.0
+
+
+def test_a_write_that_outlives_its_killed_opener_is_gone_on_with(store: Lossy, journal: Journal[Errand]) -> None:
+    """The database had it in hand, and applies it when a ticker has been there."""
+    save = store.save
+
+    def dies(table: Enum, key: str, value: bytes | None, **how: Any) -> WriteResult:
+        store.late = lambda: save(table, key, value, **how)
+        raise StoreError("killed")
+
+    store.save = dies  # type: ignore[assignment]
+    with pytest.raises(StoreError):
+        journal.open(Errand(key="a"), due_ms=now(store))
+    store.save = save  # type: ignore[method-assign]
+    for _ in range(4):
+        store.now_s += 1
+        for key in journal.due(now(store)):
+            journal.advance(key, lambda: now(store), step)
+    store.late()
+    store.now_s += SETTLED_S
+    assert journal.due(now(store)) == ["a"]
+    assert journal.advance("a", lambda: now(store), step) == 3.0
+
+
+def test_a_call_whose_opener_was_killed_is_gone_on_with(store: Lossy, journal: Journal[Errand]) -> None:
+    """Between the row's write and the entry that has it worked on at once."""
+    set_due, entries = store.set_due, []
+
+    def dies(call: str, due_ms: int | None) -> None:
+        entries.append(due_ms)
+        if len(entries) == 2:
+            raise StoreError("killed")
+        set_due(call, due_ms)
+
+    store.set_due = dies  # type: ignore[method-assign]
+    with pytest.raises(StoreError):
+        journal.open(Errand(key="a"), due_ms=now(store))
+    store.set_due = set_due  # type: ignore[method-assign]
+    store.now_s += SETTLED_S
+    assert journal.due(now(store)) == ["a"]
+    assert journal.advance("a", lambda: now(store), step) == 3.0
+
+
+def test_a_repeat_of_a_call_that_runs_has_it_worked_on_at_once(store: Lossy, journal: Journal[Errand]) -> None:
+    journal.open(Errand(key="a"), due_ms=now(store))
+    journal.open(Errand(key="a"), due_ms=now(store))
+    assert journal.due(now(store)) == ["a"]
 
 
 def test_a_name_stands_for_the_key_that_was_first_given(store: Lossy, journal: Journal[Errand]) -> None:
