@@ -330,7 +330,8 @@ class CassandraStore:
         """Refuse a keyspace that is not there or lacks a migration; a newer one only has more."""
         try:
             session.set_keyspace(self.keyspace)
-            had = schema.done(session)
+            statement = self._statement(session, queries.MIGRATIONS)
+            had = sorted(row["number"] for row in session.execute(statement, (), execution_profile=_IDEMPOTENT))
         except InvalidRequest:
             had = []
         if not had or had[-1] < schema.NEWEST:

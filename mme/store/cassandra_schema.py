@@ -131,7 +131,10 @@ def _bookkeeping(keyspace: str) -> tuple[str, str]:
 
 
 def done(session: Session) -> list[int]:
-    """Numbers of the migrations that the session's keyspace has had.  Errors of the driver pass."""
+    """Numbers of the migrations that the session's keyspace has had, for command lines, which may wait.
+
+    Errors of the driver pass.
+    """
     return _numbers(_execute(session, _DONE))
 
 

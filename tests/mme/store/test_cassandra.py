@@ -22,7 +22,7 @@ from cassandra.policies import RetryPolicy
 from cassandra.protocol import ServerError
 
 from mme.errors import StoreUnavailableError
-from mme.store import cassandra_schema
+from mme.store import cassandra_queries, cassandra_schema
 from mme.store.base import Conflict, Row, Saved, Table, TimerRow, Unknown, save_resolved
 from mme.store.cassandra import CassandraStore
 from mme.store.cassandra_policies import NeverAgain, OnceMore
@@ -150,6 +150,61 @@ def test_a_refused_update_shows_the_row_read_at_serial() -> None:
     session = Session([{"[applied]": False, "version": 4}], [row])
     assert store_on(session).save(UE, "key", b"", expect=3, writer="w") == Conflict(Row(b"theirs", 4, "other"))
     assert session.sent[1][0].consistency_level == ConsistencyLevel.LOCAL_SERIAL
+
+
+class Opening(Session):
+    """A session as the driver's cluster hands it out, and that cluster."""
+
+    keyspace = ""
+    is_shut_down = False
+
+    def connect(self) -> Opening:
+        return self
+
+    def set_keyspace(self, keyspace: str) -> None:
+        self.keyspace = keyspace
+
+    def shutdown(self) -> None:
+        self.is_shut_down = True
+
+
+def opened_by(session: Opening) -> CassandraStore:
+    store = CassandraStore(("nowhere",), "ks")
+    store._new_cluster = lambda: session  # type: ignore[method-assign, assignment, misc]
+    return store
+
+
+def test_the_migrations_are_read_as_docs_cassandra_says_once_per_process() -> None:
+    """As an idempotent read, by the profile with its timeout and its one more try: a function's first item waits."""
+    session = Opening([{"number": number} for number in (2, 1, 3)], [], [])
+    store = opened_by(session)
+    assert store.load(UE, "key") is None
+    assert store.load(UE, "key") is None
+    statement, profile = session.sent[0]
+    assert (statement.query, profile) == (cassandra_queries.MIGRATIONS.cql, "idempotent")
+    assert statement.consistency_level == ConsistencyLevel.LOCAL_QUORUM
+    assert statement.is_idempotent
+    assert [sent.query for sent, _ in session.sent].count(statement.query) == 1
+    assert session.keyspace == "ks"
+
+
+@pytest.mark.parametrize("error", [ReadTimeout("t"), OperationTimedOut(), NoHostAvailable("none", {})])
+def test_a_node_that_does_not_say_what_migrations_it_has_had_is_asked_anew(error: Exception) -> None:
+    first, second = Opening(error), Opening([{"number": cassandra_schema.NEWEST}], [])
+    store = opened_by(first)
+    with pytest.raises(StoreUnavailableError):
+        store.load(UE, "key")
+    assert first.is_shut_down
+    store._new_cluster = lambda: second  # type: ignore[method-assign, assignment, misc]
+    assert store.load(UE, "key") is None
+
+
+@pytest.mark.parametrize("had", [[], [{"number": 1}], InvalidRequest("no keyspace")])
+def test_a_keyspace_that_lacks_a_migration_is_refused(had: object) -> None:
+    session = Opening(had)
+    with pytest.raises(StoreUnavailableError, match="edge store migrate"):
+        opened_by(session).load(UE, "key")
+    assert session.is_shut_down
 
 
 def test_retry_policies() -> None:
