@@ -35,6 +35,9 @@ examples:
 exit status: 0 nothing was violated, 1 something was, 2 the run broke or could not begin"""
 
 
+MOST_NODES = 3
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     p = argparse.ArgumentParser(
@@ -47,7 +50,12 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--minutes", type=positive_real, default=10.0, metavar="M", help="of strikes (%(default)s)")
     p.add_argument("--ues", type=positive, default=2000, metavar="N", help="(%(default)s)")
     p.add_argument("--store", choices=("cassandra", "sqlite"), default="cassandra", help="(%(default)s)")
-    p.add_argument("--nodes", type=int, choices=(1, 3), default=3, help="Cassandra nodes, replication the same")
+    p.add_argument(
+        "--nodes",
+        type=int,
+        choices=(1, MOST_NODES),
+        help="Cassandra nodes, replication the same (3; with CASSANDRA_HOSTS 1 where it names fewer than 3)",
+    )
     p.add_argument("--pause", type=positive_real, metavar="S", help="mean time between two procedures of a UE")
     p.add_argument("--at-once", type=positive, default=24, metavar="N", help="procedures under way (%(default)s)")
     p.add_argument("--workers", type=positive, default=8, metavar="N", help="queue workers (%(default)s)")
@@ -83,12 +91,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 2
 
 
+def _nodes(told: argparse.Namespace, hosts: str) -> int:
+    """How many nodes: a cluster that is not ours has at least as many as are named."""
+    if told.store != "cassandra":
+        return 0
+    if told.nodes is not None:
+        return int(told.nodes)
+    named = [host for host in hosts.split(",") if host.strip()]
+    return 1 if named and len(named) < MOST_NODES else MOST_NODES
+
+
 def _options(told: argparse.Namespace, hosts: str) -> Options:
     return Options(
         seed=told.seed if told.seed is not None else int(time.time()) % 100_000,
         minutes=told.minutes,
         ues=told.ues,
-        nodes=told.nodes if told.store == "cassandra" else 0,
+        nodes=_nodes(told, hosts),
         hosts=hosts,
         pause_s=told.pause,
         at_once=told.at_once,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from random import Random
 
 from chaos import wire
-from chaos.history import ATTACH, DETACH, TAKEN, Began, Ended, Last
+from chaos.history import ATTACH, DETACH, Began, Ended, Last
 from chaos.recorder import WatchedDevice, WatchedLab, guti_text
 from enb_app import procedures
 from enb_app.journal import Sent, UnexpectedError
@@ -38,11 +38,6 @@ class Pace:
     pause_s: float
     at_once: int
     settle_s: float
-
-
-def taken_in(entries: Sequence[object]) -> bool:
-    """Whether the MME took an Attach Complete: a UE whose connection ended before has to show itself again."""
-    return any(isinstance(e, Sent) and e.name == "Attach Complete" and e.result in TAKEN for e in entries)
 
 
 def _lost(entries: list[object]) -> list[str]:
@@ -77,7 +72,7 @@ class Population:
 
     def attached(self) -> int:
         """UEs that were taken in at least once."""
-        return sum(device.journal.taken_in for device in self.devices)
+        return sum(device.journal.taken_in > 0 for device in self.devices)
 
     def last(self) -> list[Last]:
         """How each UE holds things to be."""
@@ -171,9 +166,10 @@ class Life:
             await procedures.release(device, within=RELEASE_PATIENCE_S)
         if self.random.random() < 1 / 4:
             device.ue.forget()
-        before = len(device.journal.entries)
+        before = device.journal.taken_in
         await procedures.attach(device, PATIENCE_S)
-        if not taken_in(device.journal.entries[before:]):
+        if device.journal.taken_in == before:
+            # A UE whose connection ended before that has to show itself again.
             raise UnexpectedError("Attach Complete taken", "the end of the connection")
 
     async def _detach(self) -> None:

@@ -52,19 +52,19 @@ class Recorder:
 
 
 class WatchedJournal(Journal):
-    """Notes how each uplink message was answered.  taken_in: the UE has been attached, now or earlier."""
+    """Notes how each uplink message was answered.  taken_in: how many of its attaches the MME has taken in."""
 
     def __init__(self, recorder: Recorder, ue: int) -> None:
         super().__init__()
         self._recorder = recorder
         self._ue = ue
-        self.taken_in = False
+        self.taken_in = 0
 
     def write(self, entry: object) -> None:
         if isinstance(entry, Sent):
             answered = Answered(self._recorder.now(), self._ue, entry.name, entry.result)
             self._recorder.write(answered)
-            self.taken_in = self.taken_in or takes_in(answered)
+            self.taken_in += takes_in(answered)
         super().write(entry)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from chaos import history
-from chaos.__main__ import main
+from chaos.__main__ import _options, main, parser
 from chaos.history import Answered, Challenged, Context, Event, HomeSqn, Injected, Last, Named, Nas, Opened
 from laptop.site import ROOT
 
@@ -84,3 +84,21 @@ def test_without_java_it_says_what_to_do(tmp_path: Path) -> None:
     assert ran.returncode == 2
     assert "Java 17" in ran.stderr
     assert "make chaos STORE=sqlite" in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("hosts", "told", "nodes"),
+    [
+        ("", [], 3),
+        ("", ["--nodes", "1"], 1),
+        ("10.0.0.1", [], 1),
+        ("10.0.0.1:9142,10.0.0.2", [], 1),
+        ("10.0.0.1,10.0.0.2,10.0.0.3", [], 3),
+        ("10.0.0.1", ["--nodes", "3"], 3),
+        ("", ["--store", "sqlite"], 0),
+    ],
+)
+def test_a_cluster_that_is_given_has_the_replicas_that_it_has_nodes_for(
+    hosts: str, told: list[str], nodes: int
+) -> None:
+    assert _options(parser().parse_args(told), hosts).nodes == nodes
