@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +14,8 @@ from durable.cassandra import SCHEMA_PATIENCE_S, SCHEMA_STATEMENT_S, CassandraSt
 from durable.errors import StoreError
 from durable.rows import Saved
 from placement.tables import TABLES as PLACEMENT
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "cassandra.md"
 
 
 @dataclass
@@ -69,6 +72,31 @@ def test_statements_are_prepared_once_and_conditional_ones_are_not_idempotent() 
     assert all(statement.is_idempotent is (" IF " not in statement.cql) for statement in session.prepared)
     serial = [s for s in session.prepared if s.consistency_level == ConsistencyLevel.LOCAL_SERIAL]
     assert [s.cql.partition(" ")[0] for s in serial] == ["SELECT"]
+
+
+def test_the_page_has_every_statement_as_it_is_sent() -> None:
+    session = Session()
+    store = CassandraStore(("nowhere",), "ks", PLACEMENT)
+    store._session = session
+    [table, *_] = PLACEMENT.rows
+    store.save(table, "k", b"x", expect=None, writer="w")
+    store.save(table, "k", b"y", expect=1, writer="w")
+    store.save(table, "k", None, expect=2, writer="w")
+    store.load(table, "k")
+    store.scan(table)
+    store.set_due("call", 5)
+    store.set_due("call", None)
+    store.due(9)
+    sent = {
+        (
+            statement.cql.replace(f"ks.{table.value}", "T").replace(f"ks.{PLACEMENT.due}", "D"),
+            ConsistencyLevel.value_to_name[statement.consistency_level],
+            "yes" if statement.is_idempotent else "no",
+        )
+        for statement in session.prepared
+    }
+    lines = [line.split(" | ") for line in PAGE.read_text().splitlines() if line.startswith("| `") and " | " in line]
+    assert {(line[0].strip("| `"), line[1], line[2]) for line in lines if len(line) == 4} == sent
 
 
 @pytest.mark.parametrize("error", [OperationTimedOut(), WriteTimeout("t", write_type=WriteType.SIMPLE)])
