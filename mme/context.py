@@ -243,10 +243,13 @@ class UeContext:
         under_way = (EmmState.REGISTERED, EmmState.COMMON_PROCEDURE_INITIATED)
         return self.admitted and self.attaching is None and self.emm in under_way
 
-    def running(self, name: str, token: str, due_ms: int) -> RunningTimer | None:
-        """The timer of that name, if it is the one that was started so; None = a fired row of it is stale."""
+    def running(self, name: str, token: str) -> RunningTimer | None:
+        """The timer of that name, if that item started it; None = a fired row of it is stale.
+
+        When it is due is what this context says: two copies of an item may have written its row with two times.
+        """
         timer = self.timers.get(name)
-        return timer if timer is not None and (timer.token, timer.due_ms) == (token, due_ms) else None
+        return timer if timer is not None and timer.token == token else None
 
     def uses_session(self, need_id: str) -> bool:
         """Whether the session that this need asked for is this context's, or is waited for."""

@@ -84,6 +84,7 @@ OFTEN_LATE = (UeContextReleaseComplete, UeContextReleaseRequest, ErrorIndication
 NEVER_ANSWERED = (UeContextReleaseComplete, ErrorIndication)
 """Under a wrong pair of ids: the last message of a connection, and what must not be answered by its own kind."""
 NOTHING_WAITS = "nothing waits for it"
+NOT_DUE = "not due yet"
 NOT_SETTLED = "its context may still be written"
 CONFIGURATION_UPDATE = "configuration-update"
 OVERLOAD = "overload"
@@ -412,7 +413,7 @@ class Runtime:
         if timer.name not in TimerName._value2member_map_:
             return Reply(job.item.id, ItemResult.REJECTED.value, error="no such timer")
         if timer.due_ms > job.now_ms + self._config.clock_bound_ms:
-            return Reply(job.item.id, ItemResult.RETRY.value, label="not due yet")
+            return Reply(job.item.id, ItemResult.RETRY.value, label=NOT_DUE)
         name = TimerName(timer.name)
         if name is TimerName.UNUSED_SESSION:
             match self._transactions.give_back_unused(job, timer):
@@ -426,10 +427,12 @@ class Runtime:
 
         def run(ctx: UeContext, env: Env) -> Outcome:
             nonlocal is_over
-            running = ctx.running(name.value, timer.token, timer.due_ms)
+            running = ctx.running(name.value, timer.token)
             if running is None:
                 is_over = judged(ctx, timer, settled_ms(timer, self._config)) is Verdict.OVER
                 raise StaleError(None)
+            if running.due_ms > job.now_ms + self._config.clock_bound_ms:
+                return Outcome(ctx, result=ItemResult.RETRY, label=NOT_DUE)
             stopped = replace(ctx, timers={n: t for n, t in ctx.timers.items() if n != name.value})
             if name is TimerName.OUTBOX:
                 return Outcome(stopped, label="outbox")

@@ -83,7 +83,7 @@ def judged(ctx: UeContext | None, timer: TimerOf, settled: int) -> Verdict:
         if ctx.uses_session(timer.token):
             return Verdict.OVER
         return Verdict.FIRE if known else Verdict.OPEN
-    if ctx.running(timer.name, timer.token, timer.due_ms) is not None:
+    if ctx.running(timer.name, timer.token) is not None:
         return Verdict.FIRE
     return Verdict.OVER if known else Verdict.OPEN
 

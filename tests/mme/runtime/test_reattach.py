@@ -12,6 +12,7 @@ from enb_app.usim import Usim
 from mme.enums import EmmState, SecurityHeader
 from mme.messages import UeContextReleaseCommand
 from mme.needs import DeleteSession
+from mme.settling import SETTLED_S
 from mme.store.base import Table
 from mme.store.faulty import FaultUnavailable, on_save
 from tests.mme.runtime.pair import OTHER_ENB, PLMN, Network, Talk, assert_no_count_used_twice
@@ -164,7 +165,7 @@ def test_claim_whose_context_could_never_be_saved_still_loses_nobody(network: Ne
     assert b.post().reply.result == "retry"
     network.faults.plan.clear()
     b.queue.clear()
-    network.wait(40)
+    network.wait(SETTLED_S + 5)
     c = network.ue(sim, usim=a.ue.usim)
     c.run()
     network.deliver()

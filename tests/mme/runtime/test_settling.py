@@ -19,7 +19,7 @@ from mme.settling import FRESH_S, LATE_S, SETTLED_S, Verdict, judged, settled_ms
 from mme.store.base import RESOLVE_TRIES, Table, TimerRow
 from mme.store.cassandra_policies import CLIENT_TIMEOUT_S
 from mme.store.faulty import Applied, FaultUnavailable, FaultUnknown, Pass, on_load, on_save
-from tests.mme.runtime.pair import IMSI, Network, Talk
+from tests.mme.runtime.pair import IMSI, Exchange, Network, Talk
 from tests.mme.runtime.test_attach import assert_registered
 
 UE = Table.UE_CONTEXT
@@ -156,6 +156,42 @@ def test_an_item_that_is_always_too_slow_says_retry(network: Network) -> None:
     assert_registered(network, talk)
 
 
+class Overtaken:
+    """A port that has a copy of the item worked off while the item waits for it, at a time so much later."""
+
+    def __init__(self, network: Network, talk: Talk, later_s: float) -> None:
+        self.network, self.talk, self.later_s = network, talk, later_s
+        self.port, self.octets = network.hss.port, talk.queue[0].octets
+        self.copy: Exchange | None = None
+        self.is_asked = False
+
+    def ask(self, need: Need) -> Answer | Pending:
+        answer = self.port.ask(need)
+        if isinstance(need, NeedVector) and not self.is_asked:
+            self.is_asked = True
+            self.network.clock.now_s += self.later_s
+            self.copy = self.network.s1ap(self.octets, run=self.talk.run_name, number=1, enb=self.talk.enb)
+            self.network.clock.now_s -= self.later_s
+        return answer
+
+
+@pytest.mark.parametrize("later_s", [-0.3, 0.3, 1.5])
+def test_a_copy_that_lost_does_not_hide_the_timer_of_the_one_that_won(network: Network, later_s: float) -> None:
+    """Both write a row of the same name and token, within a second the same row, with two times."""
+    network.clock.now_s = int(network.clock.now_s) + 0.5
+    talk = network.ue(network.subscribe())
+    port = network.hss.port = Overtaken(network, talk, later_s)
+    exchange = talk.post()
+    assert port.copy is not None
+    assert exchange.item.id == port.copy.item.id
+    assert exchange.reply.downlink == port.copy.reply.downlink
+    due_ms = network.context(talk).timers["T3460"].due_ms
+    assert due_ms == pytest.approx((network.clock.now_s + later_s + CONFIG.t3460_s) * 1000, abs=10)
+    network.wait(due_ms / 1000 - network.clock.now_s - CONFIG.clock_bound_ms / 1000 - 0.05, step_s=0.05)
+    assert network.context(talk).timers["T3460"].expiries == 0
+    runs_out(network, talk)
+
+
 def test_a_session_whose_context_is_written_after_its_guard_is_kept(network: Network) -> None:
     """Its address given back, another UE would get it: an item's write may be under way longer than the guard runs."""
     talk = network.ue(network.subscribe())
@@ -223,7 +259,7 @@ CASES: dict[str, tuple[UeContext | None, Verdict]] = {
     "no context": (None, Verdict.OPEN),
     "an item of which it knows nothing": (CTX, Verdict.OPEN),
     "it runs": (replace(CTX, timers={"T3460": RunningTimer("e/ue1/1", 1_000_000)}), Verdict.FIRE),
-    "it runs from another time": (replace(CTX, timers={"T3460": RunningTimer("e/ue1/1", 1_000_007)}), Verdict.OPEN),
+    "it runs to another time": (replace(CTX, timers={"T3460": RunningTimer("e/ue1/1", 1_000_007)}), Verdict.FIRE),
     "another one runs": (replace(CTX, timers={"T3460": RunningTimer("e/ue1/2", 1_000_000)}), Verdict.OPEN),
     "its item was worked off": (replace(CTX, recent=(Remembered("e/ue1/1", b"", 0),)), Verdict.OVER),
     "an item was worked off that began long after": (replace(CTX, recent=(LATER,)), Verdict.OVER),
