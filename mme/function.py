@@ -43,6 +43,8 @@ from trust.secrets import M_TMSI_KEY, SIGNING_KEY, SUBSCRIBER_KEY, read_secret
 
 _HALF_A_SECOND = 0.5
 """What a timestamp of whole seconds has been cut by, on average."""
+MOST_WAIT_MS = 2000
+"""An item asks at most four times in line, and has mme.settling.FRESH_S from its beginning to its write."""
 DEFAULT_WINDOW_S = 180  # no longer than the ids of items are remembered (three times ack_wait)
 
 
@@ -135,6 +137,8 @@ class Function:
 def ports_from(environment: Mapping[str, str], store: Store, master: bytes) -> Ports:
     """The ports that the environment names.  Raises ConfigError."""
     wait_ms = _number(environment, "port_wait_ms", 50)
+    if wait_ms > MOST_WAIT_MS:
+        raise ConfigError("port_wait_ms", f"must be at most {MOST_WAIT_MS}")
     remote = partial(
         RemotePort,
         answer_url=environment.get("answer_url", "http://gateway.openfaas:8080/async-function/mme-answer"),

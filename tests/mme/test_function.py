@@ -526,6 +526,7 @@ def test_a_missing_secret_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         ("plmn", "1"),
         ("tacs", "seven"),
         ("port_wait_ms", "x"),
+        ("port_wait_ms", "2001"),
     ],
 )
 def test_a_wrong_setting_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str, value: str) -> None:
