@@ -5,9 +5,10 @@ as its lease has run out.  What a paused one still sends then is answered `stale
 
 Rows are never deleted: one whose timer was stopped is dropped by a read of its context, and one whose context may only
 not be there yet is looked at again (mme.settling).  Closed seconds are read again for LATE_S, because a row may be
-written after its second was first read.  A ticker that takes over a shard reads on from its lease's mark: the last
-RECENT_S at once, what is before that a slice at a time, as far back as rows live beyond their time (timer_outage_s and
-the time that ids are remembered).
+written after its second was first read.  A ticker that takes over a shard reads on from its lease's mark, as far back
+as rows live beyond their time (timer_outage_s and the time that ids are remembered): the last RECENT_S at once, what is
+before that a step at a time, the latest first.  So it fires from its first second on, however slow the store is and
+however soon it is killed.
 """
 
 from __future__ import annotations
@@ -45,11 +46,14 @@ from trust.access import TICKER
 from trust.secrets import SIGNING_KEY, read_secret
 from trust.signing import Signed, Way
 
-RECENT_S = 240
-"""So far back everything is read at once, and what is due now does not wait for what was due long ago."""
+LOOK_BACK_S = 240
+RECENT_S = 10
+"""So far back everything is read at once, and what is due now does not wait for what was due before."""
 CATCH_UP_S = 60
-"""Seconds of a shard's past that are read together."""
-CATCH_UP_LIMIT_S = 1.0
+"""Seconds of a shard's past that a tick reads at most."""
+_STEP_S = 10
+"""So many of them of one shard before it is another's turn."""
+CATCH_UP_LIMIT_S = 2.0
 """After so long a tick reads no more of the past: what has become due meanwhile does not wait for it."""
 _KNOWN_S = 60
 BATCH = 50
@@ -83,22 +87,33 @@ class _Pending:
 
 @dataclass(slots=True)
 class _Shard:
-    """What is known of a shard since it is ours.  since_s: read up to there.  past_s to past_end_s: to be read yet."""
+    """What is known of a shard since it is ours.
 
-    past_s: int
-    past_end_s: int
-    since_s: int | None = None
+    next_s: the first second to be read when it is time again.  past: what was left out before that, the latest last.
+    """
+
+    next_s: int
+    past: list[range] = field(default_factory=list)
     known: dict[str, int] = field(default_factory=dict)
     pending: dict[str, _Pending] = field(default_factory=dict)
 
     def recent(self, now_s: int) -> range:
-        """Seconds that have become due or may have been written late."""
-        first = self.past_end_s if self.since_s is None else min(self.since_s, now_s) - LATE_S
+        """Seconds that have become due or may have been written late; what is long due is left to `past`."""
+        first, recent_s = min(self.next_s, now_s - LATE_S), now_s - RECENT_S
+        if first < recent_s:
+            self.past.append(range(first, recent_s))
+            first = self.next_s = recent_s
         return range(first, now_s + 1)
 
-    def past(self) -> range:
-        """The next slice of what was due before this ticker had the shard."""
-        return range(self.past_s, min(self.past_s + CATCH_UP_S, self.past_end_s))
+    def step(self) -> range:
+        """What of the past is to be read next."""
+        return self.past[-1][-_STEP_S:] if self.past else range(0)
+
+    def stepped(self) -> None:
+        """That was read."""
+        left = self.past.pop()[:-_STEP_S]
+        if left:
+            self.past.append(left)
 
     def learn(self, row: TimerRow) -> None:
         item = item_id(row)
@@ -108,8 +123,8 @@ class _Shard:
 
     def mark(self) -> int:
         """The first second that another ticker has to read: nothing before it waits, nor may be written any more."""
-        read_s = self.past_s if self.since_s is None or self.past_s < self.past_end_s else self.since_s - LATE_S
-        return min([read_s, *(pending.row.due_ms // 1000 for pending in self.pending.values())])
+        unread = (left.start for left in self.past)
+        return min([self.next_s, *unread, *(pending.row.due_ms // 1000 for pending in self.pending.values())])
 
 
 @dataclass(slots=True)
@@ -123,7 +138,7 @@ class Ticker:
     fire: Fire
     clock: Callable[[], float] = time.time
     shards: Shards = all_shards
-    look_back_s: int = RECENT_S
+    look_back_s: int = LOOK_BACK_S
     settings: config.MmeConfig = field(default_factory=config.MmeConfig)
     dead: int = 0
     _shards: dict[int, _Shard] = field(default_factory=dict)
@@ -138,11 +153,12 @@ class Ticker:
         self._divide(now_s)
         for number, shard in self._shards.items():
             if self._read(number, shard, shard.recent(now_s)):
-                shard.since_s = now_s
+                shard.next_s = now_s - LATE_S
             oldest = now_s - _KNOWN_S
             shard.known = {item: due for item, due in shard.known.items() if due // 1000 >= oldest}
         done = self._fire_due(now_ms)
-        self._catch_up()
+        if self._catch_up():
+            done += self._fire_due(now_ms)
         metrics.TIMERS_WAITING.set(sum(len(shard.pending) for shard in self._shards.values()))
         return done
 
@@ -156,8 +172,7 @@ class Ticker:
         for number in self._shards.keys() - ours.keys():
             del self._shards[number]
         for number in ours.keys() - self._shards.keys():
-            first = max(ours[number], now_s - self.look_back_s)
-            self._shards[number] = _Shard(first, max(first, now_s - RECENT_S))
+            self._shards[number] = _Shard(max(ours[number], now_s - self.look_back_s))
 
     def _read(self, number: int, shard: _Shard, seconds: range) -> bool:
         """Learn what is due in those seconds; False: the shard went to another ticker meanwhile.
@@ -171,15 +186,21 @@ class Ticker:
                 shard.learn(row)
         return True
 
-    def _catch_up(self) -> None:
-        """Read on in the past: a slice of each shard, at least of one."""
+    def _catch_up(self) -> bool:
+        """Read on in the past, at least one step; False: there was none.  What was due last comes first."""
         begin_s = self.clock()
-        for number, shard in self._shards.items():
-            if self.clock() - begin_s >= CATCH_UP_LIMIT_S:
-                return
-            past = shard.past()
-            if past and self._read(number, shard, past):
-                shard.past_s = past.stop
+        stepped = False
+        for _ in range(CATCH_UP_S // _STEP_S):
+            for number, shard in sorted(self._shards.items(), key=lambda item: -item[1].step().stop):
+                step = shard.step()
+                if not step:
+                    continue
+                if stepped and self.clock() - begin_s >= CATCH_UP_LIMIT_S:
+                    return True
+                stepped = True
+                if self._read(number, shard, step):
+                    shard.stepped()
+        return stepped
 
     def _judged(self, row: TimerRow, now_ms: int) -> Verdict:
         """What the row's context shows: in one read of nearly all rows, whose item it knows."""
