@@ -25,6 +25,7 @@ from cassandra.protocol import ErrorMessage
 from cassandra.query import dict_factory
 
 from durable.errors import StoreError
+from durable.moving import Whereabouts
 from durable.rows import Conflict, Row, Saved, Unknown, WriteResult
 from durable.store import Tables
 from trust.errors import ConfigError
@@ -85,6 +86,7 @@ class CassandraStore:
         self._port = port
         self._datacenter = datacenter
         self._access = access or Access()
+        self._whereabouts = Whereabouts(hosts)
         self._lock = threading.Lock()
         self._cluster: Any = None
         self._session: Any = None
@@ -197,6 +199,15 @@ class CassandraStore:
             self._cluster = self._session = None
             self._prepared.clear()
 
+    def _seek(self) -> None:
+        """After a failure: nodes that are elsewhere by now are found by the next call, which opens a session anew."""
+        with self._lock:
+            if self._session is None or not self._whereabouts.left(self._cluster):
+                return
+            cluster, self._cluster, self._session = self._cluster, None, None
+            self._prepared.clear()
+        cluster.shutdown()
+
     def _connect(self, keyspace: str | None, timeout_s: float = CONNECT_TIMEOUT_S) -> Any:
         with self._lock:
             if self._session is None:
@@ -238,6 +249,7 @@ class CassandraStore:
                 self._prepared[query] = statement
             return list(session.execute(statement, arguments))
         except _FAILURES as e:
+            self._seek()
             raise StoreError(f"Cassandra: {type(e).__name__}") from e
 
     def _change(self, statement: str) -> None:

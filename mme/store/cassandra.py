@@ -35,6 +35,7 @@ from cassandra.policies import DCAwareRoundRobinPolicy, ExponentialReconnectionP
 from cassandra.protocol import ErrorMessage
 from cassandra.query import PreparedStatement, dict_factory
 
+from durable.moving import Whereabouts
 from mme.errors import ConfigError, StoreUnavailableError
 from mme.store import cassandra_queries as queries
 from mme.store import cassandra_schema as schema
@@ -116,6 +117,7 @@ class CassandraStore:
         self._port = port
         self._timeout_s = timeout_s
         self._access = access or Access()
+        self._whereabouts = Whereabouts(hosts)
         self._lock = threading.Lock()
         self._pid = 0
         self._closed = False
@@ -214,6 +216,7 @@ class CassandraStore:
             statement = self._statement(session, query, table)
             return list(session.execute(statement, arguments, execution_profile=_IDEMPOTENT))
         except _FAILURES as e:
+            self._seek()
             raise StoreUnavailableError(f"Cassandra: {type(e).__name__}") from e
 
     def _pages(self, query: Query, table: Table | str = "") -> Iterator[dict[str, Any]]:
@@ -224,6 +227,7 @@ class CassandraStore:
             statement.fetch_size = PAGE_ROWS
             yield from session.execute(statement, (), execution_profile=_IDEMPOTENT)
         except _FAILURES as e:
+            self._seek()
             raise StoreUnavailableError(f"Cassandra: {type(e).__name__}") from e
 
     def _put(self, query: Query, arguments: Iterable[tuple[object, ...]], table: Table | str = "") -> None:
@@ -259,12 +263,15 @@ class CassandraStore:
             session = self._opened()
             statement = self._statement(session, query, table)
         except _FAILURES as e:
+            self._seek()
             raise StoreUnavailableError(f"Cassandra: {type(e).__name__}") from e
         try:
             rows = session.execute(statement, arguments, execution_profile=_CONDITIONAL)
         except (NoHostAvailable, RequestValidationException) as e:
+            self._seek()
             raise StoreUnavailableError(f"Cassandra: {type(e).__name__}") from e
         except (DriverException, ErrorMessage, ConnectionException, OSError):
+            self._seek()
             return None
         answer: dict[str, Any] = rows.one()
         return answer
@@ -299,6 +306,14 @@ class CassandraStore:
                 self._session = session
                 self._pid = os.getpid()
             return self._session
+
+    def _seek(self) -> None:
+        """After a failure: nodes that are elsewhere by now are found by the next call, which opens a session anew."""
+        with self._lock:
+            if self._session is None or self._pid != os.getpid() or not self._whereabouts.left(self._cluster):
+                return
+            cluster, self._cluster, self._session = self._cluster, None, None
+        cluster.shutdown()
 
     def _new_cluster(self, connect_timeout_s: float = CONNECT_TIMEOUT_S) -> Cluster:
         balancing = TokenAwarePolicy(DCAwareRoundRobinPolicy(local_dc=self.datacenter))

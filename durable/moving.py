@@ -1,0 +1,39 @@
+"""Nodes that have moved: the driver resolves its contact points once, and a pod started anew has another address."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+PAUSE_S: Final = 3.0
+"""Between two looks at where the names lead to."""
+
+
+@dataclass(slots=True)
+class Whereabouts:
+    """hosts: contact points, as names or addresses.  stop_watch: seconds that only grow."""
+
+    hosts: Iterable[str]
+    stop_watch: Callable[[], float] = time.monotonic
+    _next_s: float = field(default=0.0, init=False)
+
+    def left(self, cluster: Any) -> bool:
+        """Whether the names lead only to addresses that this session's `Cluster` has never heard of.
+
+        To be asked after a failure; looked up at most every PAUSE_S.  A name that leads nowhere, as that of a pod that
+        is not ready, says nothing.
+        """
+        now = self.stop_watch()
+        if now < self._next_s:
+            return False
+        self._next_s = now + PAUSE_S
+        found: set[str] = set()
+        for host in self.hosts:
+            with contextlib.suppress(OSError):
+                found |= {str(entry[4][0]) for entry in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)}
+        known = {str(host.endpoint.address) for host in cluster.metadata.all_hosts()}
+        return bool(found) and not found & known
