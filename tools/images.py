@@ -1,7 +1,8 @@
-"""Build the images of stack.yml's functions and of edge-tools, and keep an inventory of each.
+"""Build the images of stack.yml's functions and of edge-tools, or of another stack, and keep an inventory of each.
 
     python -m tools.images --registry registry.example:5000 --tag 1.2.0 --push
     python -m tools.images --only mme-enb --build-arg PYTHON_IMAGE=registry.example:5000/python:3.12
+    python -m tools.images --registry registry.example:5000 --push --stack tests/contract/stack/stack.yml
 
 Each is built from a folder of its own, build/images/NAME: for a function what `faas-cli build --shrinkwrap` makes.
 Any builder with docker's command line does (--builder podman).  Inventories: build/inventories/NAME.json, by pip.
@@ -56,6 +57,9 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--registry", default="registry.edge.local:5000", help="host, and path if wanted (%(default)s)")
     p.add_argument("--tag", default="dev", help="(%(default)s)")
+    p.add_argument(
+        "--stack", type=Path, metavar="FILE", help="the functions of this file, and no edge-tools (default: stack.yml)"
+    )
     p.add_argument("--only", action="append", metavar="NAME", help="only this image; repeatable (default: all)")
     p.add_argument("--build-arg", action="append", default=[], metavar="K=V", help="for the Dockerfile; repeatable")
     p.add_argument("--builder", default="docker", help="program with docker's command line (%(default)s)")
@@ -68,7 +72,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Build -> exit status: 0, or 2 and one sentence."""
     options = parser().parse_args(arguments)
     try:
-        images = [image for image in laid_out(options.registry, options.tag, BUILT) if _wanted(image, options.only)]
+        every = laid_out(options.registry, options.tag, BUILT, options.stack)
+        images = [image for image in every if _wanted(image, options.only)]
         if options.contexts_only:
             return 0
         builder = shutil.which(options.builder)
@@ -88,13 +93,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def laid_out(registry: str, tag: str, into: Path) -> list[Image]:
-    """Make the folder of every image anew.  Raises StackError."""
-    read = stack.load(ROOT / "stack.yml", {**os.environ, "REGISTRY": registry, "TAG": tag})
+def laid_out(registry: str, tag: str, into: Path, other: Path | None = None) -> list[Image]:
+    """Make the folder of every image anew; of the first function, where several share one.  Raises StackError.
+
+    other: a stack file whose functions are built instead of stack.yml's, and without edge-tools.
+    """
+    read = stack.load(other or ROOT / "stack.yml", {**os.environ, "REGISTRY": registry, "TAG": tag})
+    first = {function.image: function for function in reversed(list(read.functions.values()))}
     images = [
-        Image(name, buildtree.assemble(read, function, into).folder, function.image)
-        for name, function in read.functions.items()
+        Image(function.name, buildtree.assemble(read, function, into).folder, function.image)
+        for function in read.functions.values()
+        if function is first[function.image]
     ]
+    if other is not None:
+        return images
     folder = into / TOOLS
     shutil.rmtree(folder, ignore_errors=True)
     compiled = shutil.ignore_patterns("__pycache__", "*.pyc")

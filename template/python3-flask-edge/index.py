@@ -3,6 +3,7 @@
 Environment, all optional:
   PORT             port on 127.0.0.1, default 5000; 0 = any free one (its number is the readiness lock's content)
   READY_LOCK       file written once the handler serves, removed on SIGTERM; default /tmp/.lock, as /_/health wants
+  READY_WITHIN_S   seconds after which it is written although the handler is still being imported; default 0 = never
   WAITRESS_THREADS calls handled at the same time, default 4
   DRAIN_DELAY_S    seconds to go on accepting after SIGTERM, default 0
   DRAIN_TIMEOUT_S  seconds to wait for held requests after that, default 20
@@ -16,21 +17,43 @@ or a dict or list (sent as JSON). Without a Content-Type of its own the answer g
 # wait in the backlog instead of being refused. Hence nothing slow is imported above this block.
 import os
 import socket
+import threading
 
 BACKLOG = 2048
+READY_LOCK = os.environ.get("READY_LOCK", "/tmp/.lock")  # noqa: S108 - the watchdog's own choice
 listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+
+
+def say_ready() -> None:
+    """Write the lock. It appears under its name only when complete, because its readers poll."""
+    partial = f"{READY_LOCK}.{os.getpid()}"
+    with open(partial, "w") as file:  # noqa: PTH123 - pathlib is slow to import
+        file.write(str(listener.getsockname()[1]))
+    os.replace(partial, READY_LOCK)  # noqa: PTH105
+
+
+# OpenFaaS asks /_/health for liveness, too, and kills a container that has no lock about 6 s after its start: on a busy
+# node in the middle of its imports, again and again. A container that says ready early keeps its calls waiting instead.
+early = threading.Timer(float(os.environ.get("READY_WITHIN_S", "0")), say_ready)
+early.daemon = True
+
 if __name__ == "__main__":
+    # What a killed container left: /tmp is the pod's.
+    if os.path.exists(READY_LOCK):  # noqa: PTH110
+        os.unlink(READY_LOCK)  # noqa: PTH108
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind(("127.0.0.1", int(os.environ.get("PORT", "5000"))))
     listener.listen(BACKLOG)
+    if early.interval:
+        early.start()
 
+import contextlib  # noqa: E402
 import json  # noqa: E402
 import logging  # noqa: E402
 import signal  # noqa: E402
 import sys  # noqa: E402
 import time  # noqa: E402
 import traceback  # noqa: E402
-from pathlib import Path  # noqa: E402
 from types import FrameType  # noqa: E402
 from typing import Any  # noqa: E402
 
@@ -160,11 +183,8 @@ def held(server: TcpWSGIServer) -> int:
     return sum(1 for c in channels if c.requests or c.request is not None or c.total_outbufs_len)
 
 
-def serve(sock: socket.socket, ready_lock: Path) -> None:
-    """Serve until SIGTERM, then finish what is held and return, DRAIN_DELAY_S + DRAIN_TIMEOUT_S later at most.
-
-    The lock appears under its name only when complete, because its readers poll.
-    """
+def serve(sock: socket.socket) -> None:
+    """Serve until SIGTERM, then finish what is held and return, DRAIN_DELAY_S + DRAIN_TIMEOUT_S later at most."""
     # "Task queue depth" once per queued request is waitress's way to log load; metrics tell it better.
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     sockets: dict[int, Any] = {}
@@ -188,13 +208,15 @@ def serve(sock: socket.socket, ready_lock: Path) -> None:
         server.pull_trigger()  # or the poll below would sleep its second out
 
     signal.signal(signal.SIGTERM, on_sigterm)
-    partial = ready_lock.with_name(f"{ready_lock.name}.{os.getpid()}")
-    partial.write_text(str(sock.getsockname()[1]))
-    partial.replace(ready_lock)
+    early.cancel()
+    if early.ident is not None:
+        early.join()
+    say_ready()
 
     while not stopping:
         wasyncore.poll2(1.0, sockets)
-    ready_lock.unlink(missing_ok=True)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(READY_LOCK)  # noqa: PTH108
     accept_until = time.monotonic() + float(os.environ.get("DRAIN_DELAY_S", "0"))
     while (left := accept_until - time.monotonic()) > 0:
         wasyncore.poll2(min(left, 1.0), sockets)
@@ -211,7 +233,7 @@ def serve(sock: socket.socket, ready_lock: Path) -> None:
 
 
 if __name__ == "__main__":
-    serve(listener, Path(os.environ.get("READY_LOCK", "/tmp/.lock")))  # noqa: S108 - the watchdog's own choice
+    serve(listener)
     # Not sys.exit: threads of a handler that hangs past the time limit must not keep the process.
     sys.stdout.flush()
     sys.stderr.flush()

@@ -66,6 +66,11 @@ def test_it_is_labelled(dockerfile: list[tuple[str, str]]) -> None:
     assert set(re.findall(r"org\.opencontainers\.image\.(\w+)=", labels)) == LABELS
 
 
+def test_the_watchdog_leaves_log_lines_as_they_are() -> None:
+    settings = " ".join(words for name, words in instructions(DOCKERFILES[0]) if name == "ENV")
+    assert "prefix_logs=false" in settings.split()  # of-watchdog's own default is true
+
+
 def test_every_function_of_the_stack_asks_for_a_read_only_root() -> None:
     functions = yaml.safe_load((REPO / "stack.yml").read_text())["functions"]
     assert [name for name, function in functions.items() if function.get("readonly_root_filesystem") is not True] == []
@@ -88,6 +93,15 @@ def test_every_function_and_the_tools_have_a_folder(tmp_path: Path) -> None:
         assert (image.folder / "Dockerfile").is_file()
         assert (image.folder / "requirements.txt").is_file()
     assert not list(tmp_path.rglob("__pycache__"))
+
+
+def test_another_stack_has_a_folder_for_each_image(tmp_path: Path) -> None:
+    made = images.laid_out("r.example", "7", tmp_path, REPO / "tests/contract/stack/stack.yml")
+    assert {image.name: image.reference for image in made} == {
+        "echo": "r.example/contract-echo:7",
+        "behave": "r.example/contract-behave:7",  # hasty and single are the same with other settings
+    }
+    assert (tmp_path / "echo/function/handler.py").is_file()
 
 
 def test_the_tools_run_from_their_folder_alone(tmp_path: Path) -> None:

@@ -114,12 +114,7 @@ def test_call_sent_before_the_import_is_over_is_answered(serve: Serve, tmp_path:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     gate = tmp_path / "gate"
-    served = serve(
-        "import os, time\n"
-        f"while not os.path.exists({str(gate)!r}):\n    time.sleep(0.01)\n"
-        "def handle(event, context):\n    return b'late', 200\n",
-        PORT=str(port),
-    )
+    served = serve(blocked_import(gate), PORT=str(port))
 
     def connected() -> bool:
         nonlocal connection
@@ -138,6 +133,42 @@ def test_call_sent_before_the_import_is_over_is_answered(serve: Serve, tmp_path:
         gate.touch()
         assert connection.makefile("rb").read().endswith(b"late")
     assert served.port() == port
+
+
+def blocked_import(gate: Path) -> str:
+    """A handler whose import ends when the file is there."""
+    return (
+        "import os, time\n"
+        f"while not os.path.exists({str(gate)!r}):\n    time.sleep(0.01)\n"
+        "def handle(event, context):\n    return b'late', 200\n"
+    )
+
+
+def test_a_slow_import_is_ready_in_time_and_its_calls_wait(serve: Serve, tmp_path: Path) -> None:
+    # The liveness probe of OpenFaaS CE would kill it: no lock for 6 s.
+    gate = tmp_path / "gate"
+    served = serve(blocked_import(gate), READY_WITHIN_S="0.1")
+    port = served.port()
+    answers: list[tuple[int, dict[str, str], bytes]] = []
+    caller = threading.Thread(target=lambda: answers.append(ask(port, "POST", "/")))
+    caller.start()
+    gate.touch()
+    caller.join(20)
+    assert [(status, body) for status, _, body in answers] == [(200, b"late")]
+    served.process.send_signal(signal.SIGTERM)
+    assert served.process.wait(timeout=20) == 0
+    assert not served.lock.exists()
+
+
+def test_a_lock_that_a_killed_container_left_does_not_count(serve: Serve, tmp_path: Path) -> None:
+    left, gate = tmp_path / "left", tmp_path / "gate"
+    left.write_text("5000")
+    served = serve(blocked_import(gate), READY_LOCK=str(left))
+    wait_for(lambda: not left.exists())
+    gate.touch()
+    wait_for(left.exists)
+    assert ask(int(left.read_text()), "POST", "/")[2] == b"late"
+    assert served.process.poll() is None
 
 
 def test_sigterm_finishes_held_calls_and_exits_0(serve: Serve, tmp_path: Path) -> None:
