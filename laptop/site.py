@@ -45,15 +45,15 @@ class Site:
     def store_url(self) -> str:
         return self.store or f"sqlite:///{(self.folder / 'edge.db').resolve()}"
 
-    def provision(self, subscribers: int) -> None:
-        """Make what is missing: keys, subscribers with random keys, and their rows in the store."""
+    def provision(self, subscribers: int, first_imsi: str = FIRST_IMSI) -> None:
+        """Make what is missing: keys, subscribers from `first_imsi` on with random keys, their rows in the store."""
         self.folder.mkdir(parents=True, exist_ok=True)
         if not self.secrets.is_dir():
             _edge("secrets", "init", str(self.secrets))
         _edge("store", "migrate", "--store", self.store_url)
         add_empty(self.secrets)  # a site of an earlier version has fewer
         if not self.subscribers.is_file():
-            count, start, out = str(subscribers), FIRST_IMSI, str(self.subscribers)
+            count, start, out = str(subscribers), first_imsi, str(self.subscribers)
             _edge("subscribers", "generate", "--count", count, "--start-imsi", start, "--out", out)
             shared = ("--store", self.store_url, "--secrets", str(self.secrets))
             _edge("subscribers", "import", str(self.subscribers), *shared)

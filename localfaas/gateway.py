@@ -275,7 +275,10 @@ class Gateway:
             target = target if target.startswith("/") else "/" + target
             peer = request.transport.get_extra_info("peername") if request.transport else None
             remote = f"{peer[0]}:{peer[1]}" if peer else ""
-            answer = await self._proxy.call(Call(invoke[2], request.method, target, headers, body, host, remote))
+            # The scaler reads the name from the URL as it was sent, the router from the decoded one.
+            sent = raw_path.split("/", 3)[2]
+            name = sent if self.options.scale_from_zero and "%2f" in sent.lower() else invoke[2]
+            answer = await self._proxy.call(Call(name, request.method, target, headers, body, host, remote))
             if answer.cut:
                 if request.transport is not None:
                     request.transport.abort()

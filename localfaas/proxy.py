@@ -163,7 +163,7 @@ class Proxy:
         if namespace != NAMESPACE:
             why = _non_200(400, name, f"namespace must be: {NAMESPACE}\n")
         elif deployment is None:
-            why = _non_200(404, name, "")
+            why = _non_200(404, name, "404 page not found\n" if "%2f" in name.lower() else "")
         else:
             try:
                 Scaling.of(deployment.spec.labels, self._options.edition)

@@ -1,7 +1,6 @@
 """Checklist items 15-20 and 33: /function, time limits, /healthz."""
 
 import http.client
-import json
 import re
 import socket
 import threading
@@ -127,8 +126,14 @@ def test_expect_is_answered_by_100_continue(gateway: Client) -> None:
         stream.close()
 
 
-def test_encoded_slash_ends_the_name(gateway: Client) -> None:
+def test_encoded_slash_is_part_of_the_name(gateway: Client) -> None:
+    # Its router takes it for the name's end, its scaler not: nobody can deploy such a name.
     with closing(http.client.HTTPConnection(urlsplit(gateway.url).netloc, timeout=10)) as connection:
         connection.request("GET", "/function/echo%2Fa%20b?x=1")
-        told = json.loads(connection.getresponse().read())
-    assert (told["path"], told["query"]) == ("/a b", {"x": ["1"]})
+        answer = connection.getresponse()
+        status, body = answer.status, answer.read()
+    assert status == 404
+    assert body == (
+        b"error finding function echo%2Fa%20b.openfaas-fn: server returned non-200 status code (404) for function, "
+        b"echo%2Fa%20b, body: 404 page not found\n"
+    )

@@ -16,8 +16,10 @@ from enb_app.options import AttachOptions
 from enb_app.result import Result
 from enb_app.subscribers import load
 from enb_app.usim import Subscriber
+from laptop.elsewhere import provisioned
 from laptop.site import ROOT, Site
 from localfaas.process import Running, running
+from localfaas.remote import Remote, from_environment
 from mme.context import UeContext
 from mme.enums import EmmState
 from mme.rows import ue_context
@@ -32,7 +34,7 @@ class Core:
     """A running gateway, its site, and how many of the site's subscribers have been used.  ports: of the stubs."""
 
     site: Site
-    gateway: Running
+    gateway: Running | Remote
     hss_port: int = 0
     sgw_port: int = 0
     used: int = field(default=0)
@@ -43,6 +45,11 @@ class Core:
         self.used += ues
         return first
 
+    @property
+    def callback_host(self) -> str:
+        """Where the gateway reaches this process."""
+        return self.gateway.callback_host if isinstance(self.gateway, Remote) else "127.0.0.1"
+
     def attach(self, on_outcome: OnOutcome = lambda _: None, **options: Any) -> Result:
         """Attach fresh subscribers; options: of AttachOptions, `ues` among them."""
         told = AttachOptions(
@@ -50,6 +57,7 @@ class Core:
             secrets=self.site.secrets,
             subscribers=self.site.subscribers,
             first_ue=self.take(options["ues"]),
+            callback_host=self.callback_host,
             **options,
         )
         return asyncio.run(attach(told, on_outcome))
@@ -58,6 +66,7 @@ class Core:
         """The same for the command line."""
         place = ["--gateway", self.gateway.url, "--secrets", str(self.site.secrets)]
         place += ["--subscribers", str(self.site.subscribers), "--first-ue", str(self.take(ues))]
+        place += ["--callback-host", self.callback_host]
         return ["attach", *place, "--ues", str(ues)]
 
     def subscribers(self, first: int, count: int) -> list[Subscriber]:
@@ -82,7 +91,10 @@ def _site(factory: pytest.TempPathFactory, subscribers: int) -> Site:
 
 @pytest.fixture(scope="session")
 def core(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Core]:
-    """As a laptop has it: embedded HSS and gateway, four queue workers."""
+    """As a laptop has it: embedded HSS and gateway, four queue workers.  Or a real gateway, as it has been set up."""
+    if (remote := from_environment()) is not None:
+        yield Core(provisioned(tmp_path_factory.mktemp("site") / "elsewhere", 250), remote)
+        return
     site = _site(tmp_path_factory, 250)
     with site.serve(port=0) as gateway:
         yield Core(site, gateway)

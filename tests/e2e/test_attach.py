@@ -74,6 +74,7 @@ def test_a_ue_that_attaches_again_has_one_registration(core: Core) -> None:
     assert len([ctx for ctx in core.registered() if ctx.imsi in imsis]) == 3
 
 
+@pytest.mark.localfaas_only("kills a replica")
 def test_a_killed_replica_costs_no_attach(core: Core) -> None:
     killed: list[object] = []
 
