@@ -17,7 +17,7 @@ def main(argv: list[str] | None = None) -> int:
         prog="python -m tests.lab",
         description="Two one-node Kubernetes clusters, an OCI registry and an S3 server on this machine. Needs root.",
     )
-    parser.add_argument("--prefix", default="edge", help="first part of every name (default: edge)")
+    parser.add_argument("--prefix", help="first part of every name (default: LAB_PREFIX, or edge)")
     parser.add_argument("--octet", type=int, help="the lab lives in 10.OCTET.0.0/16 (default: LAB_OCTET, or 203)")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("up", help="start it; the first time everything is built, which takes some minutes")
@@ -29,7 +29,8 @@ def main(argv: list[str] | None = None) -> int:
         command.add_argument("namespace", help="edge-a, edge-b or edge-hub")
         command.add_argument("daemon", help="for example kube-apiserver; `status` names them")
     chosen = parser.parse_args(argv)
-    plan = LabPlan(chosen.prefix) if chosen.octet is None else LabPlan(chosen.prefix, chosen.octet)
+    given = {"prefix": chosen.prefix, "octet": chosen.octet}
+    plan = LabPlan(**{name: value for name, value in given.items() if value is not None})
     try:
         match chosen.command:
             case "up":

@@ -1,6 +1,6 @@
 """Where everything of one lab is: names, addresses, ports and paths, all computed from a name and one octet.
 
-A second lab of another name and octet runs beside the first; the test of `down` does that.
+A second lab of another name and octet runs beside the first (LAB_PREFIX, LAB_OCTET); the test of `down` does that.
 """
 
 import os
@@ -70,7 +70,7 @@ class ClusterPlan:
 class LabPlan:
     """One lab: a hub namespace with the registry and the S3 server, and two clusters linked to it."""
 
-    prefix: str = "edge"
+    prefix: str = field(default_factory=lambda: os.environ.get("LAB_PREFIX", "edge"))
     octet: int = field(default_factory=lambda: int(os.environ.get("LAB_OCTET", "203")))
 
     @property
