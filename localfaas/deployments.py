@@ -82,7 +82,6 @@ class Deployment:
             "image": spec.image,
             "namespace": NAMESPACE,
             "envProcess": spec.env_process,
-            "envVars": dict(spec.env_vars),
             "constraints": list(spec.constraints),
             "secrets": list(spec.secrets),
             "labels": labels,
