@@ -59,7 +59,7 @@ _OPENS: Final = (
     "java.base/java.nio",
     "java.rmi/sun.rmi.transport.tcp",
 )
-_MODULES: Final = (
+MODULES: Final = (
     *(word for name in _EXPORTS for word in ("--add-exports", f"{name}=ALL-UNNAMED")),
     *(word for name in _OPENS for word in ("--add-opens", f"{name}=ALL-UNNAMED")),
 )
@@ -156,7 +156,7 @@ def start(node: Node, cache: Path) -> None:
         "-XX:ConcGCThreads=1",
         f"-XX:ErrorFile={node.folder / 'jvm-error.log'}",
         "-Djdk.attach.allowAttachSelf=true",
-        *_MODULES,
+        *MODULES,
         "-Dcassandra-foreground=yes",
         f"-Dcassandra.config=file://{node.folder / 'cassandra.yaml'}",
         f"-Dlogback.configurationFile={node.folder / 'logback.xml'}",
@@ -252,7 +252,7 @@ def tool(node: Node, cache: Path, *command: str) -> str:
     arguments = [
         jars.java(),
         "-Xmx64M",
-        *_MODULES,
+        *MODULES,
         home,
         "-cp",
         path,

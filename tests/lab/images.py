@@ -26,6 +26,7 @@ def build(
     name: str,
     *,
     packages: Sequence[str] = (),
+    layers: Sequence[oci.Layer] = (),
     files: Files | None = None,
     entrypoint: Sequence[str] = (),
     command: Sequence[str] = (),
@@ -37,17 +38,19 @@ def build(
     """Give an image of Debian (minimal, with python3), these packages and these files; made once, then from the cache.
 
     files: absolute path in the image -> text or bytes (executable when they begin with "#!"), or a file or folder of
-    this machine to copy.  from_scratch: no Debian below, for static programs.  `oci.push` publishes it.
+    this machine to copy.  layers: over the packages, below the files.  from_scratch: no Debian below, for static
+    programs.  `oci.push` publishes it.
     Raises LabError when a package cannot be had.
     """
-    layers: list[oci.Layer] = []
+    all_layers: list[oci.Layer] = []
     if not from_scratch:
-        layers.append(_base())
+        all_layers.append(_base())
     if packages:
-        layers.append(_packages(packages))
+        all_layers.append(_packages(packages))
+    all_layers += layers
     if files:
-        layers.append(_files(files))
-    return oci.Image(name, layers, entrypoint, command, environment or {}, user, folder)
+        all_layers.append(_files(files))
+    return oci.Image(name, all_layers, entrypoint, command, environment or {}, user, folder)
 
 
 def pause() -> oci.Image:
@@ -105,6 +108,13 @@ def _static(name: str, artefact: GoPrograms, program: str, *words: str) -> oci.I
 
 def _layer(kind: str, key: str) -> Path:
     return cache_folder() / f"layer-{kind}-{hashlib.sha256(f'{_RECIPE} {key}'.encode()).hexdigest()[:16]}"
+
+
+def python_version() -> tuple[int, int]:
+    """The Python of the Debian base, as sys.version_info begins."""
+    (found,) = (_base_folder() / "root/usr/bin").glob("python3.[0-9]*[0-9]")
+    major, minor = found.name.removeprefix("python").split(".")
+    return int(major), int(minor)
 
 
 def _base() -> oci.Layer:
@@ -177,15 +187,22 @@ def _files(files: Files) -> oci.Layer:
         root.mkdir()
         for name, content in files.items():
             _place(root / name.lstrip("/"), content)
-        for path in [root, *root.rglob("*")]:
-            # When a file was made says nothing about its content, and would give the same content another tag.
-            os.utime(path, (0, 0), follow_symlinks=False)
+        return kept(root)
+
+
+def kept(root: Path) -> oci.Layer:
+    """Pack this folder and keep the layer in the cache, under its own digest."""
+    parent = cache_folder()
+    for path in [root, *root.rglob("*")]:
+        # When a file was made says nothing about its content, and would give the same content another tag.
+        os.utime(path, (0, 0), follow_symlinks=False)
+    with tempfile.TemporaryDirectory(dir=parent, prefix=".layer.") as scratch:
         made = oci.pack(root, Path(scratch) / "layer.tar")
-        kept = parent / f"layer-files-{made.digest.removeprefix('sha256:')[:16]}" / "layer.tar"
-        if not kept.exists():
-            kept.parent.mkdir(exist_ok=True)
-            made.path.rename(kept)
-    return oci.Layer(kept, made.digest, made.size)
+        target = parent / f"layer-files-{made.digest.removeprefix('sha256:')[:16]}" / "layer.tar"
+        if not target.exists():
+            target.parent.mkdir(exist_ok=True)
+            made.path.rename(target)
+    return oci.Layer(target, made.digest, made.size)
 
 
 def _place(target: Path, content: str | bytes | Path) -> None:

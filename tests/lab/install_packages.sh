@@ -10,6 +10,8 @@ mount -t proc proc "$root/proc"
 for folder in run tmp var/cache/apt; do
     mount -t tmpfs tmpfs "$root/$folder"
 done
+# Without its manual's folder the Java package does not configure itself.
+mkdir -p "$root/usr/share/man/man1"
 # apt as this machine has it: same mirrors, same keys, and its lists need no second download.
 mount --bind /etc/apt "$root/etc/apt"
 mount --bind /var/lib/apt/lists "$root/var/lib/apt/lists"

@@ -27,10 +27,14 @@ class Cluster:
     name: str
     kubeconfig: Path
 
+    def argv(self, *words: str | Path) -> list[str | Path]:
+        """Give the command line of kubectl on this cluster."""
+        program = os.environ.get("LAB_KUBECTL") or artefacts.program(KUBERNETES, "kubectl")
+        return [program, f"--kubeconfig={self.kubeconfig}", *words]
+
     def kubectl(self, *words: str | Path, stdin: str | None = None, timeout_s: float = 60) -> str:
         """Give kubectl's standard output; raises LabError with what it said when it fails."""
-        program = os.environ.get("LAB_KUBECTL") or artefacts.program(KUBERNETES, "kubectl")
-        return run([program, f"--kubeconfig={self.kubeconfig}", *words], stdin=stdin, timeout_s=timeout_s)
+        return run(self.argv(*words), stdin=stdin, timeout_s=timeout_s)
 
     def get(self, kind: str, name: str = "", *, namespace: str = "default", labels: str = "") -> dict[str, Any]:
         """Give one object, or a list object when no name is given."""

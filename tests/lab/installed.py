@@ -1,0 +1,299 @@
+"""charts/edge-platform, really installed on a cluster of the lab: its volumes, images, and a client beside it."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from tests.lab import images, oci, platform_images
+from tests.lab.errors import LabError
+from tests.lab.kubectl import Cluster
+from tests.lab.run import run
+from tests.lab.site import Site
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+RELEASE: Final = "edge"
+CLIENT: Final = "client"
+INSTALL_S: Final = 600
+READY_S: Final = 300
+_CLAIMS: Final = 3
+_GATEWAY: Final = """
+import http.server, sys
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+        print(self.path, body.hex(), flush=True)
+        self.send_response(503)
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+http.server.ThreadingHTTPServer(("", 8080), Handler).serve_forever()
+"""
+"""Says what it was called with, and that the function cannot be had."""
+
+
+@dataclass(frozen=True)
+class Platform:
+    """A release of the chart.  namespace: its own; gateway, functions: the other two.  tools: edge-tools' reference."""
+
+    cluster: Cluster
+    helm: Path
+    namespace: str
+    tools: str
+    folder: Path
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def gateway(self) -> str:
+        return f"{self.namespace}-gateway"
+
+    @property
+    def functions(self) -> str:
+        return f"{self.namespace}-functions"
+
+    @property
+    def store(self) -> str:
+        """As the chart tells it to its programs."""
+        return f"cassandra://cassandra.{self.namespace}:9042/edge?rf=1&dc=datacenter1"
+
+    def install(self, *words: str) -> None:
+        """`helm upgrade --install`, as docs/operations.md has it.  words: more of its arguments."""
+        values = self.folder / "values.json"
+        values.write_text(json.dumps(self.values))
+        chart = str(ROOT / "charts/edge-platform")
+        self._helm("upgrade", "--install", RELEASE, chart, "-f", str(values), *words, timeout_s=INSTALL_S)
+
+    def uninstall(self) -> None:
+        """`helm uninstall`, until its pods are gone."""
+        self._helm("uninstall", RELEASE, "--wait", timeout_s=INSTALL_S)
+
+    def _helm(self, *words: str, timeout_s: float) -> str:
+        where = [f"--kubeconfig={self.cluster.kubeconfig}", "--namespace", self.namespace]
+        return run([self.helm, *where, *words], timeout_s=timeout_s)
+
+    def kubectl(self, *words: str, stdin: str | None = None, timeout_s: float = 60) -> str:
+        """In the release's namespace."""
+        return self.cluster.kubectl("-n", self.namespace, *words, stdin=stdin, timeout_s=timeout_s)
+
+    def ready(self) -> None:
+        """Wait until every workload of the release is as it should be."""
+        self.kubectl("rollout", "status", "statefulset/cassandra", f"--timeout={READY_S}s", timeout_s=READY_S + 10)
+        for name in (f"{RELEASE}-ticker", f"{RELEASE}-placement-ticker"):
+            self.kubectl("rollout", "status", f"deployment/{name}", f"--timeout={READY_S}s", timeout_s=READY_S + 10)
+
+    def edge(self, *words: str, timeout_s: float = 120) -> str:
+        """The operator's command line in the client's pod, which stands where functions do."""
+        return self.cluster.exec(CLIENT, "edge", *words, namespace=self.functions, timeout_s=timeout_s)
+
+    def python(self, program: str, *words: str, timeout_s: float = 120) -> str:
+        """A program of ours in the client's pod."""
+        return self.cluster.exec(CLIENT, "python", "-c", program, *words, namespace=self.functions, timeout_s=timeout_s)
+
+    def key(self, name: str) -> str:
+        """A secret that the chart made, as the functions have it."""
+        data = self.cluster.get("secret", name, namespace=self.functions)["data"]
+        return base64.b64decode(data[name]).decode()
+
+    @contextlib.contextmanager
+    def forwarded(self) -> Iterator[str]:
+        """The store's URL for this machine, by `kubectl port-forward` as k8s/README.md has it."""
+        argv = self.cluster.argv("-n", self.namespace, "port-forward", "service/cassandra", ":9042")
+        with subprocess.Popen(argv, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True) as forwarding:
+            try:
+                assert forwarding.stdout is not None
+                found = re.match(r"Forwarding from 127\.0\.0\.1:(\d+) ", forwarding.stdout.readline())
+                if found is None:
+                    raise LabError("kubectl port-forward names no port")
+                yield f"cassandra://127.0.0.1:{found[1]}/edge?rf=1&dc=datacenter1"
+            finally:
+                forwarding.terminate()
+
+    def pod(self, name: str) -> dict[str, Any]:
+        return self.cluster.get("pod", name, namespace=self.namespace)
+
+    def kill_process(self, pod: str, word: str) -> None:
+        """SIGKILL to the process of this pod whose command line has this word, from outside: nobody in it is told."""
+        uid = self.pod(pod)["metadata"]["uid"]
+        found = [pid for pid in _pids() if _has(pid, uid, word)]
+        if len(found) != 1:
+            raise LabError(f"{len(found)} processes of {pod} have {word} in their command line")
+        os.kill(found[0], signal.SIGKILL)
+
+
+def _pids() -> list[int]:
+    return [int(folder.name) for folder in Path("/proc").iterdir() if folder.name.isdigit()]
+
+
+def _has(pid: int, uid: str, word: str) -> bool:
+    try:
+        groups = Path(f"/proc/{pid}/cgroup").read_text()
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+    return uid in groups and word.encode() in command.split(b"\0")
+
+
+@contextlib.contextmanager
+def platform(site: Site, cluster: Cluster, name: str, folder: Path) -> Iterator[Platform]:
+    """Install it in namespaces of this name, with a client and a stand-in for the gateway; gone when the block ends."""
+    references = {
+        "tools": oci.push(platform_images.edge_tools(), site.registry),
+        "cassandra": oci.push(platform_images.cassandra(), site.registry),
+        "debian": oci.push(images.debian(), site.registry),
+    }
+    storage = {"size": "1Gi", "className": name if site.plan else ""}
+    one = Platform(
+        cluster,
+        site.helm,
+        name,
+        references["tools"],
+        folder,
+        {
+            "openfaas": {"namespace": f"{name}-gateway", "functionNamespace": f"{name}-functions"},
+            "tools": {"image": _image(references["tools"])},
+            "cassandra": {
+                "image": _image(references["cassandra"]),
+                "heap": "400M",
+                "resources": {"requests": {"cpu": "100m", "memory": "700Mi"}, "limits": {"memory": "1400Mi"}},
+                "storage": storage,
+                "drainSeconds": 30,
+                "backup": {"keep": 2, "storage": storage},
+            },
+            "monitoring": {"deploy": False},
+        },
+    )
+    with contextlib.ExitStack() as stack:
+        if site.plan:
+            stack.enter_context(_volumes(cluster, name, site.plan.state / cluster.name / "volumes" / name))
+        for namespace in (one.namespace, one.gateway, one.functions):
+            stack.callback(_delete_namespace, cluster, namespace)
+            cluster.kubectl("create", "namespace", namespace)
+        cluster.apply(*_gateway(one.gateway, references["debian"]), client(one, CLIENT))
+        one.install()
+        one.ready()
+        for namespace, pod in ((one.gateway, "gateway"), (one.functions, CLIENT)):
+            cluster.wait("-n", namespace, "--for=condition=Ready", f"pod/{pod}", within_s=READY_S)
+        yield one
+
+
+def _delete_namespace(cluster: Cluster, name: str) -> None:
+    """With its pods at once: nobody waits for what they would do with their grace."""
+    cluster.kubectl("delete", "namespace", name, "--wait=false", "--ignore-not-found")
+    cluster.kubectl("-n", name, "delete", "pods", "--all", "--force", "--grace-period=0", timeout_s=120)
+    cluster.kubectl("wait", "--for=delete", f"namespace/{name}", f"--timeout={READY_S}s", timeout_s=READY_S + 10)
+
+
+def client(one: Platform, name: str) -> dict[str, Any]:
+    """A pod with the tools, under the labels that OpenFaaS gives a function's, that does nothing by itself."""
+    return tool_pod(one, name, one.functions, {"faas_function": name})
+
+
+def tool_pod(
+    one: Platform,
+    name: str,
+    namespace: str,
+    labels: Mapping[str, str],
+    *,
+    command: Sequence[str] = ("sleep", "infinity"),
+    claim: str = "",
+) -> dict[str, Any]:
+    """A pod of edge-tools.  claim: mounted at /backups."""
+    mounts = [{"name": "claim", "mountPath": "/backups"}] if claim else []
+    volumes = [{"name": "claim", "persistentVolumeClaim": {"claimName": claim}}] if claim else []
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": namespace, "labels": dict(labels)},
+        "spec": {
+            "terminationGracePeriodSeconds": 0,
+            "restartPolicy": "Never",
+            "securityContext": {"runAsNonRoot": True, "fsGroup": 1000},
+            "containers": [{"name": "main", "image": one.tools, "command": list(command), "volumeMounts": mounts}],
+            "volumes": volumes,
+        },
+    }
+
+
+def _image(reference: str) -> dict[str, str]:
+    repository, _, tag = reference.rpartition(":")
+    return {"repository": repository, "tag": tag}
+
+
+def _gateway(namespace: str, image: str) -> list[dict[str, Any]]:
+    labels = {"app": "gateway"}
+    meta = {"name": "gateway", "namespace": namespace}
+    container = {"name": "main", "image": image, "command": ["python3", "-c", _GATEWAY]}
+    return [
+        {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {**meta, "labels": labels},
+            "spec": {"containers": [container], "terminationGracePeriodSeconds": 0},
+        },
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": meta,
+            "spec": {"selector": labels, "ports": [{"port": 8080}]},
+        },
+    ]
+
+
+@contextlib.contextmanager
+def _volumes(cluster: Cluster, name: str, folder: Path) -> Iterator[None]:
+    """Folders of the node as volumes of a class of this name: local ones, which is all that the lab has."""
+    numbers = range(_CLAIMS)
+    kind = {
+        "apiVersion": "storage.k8s.io/v1",
+        "kind": "StorageClass",
+        "metadata": {"name": name},
+        "provisioner": "kubernetes.io/no-provisioner",
+        "volumeBindingMode": "WaitForFirstConsumer",
+    }
+    here = [{"key": "kubernetes.io/hostname", "operator": "In", "values": [cluster.name]}]
+    made = [
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolume",
+            "metadata": {"name": f"{name}-{number}"},
+            "spec": {
+                "capacity": {"storage": "1Gi"},
+                "accessModes": ["ReadWriteOnce"],
+                "persistentVolumeReclaimPolicy": "Retain",
+                "storageClassName": name,
+                "local": {"path": str(folder / str(number))},
+                "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": here}]}},
+            },
+        }
+        for number in numbers
+    ]
+    for number in numbers:
+        (folder / str(number)).mkdir(parents=True)
+    try:
+        cluster.apply(kind, *made)
+        yield
+    finally:
+        # A volume in use goes once its claim has gone with the namespace.
+        names = [f"{name}-{number}" for number in numbers]
+        cluster.kubectl("delete", "persistentvolume", *names, "--wait=false", "--ignore-not-found")
+        cluster.kubectl("delete", "storageclass", name, "--ignore-not-found")
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def gateway_calls(one: Platform) -> list[tuple[str, bytes]]:
+    """What the stand-in for the gateway was called with: path and body, oldest first."""
+    lines = one.cluster.kubectl("-n", one.gateway, "logs", "gateway").splitlines()
+    return [(path, bytes.fromhex(body)) for path, _, body in (line.partition(" ") for line in lines)]
