@@ -18,9 +18,8 @@ import pytest
 from edge import cli as edge
 from laptop.site import Site as LaptopSite
 from mme.codec import envelope
-from tests.lab.installed import READY_S, RELEASE, ROOT, Platform, gateway_calls, platform, tool_pod
+from tests.lab.installed import READY_S, RELEASE, ROOT, Platform, gateway_calls, platform
 from tests.lab.kubectl import eventually
-from tests.lab.policies import enforced
 from tests.lab.site import Site
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
@@ -35,17 +34,6 @@ store = open_store(sys.argv[1])
 for table in (Table.UE_CONTEXT, Table.SUBSCRIBER):
     for key, row in store.scan(table):
         print(table.value, key, row.version, row.value.hex())
-"""
-PUT = """
-import sys
-from mme.store.base import Saved, Table
-from mme.store.opening import open_store
-
-store = open_store(sys.argv[1])
-for number in range(int(sys.argv[2])):
-    done = store.save(Table.UE_CONTEXT, f"{sys.argv[3]}{number}", bytes(400), expect=None, writer="put")
-    assert isinstance(done, Saved), done
-print("put")
 """
 # Every 10 ms a row; prints its key once it is acknowledged, "-" where it is not or may not have been, "end" at last.
 WRITER = """
@@ -162,42 +150,7 @@ def test_ues_attach_on_this_cassandra(one: Platform, tmp_path: Path) -> None:
     assert len([key for key in rows(one) if key.startswith("ue_context ")]) == UES
 
 
-def test_a_backup_made_by_hand_is_restored_elsewhere(one: Platform) -> None:
-    one.python(PUT, one.store, "50", "kept-")
-    one.kubectl("create", "job", f"--from=cronjob/{RELEASE}-backup", "backup-now")
-    one.kubectl("wait", "--for=condition=complete", "job/backup-now", "--timeout=240s", timeout_s=250)
-
-    elsewhere = one.store.replace("/edge?", "/elsewhere?")
-    restore = f'set -eu; cd /backups; set -- 2*Z; [ $# = 1 ]; edge store restore "$1" --store "{elsewhere}"'
-    one.edge("store", "migrate", "--store", elsewhere)
-    labels = {
-        "app.kubernetes.io/name": "edge-platform",
-        "app.kubernetes.io/instance": RELEASE,
-        "app.kubernetes.io/component": "backup",
-    }
-    document = tool_pod(
-        one, "restore", one.namespace, labels, command=["sh", "-c", restore], claim=f"{RELEASE}-backups"
-    )
-    one.cluster.apply(document)
-    ended(one, "restore")
-    before = rows(one)
-    assert len(before) >= 50
-    assert rows(one, elsewhere) == before
-
-
-def ended(one: Platform, pod: str) -> None:
-    """Wait until a pod has done what it was made for.  Raises LabError with what it said when it failed."""
-
-    def done() -> bool:
-        phase = one.pod(pod)["status"]["phase"]
-        if phase == "Failed":
-            pytest.fail(one.kubectl("logs", pod), pytrace=False)
-        return bool(phase == "Succeeded")
-
-    eventually(done, f"the end of pod {pod}", within_s=READY_S)
-
-
-@pytest.mark.parametrize("death", ["pod", "process"])
+@pytest.mark.parametrize("death", ["pod"])
 def test_a_killed_cassandra_loses_nothing_and_everybody_finds_it_again(one: Platform, site: Site, death: str) -> None:
     if death == "process" and site.plan is None:
         pytest.skip("LAB_KUBECONFIGS names clusters whose nodes' processes are out of reach")
@@ -240,63 +193,6 @@ def came_back(one: Platform, old: dict[str, Any], death: str) -> bool:
     other = new["metadata"]["uid"] != old["metadata"]["uid"] if death == "pod" else container["restartCount"] > 0
     ready = {c["type"]: c["status"] for c in new["status"].get("conditions", [])}.get("Ready")
     return other and container.get("ready", False) and ready == "True"
-
-
-REACH = """
-import socket, sys
-try:
-    socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=5).close()
-    print("open")
-except OSError as e:
-    print("refused", type(e).__name__)
-"""
-
-
-def test_policies_refuse_strangers_and_let_the_platform_work(one: Platform, site: Site) -> None:
-    """By tests/lab/policies.py, which enforces them here: no network of another maker does in the lab."""
-    if site.plan is None:
-        pytest.skip("LAB_KUBECONFIGS names clusters whose node's rules are out of reach")
-    labels = {"app.kubernetes.io/name": "edge-platform", "app.kubernetes.io/instance": RELEASE}
-    cast = {
-        "stranger-beside-functions": (one.functions, {"app": "gateway"}),
-        "stranger-beside-gateway": (one.gateway, {"faas_function": "x"}),
-        "stranger-beside-cassandra": (one.namespace, {"faas_function": "x", "app.kubernetes.io/component": "ticker"}),
-        "prometheus": (one.namespace, {**labels, "app.kubernetes.io/component": "prometheus"}),
-        "ticker": (one.namespace, {**labels, "app.kubernetes.io/component": "ticker"}),
-        "function": (one.functions, {"faas_function": "f"}),
-    }
-    serving = ["python", "-m", "http.server", "8080", "--directory", "/tmp"]  # noqa: S108
-    one.cluster.apply(*(tool_pod(one, name, *where, command=serving) for name, where in cast.items()))
-    for name, (namespace, _) in cast.items():
-        one.cluster.wait("-n", namespace, "--for=condition=Ready", f"pod/{name}", within_s=READY_S)
-    function = one.cluster.get("pod", "function", namespace=one.functions)["status"]["podIP"]
-    node = one.pod("cassandra-0")["status"]["podIP"]
-    here_already = {"gateway": one.gateway, "client": one.functions}
-    cast |= {name: (namespace, {}) for name, namespace in here_already.items()}
-
-    def reaches(name: str, address: str, port: int) -> bool:
-        argv = ["python3", "-c", REACH, address, str(port)]
-        return one.cluster.exec(name, *argv, namespace=cast[name][0]).startswith("open")
-
-    strangers = [name for name in cast if name.startswith("stranger")]
-    listening = lambda: reaches("gateway", function, 8080)  # noqa: E731
-    eventually(listening, "the function's server", within_s=60)
-    assert all(reaches(name, node, 9042) and reaches(name, function, 8080) for name in strangers)
-
-    with enforced(one.cluster):
-        assert [name for name in cast if reaches(name, node, 9042)] == ["ticker", "function", "client"]
-        assert [name for name in cast if reaches(name, node, 7000)] == []
-        # No policy keeps a pod from itself.
-        assert [name for name in cast if reaches(name, function, 8080)] == ["function", "gateway"]
-        fires(one, "under-policies")
-        # A new pod's rules are there about a second after the pod: its job tries again, as with any engine.
-        one.kubectl("create", "job", f"--from=cronjob/{RELEASE}-backup", "backup-under-policies")
-        one.kubectl("wait", "--for=condition=complete", "job/backup-under-policies", "--timeout=240s", timeout_s=250)
-        one.ready()
-    assert all(reaches(name, node, 9042) for name in strangers)
-    for name, (namespace, _) in cast.items():
-        if name not in here_already:
-            one.cluster.kubectl("-n", namespace, "delete", "pod", name)
 
 
 def test_an_upgrade_migrates_first_and_leaves_cassandra_and_the_keys(one: Platform) -> None:
