@@ -23,6 +23,7 @@ from chaos.history import (
     Opened,
     Refused,
     ordered,
+    shows_attached,
     takes_in,
 )
 
@@ -239,11 +240,11 @@ def _forgotten(events: Sequence[Event]) -> Iterator[_Found]:
 
 def _attached(events: Sequence[Event]) -> Iterator[_Found]:
     """A UE that kept trying was attached, and got done what it tried last."""
-    taken_in = {event.ue for event in events if takes_in(event)}
+    attached = {event.ue for event in events if shows_attached(event)}
     for last in (event for event in events if isinstance(event, Last) and event.tried):
         if last.fault:
             yield _Found(f"the UE kept trying and did not get done what it tried last: {last.fault}", (last,))
-        elif last.ue not in taken_in:
+        elif last.ue not in attached:
             yield _Found("the UE kept trying and was never attached", (last,))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 UP, DOWN = "up", "down"
-ATTACH, DETACH = "attach", "detach"
+ATTACH, DETACH, IDLE, RETURN, MOVE = "attach", "detach", "idle", "return", "move"
 TAKEN = ("done", "duplicate")
 """Results of an item that the MME has taken."""
 LETS_GO = (ATTACH, DETACH)
@@ -86,6 +86,15 @@ class Answered(_Event, frozen=True, tag="answered"):
 def takes_in(event: object) -> bool:
     """Whether the MME took an ATTACH COMPLETE: what is slow or lost beside that is no attach that failed."""
     return isinstance(event, Answered) and event.message == "Attach Complete" and event.result in TAKEN
+
+
+def shows_attached(event: object) -> bool:
+    """Whether the UE is attached by what the MME did: it took an ATTACH COMPLETE, or served what it serves nobody else.
+
+    An ATTACH COMPLETE may be lost for good, beside a dead node for example.  MME and UE both hold the UE for registered
+    then (TS 24.301 5.5.1.2.7 c), and its service request or update is accepted.
+    """
+    return takes_in(event) or (isinstance(event, Ended) and event.procedure in {RETURN, MOVE} and not event.fault)
 
 
 class Refused(_Event, frozen=True, tag="refused"):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from random import Random
 
 from chaos import wire
-from chaos.history import ATTACH, DETACH, Began, Ended, Last
+from chaos.history import ATTACH, DETACH, IDLE, MOVE, RETURN, Began, Ended, Last, shows_attached
 from chaos.recorder import WatchedDevice, WatchedLab, guti_text
 from enb_app import procedures
 from enb_app.journal import Sent, UnexpectedError
@@ -17,7 +17,6 @@ from enb_app.profile import State
 from enb_app.station import LOST
 from enb_app.ue import NORMAL
 
-IDLE, RETURN, MOVE = "idle", "return", "move"
 PATIENCE_S = 16.0
 """Longer than T3410, T3421 and T3430, so that the UE's own timers come first."""
 RELEASE_PATIENCE_S = 8.0
@@ -71,8 +70,8 @@ class Population:
         return sum(life.fault != "" for life in self._lives)
 
     def attached(self) -> int:
-        """UEs that were taken in at least once."""
-        return sum(device.journal.taken_in > 0 for device in self.devices)
+        """UEs that the MME has shown to be attached at least once."""
+        return sum(life.served or life.device.journal.taken_in > 0 for life in self._lives)
 
     def last(self) -> list[Last]:
         """How each UE holds things to be."""
@@ -87,6 +86,7 @@ class Life:
         self.device = device
         self.random = random
         self.fault = NOT_YET
+        self.served = False
         self.recorder = population.lab.recorder
         self._acts: dict[str, Callable[[], Awaitable[None]]] = {
             ATTACH: self._attach,
@@ -140,7 +140,9 @@ class Life:
             except UnexpectedError as e:
                 fault = str(e)
                 await self._recover()
-            recorder.write(Ended(recorder.now(), number, procedure, fault))
+            ended = Ended(recorder.now(), number, procedure, fault)
+            recorder.write(ended)
+            self.served = self.served or shows_attached(ended)
         self.fault = fault
         population = self.population
         population.done[procedure] = population.done.get(procedure, 0) + 1

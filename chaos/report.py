@@ -15,7 +15,7 @@ from rich.table import Table
 
 from chaos import history
 from chaos.checker import INVARIANTS, Violation
-from chaos.history import Answered, Challenged, Context, Event, Injected, Last, Named, Nas, takes_in
+from chaos.history import Challenged, Context, Event, Injected, Last, Named, Nas, shows_attached
 from chaos.run import Outcome
 
 _MOST_SHOWN = 3
@@ -101,8 +101,8 @@ def verdict(outcome: Outcome, violations: list[Violation]) -> str:
 
 
 def _attached(events: list[Event]) -> int:
-    """UEs that were taken in at least once."""
-    return len({event.ue for event in events if takes_in(event) and isinstance(event, Answered)})
+    """UEs that the MME has shown to be attached at least once."""
+    return len({event.ue for event in events if shows_attached(event)})
 
 
 def as_json(outcome: Outcome, violations: list[Violation]) -> dict[str, Any]:

@@ -121,12 +121,14 @@ def last_and_context(**fields: object) -> list[Event]:
     return changed(changed(faultless(), Last, 1, **fields), Context, 1, **fields)
 
 
-def never_taken_in(ue: int, **fields: object) -> list[Event]:
-    """No ATTACH COMPLETE of that UE was taken: one was lost, one came too late."""
+def never_taken_in(ue: int, served: str = "no answer", **fields: object) -> list[Event]:
+    """No ATTACH COMPLETE of that UE was taken: one was lost, one came too late.  served: fault of its return."""
     results = iter(("lost", "stale"))
     return [
         msgspec.structs.replace(event, result=next(results))
         if isinstance(event, Answered) and event.ue == ue
+        else msgspec.structs.replace(event, fault=served)
+        if isinstance(event, Ended) and event.ue == ue and event.procedure == "return"
         else event
         for event in changed(faultless(), Last, ue, **fields)
     ]
@@ -229,6 +231,7 @@ def test_every_invariant_has_a_planted_violation() -> None:
         changed(faultless(), Context, 1, uplink_count=3, downlink_count=5),
         changed(faultless(), Last, 1, guti="guti-1"),
         never_taken_in(1, tried=False, fault="silence"),
+        never_taken_in(1, served=""),
         changed(faultless(), Ended, 1, at_ms=207, fault="silence"),
         with_more(Context(END, 0, context=9, waits_for="Identity Response", timers={"T3470": 3000}, rows=("T3470",))),
         changed(faultless(), Context, 1, timers={"T3450": -14_000}, rows=()),
@@ -244,6 +247,7 @@ def test_every_invariant_has_a_planted_violation() -> None:
         "messages lost on their way",
         "the GUTI before",
         "one that gave up",
+        "an attach whose end was lost, and a service request that was served after it",
         "an attach whose last answer came after its patience",
         "a procedure with its timer",
         "a timer that fires any moment",
