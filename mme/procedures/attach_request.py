@@ -154,7 +154,8 @@ def on_attach_request_again(ctx: UeContext, msg: AttachRequest, digest: bytes, t
     Equal IEs: before ATTACH ACCEPT it is ignored and the first goes on; after it, the same ATTACH ACCEPT again, which
     does not count as a retransmission.  Other IEs: the first attach is aborted and this one progressed.
     Registered: once secure exchange is established only a request with a right MAC comes here; it attaches anew, and
-    an update that ran is over.
+    an update that ran is over.  It is not refused for congestion: who has a connection is in already, and to refuse it
+    would have to undo what the attach before it has.
     Source: 5.5.1.2.7 d, e, f.
     """
     attaching = ctx.attaching
@@ -175,7 +176,7 @@ def on_attach_request_again(ctx: UeContext, msg: AttachRequest, digest: bytes, t
         resynchronised=False,
     )
     given_back = Outcome(fresh, stop=tuple(TimerName), needs=delete_session(ctx, env), label="attach restarted")
-    return given_back.then(on_attach_request(fresh, msg, digest, tai, env))
+    return given_back.then(on_attach_request(fresh, msg, digest, tai, replace(env, congested=False)))
 
 
 def on_identity_response(ctx: UeContext, msg: IdentityResponse, env: Env) -> Outcome:

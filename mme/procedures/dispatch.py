@@ -99,7 +99,7 @@ def _taken(ctx: UeContext, message: EmmMessage, digest: bytes, tai: Tai, env: En
         case AttachComplete():
             return attach.on_attach_complete(ctx, message, env)
         case DetachRequestFromUe(detach_type=DetachType.IMSI, switch_off=False) if _commanded(ctx):
-            return security_mode.command_again(ctx, env, Owed.DETACH_ACCEPT)
+            return security_mode.command_again(replace(ctx, updating=None), env, Owed.DETACH_ACCEPT)
         case DetachRequestFromUe():
             return detach.on_detach_request(ctx, message, env)
         case DetachAccept():

@@ -10,7 +10,7 @@ from mme.messages import DetachAccept, SecurityModeCommand, SecurityModeComplete
 from mme.outcome import Env, Outcome, StartTimer
 from mme.procedures import attach, detach, initial_context, service_request, tracking_area_update
 from mme.procedures.release import end_connection
-from mme.procedures.sending import nas
+from mme.procedures.sending import deregister, nas
 from mme.replacing import replace
 from mme.ue_capability import supports_eea, supports_eia, ue_security_capability
 
@@ -39,7 +39,8 @@ def _nothing_in_common(ctx: UeContext, env: Env) -> Outcome:
     """A UE that cannot be served under the configured algorithms: what it came for is refused, by its own message.
 
     Out: ATTACH REJECT #23; TRACKING AREA UPDATE REJECT #10; SERVICE REJECT #10 to a UE that came from idle, without
-    another procedure; DETACH REQUEST, re-attach not required, where authentication was the network's own wish.
+    another procedure, or asks for service in the middle of a security mode control; DETACH REQUEST, re-attach not
+    required, where authentication was the network's own wish.
     A registered UE is deregistered, and its GUTI is void: nothing goes on under algorithms that are not configured any
     more (any that it goes by and that are would have been chosen), and by an attach it may show what it has now.
     Source: 5.5.1.2.5, 5.5.3.2.5, 5.6.1.5, 5.5.2.3.1.
@@ -49,7 +50,7 @@ def _nothing_in_common(ctx: UeContext, env: Env) -> Outcome:
     nameless = replace(ctx, guti=None, old_guti=None)
     if ctx.updating is not None:
         return tracking_area_update.reject(nameless, env, EmmCause.IMPLICITLY_DETACHED)
-    if ctx.on_the_radio:
+    if ctx.on_the_radio and ctx.step is not Step.SECURITY_MODE:
         return detach.start(nameless, env, reattach=False)
     return service_request.reject_as_detached(nameless, env)
 
@@ -108,6 +109,12 @@ def command_again(ctx: UeContext, env: Env, owed: Owed | None = None) -> Outcome
 
     K_ASME and NAS COUNT go on, so that a UE that had taken the keys into use takes it as well as one that had not.  The
     algorithms are chosen anew, by what the UE can do now: another choice has keys of its own under the same K_ASME.
+    With none in common the UE is deregistered; whatever it makes of the last message, its connection is released.
+
+    DEVIATES: TS 33.401 A.3 because the first SECURITY MODE COMPLETE counts for K_eNB.  A UE whose request has crossed the
+    command answers both commands, and derives it with the count of its second answer; access stratum security fails
+    then, and the UE comes back from idle.
+
     Source: 5.4.3.2, 5.4.3.7 c, 5.5.3.2.3; TS 33.401 7.2.4.4, 7.2.8.2.
     """
     before = ctx.security_new
@@ -116,6 +123,8 @@ def command_again(ctx: UeContext, env: Env, owed: Owed | None = None) -> Outcome
     if before.eia == 0:
         return _command(replace(ctx, owed=owed), env, 0)
     chosen = choose_algorithms(env.config, ctx.ue_network_capability)
+    if chosen is None and owed is Owed.DETACH_ACCEPT:
+        return deregister(ctx, env, S1apCause.DETACH, "detached by the UE", last=DetachAccept())
     if chosen is None:
         return _nothing_in_common(ctx, env)
     return _command(replace(ctx, security_new=_under(before, chosen), owed=owed), env, 0)

@@ -29,6 +29,7 @@ from mme.messages import (
     TrackingAreaUpdateReject,
     TrackingAreaUpdateRequest,
     UeContextModificationRequest,
+    UeContextReleaseCommand,
 )
 from mme.needs import NeedProfile
 from mme.outcome import Outcome
@@ -151,6 +152,36 @@ def test_what_crosses_the_control_aborts_it_and_is_answered_once_a_new_one_is_co
     assert after.security is not None
     assert after.security.ksi == 2, "the answer is under the new keys"
     assert not any(isinstance(m, DownlinkNasTransport) for m in taken(before).downlinks), "nobody else is told"
+
+
+@crossing
+def test_what_crosses_the_control_ends_it_where_no_algorithm_is_in_common_any_more(
+    message: EmmMessage, answer: EmmMessage
+) -> None:
+    """Its bearer is up, and the configured order has changed: nothing is owed, retried or left half done."""
+    null_ciphering_alone = bytes.fromhex("8020")
+    running = ue.running(TimerName.T3460, 1)
+    before = ue.rekeying(Step.SECURITY_MODE, ue_network_capability=null_ciphering_alone, timers=running)
+    config = replace(ue.CONFIG, eea_order=(2,))
+    outcome = dispatch.on_nas(before, message, ue.DIGEST, ue.TAI, ue.env(config))
+    told, command = outcome.downlinks
+    last = answer if isinstance(answer, DetachAccept) else ServiceReject(EmmCause.IMPLICITLY_DETACHED)
+    assert ue.said(told)[0] == last
+    assert isinstance(command, UeContextReleaseCommand)
+    assert outcome.result is not ItemResult.RETRY
+    after = ue.context(outcome)
+    assert (after.emm, after.step, after.owed) == (EmmState.DEREGISTERED, Step.NONE, None)
+
+
+def test_an_imsi_detach_ends_the_update_that_it_crosses_with_the_control() -> None:
+    """As it does outside of one (5.5.2.2.3): there is no TRACKING AREA UPDATE ACCEPT after its DETACH ACCEPT."""
+    before = ue.rekeying(Step.SECURITY_MODE, updating=Updating(active=False))
+    message, answer = CROSSING["IMSI detach"]
+    waiting = ue.context(dispatch.on_nas(before, message, ue.DIGEST, ue.TAI, ue.env()))
+    complete = taken(waiting)
+    said = [ue.said(m)[0] for m in complete.downlinks if isinstance(m, DownlinkNasTransport)]
+    assert said == [answer]
+    assert ue.context(complete).step is Step.NONE
 
 
 @crossing

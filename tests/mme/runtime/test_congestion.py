@@ -14,6 +14,7 @@ from enb_app.ue import Profile
 from mme.codec import envelope, nas, s1ap
 from mme.codec.envelope import Item
 from mme.enums import AttachType, Direction, EmmCause, EmmState, SecurityHeader
+from mme.ids import Imsi
 from mme.messages import (
     AttachReject,
     DownlinkNasTransport,
@@ -21,10 +22,12 @@ from mme.messages import (
     OverloadStart,
     OverloadStop,
     S1SetupResponse,
+    UplinkNasTransport,
 )
 from mme.ticker import HttpTell
 from mme.work import Load
-from tests.mme.runtime.pair import DOWNLINK_URL, ENB, OTHER_ENB, PLMN, Exchange, Network
+from tests.mme.procedures import conftest as ue
+from tests.mme.runtime.pair import DOWNLINK_URL, ENB, IMSI, OTHER_ENB, PLMN, Exchange, Network
 from tests.mme.runtime.returning import attached, idle
 from tests.mme.runtime.test_attach import assert_registered
 
@@ -89,6 +92,37 @@ def test_what_was_begun_is_finished(network: Network, request: pytest.FixtureReq
     request.getfixturevalue("congested")
     talk.run()
     assert_registered(network, talk)
+
+
+def test_an_attach_begun_anew_on_its_connection_is_no_new_attach(
+    network: Network, request: pytest.FixtureRequest
+) -> None:
+    """Other IEs in the middle of the first one (TS 24.301 5.5.1.2.7 e)."""
+    talk = network.ue(network.subscribe())
+    first = talk.post()
+    talk.take(first)
+    request.getfixturevalue("congested")
+    connection = network.context(talk).connection
+    assert connection is not None
+    other = nas.encode(ue.attach_request(attach_type=2, identity=Imsi(IMSI)))
+    cell = network.cells[talk.enb]
+    octets = s1ap.encode(UplinkNasTransport(connection.mme_ue_s1ap_id, talk.number, other, cell.ecgi, cell.tai))
+    exchange = network.s1ap(octets, run="anew", enb=talk.enb)
+    assert exchange.reply.result == "done"
+    assert [type(s1ap.decode(d.s1ap)) for d in exchange.reply.downlink] == [DownlinkNasTransport]
+    assert network.context(talk).timers
+
+
+def test_a_registered_ue_that_attaches_on_its_connection_is_served(
+    network: Network, request: pytest.FixtureRequest
+) -> None:
+    back = attached(network)
+    request.getfixturevalue("congested")
+    exchange = back.says(back.attach_request())
+    assert exchange.reply.result == "done"
+    after = back.context()
+    assert after.attaching is not None
+    assert after.timers
 
 
 def test_a_known_ue_is_told_t3346_under_protection_and_stays_known(
