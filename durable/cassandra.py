@@ -201,10 +201,16 @@ class CassandraStore:
 
     def _seek(self) -> None:
         """After a failure: nodes that are elsewhere by now are found by the next call, which opens a session anew."""
+        cluster = self._cluster
+        if cluster is None or self._session is None:
+            return
+        # Names are looked up without the lock: that may take seconds, and others fail at the same time.
+        if not self._whereabouts.left(cluster):
+            return
         with self._lock:
-            if self._session is None or not self._whereabouts.left(self._cluster):
+            if self._cluster is not cluster:
                 return
-            cluster, self._cluster, self._session = self._cluster, None, None
+            self._cluster, self._session = None, None
             self._prepared.clear()
         cluster.shutdown()
 

@@ -111,9 +111,9 @@ def command_again(ctx: UeContext, env: Env, owed: Owed | None = None) -> Outcome
     algorithms are chosen anew, by what the UE can do now: another choice has keys of its own under the same K_ASME.
     With none in common the UE is deregistered; whatever it makes of the last message, its connection is released.
 
-    DEVIATES: TS 33.401 A.3 because the first SECURITY MODE COMPLETE counts for K_eNB.  A UE whose request has crossed the
-    command answers both commands, and derives it with the count of its second answer; access stratum security fails
-    then, and the UE comes back from idle.
+    DEVIATES: TS 33.401 A.3 because the first SECURITY MODE COMPLETE counts for K_eNB.  A UE whose request has crossed
+    the command answers both commands, and derives it with the count of its second answer; access stratum security
+    fails then, and the UE comes back from idle.
 
     Source: 5.4.3.2, 5.4.3.7 c, 5.5.3.2.3; TS 33.401 7.2.4.4, 7.2.8.2.
     """

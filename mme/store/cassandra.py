@@ -289,8 +289,9 @@ class CassandraStore:
         return statement
 
     def _opened(self) -> Session:
-        if self._session is not None and self._pid == os.getpid():
-            return self._session
+        session = self._session
+        if session is not None and self._pid == os.getpid():
+            return session
         with self._lock:
             if self._closed:
                 raise StoreUnavailableError("the store is closed")
@@ -309,10 +310,16 @@ class CassandraStore:
 
     def _seek(self) -> None:
         """After a failure: nodes that are elsewhere by now are found by the next call, which opens a session anew."""
+        cluster = self._cluster
+        if cluster is None or self._session is None or self._pid != os.getpid():
+            return
+        # Names are looked up without the lock: that may take seconds, and others fail at the same time.
+        if not self._whereabouts.left(cluster):
+            return
         with self._lock:
-            if self._session is None or self._pid != os.getpid() or not self._whereabouts.left(self._cluster):
+            if self._cluster is not cluster:
                 return
-            cluster, self._cluster, self._session = self._cluster, None, None
+            self._cluster, self._session = None, None
         cluster.shutdown()
 
     def _new_cluster(self, connect_timeout_s: float = CONNECT_TIMEOUT_S) -> Cluster:
