@@ -17,7 +17,7 @@ import msgspec
 
 from mme import lease, logs
 from mme.clock_offset import ClockOffset
-from mme.errors import ClockOffError, StoreContendedError
+from mme.errors import ClockOffError, StoreContendedError, StoreError
 from mme.lease import Leases
 from mme.rows import pack
 from mme.store.base import Conflict, Saved, Store, Table, save_resolved
@@ -71,8 +71,15 @@ class LeaseHolder:
     _proof: _Proof | None = None
 
     def held(self) -> frozenset[str]:
-        """Names that are this process's at this moment."""
-        return self._mine if self.stop_watch() < self._ends_s else frozenset()
+        """Names that are this process's at this moment; none, once the clock has been set off its last proof."""
+        watch_s = self.stop_watch()
+        if watch_s >= self._ends_s:
+            return frozenset()
+        if (proof := self._proof) is not None:
+            passed_ms = round((self.clock() - proof.clock_s) * 1000)
+            if proof.offset.later(watch_s - proof.watch_s, passed_ms).beyond(self.bound_ms):
+                return frozenset()
+        return self._mine
 
     def fence(self, name: str) -> int:
         """Of a lease that is held."""
@@ -95,7 +102,8 @@ class LeaseHolder:
         try:
             now_ms = self._store_time()
         except ClockOffError:
-            self.leave()
+            # Marks by that clock may lie ahead of the time, and what is before them would never be read.
+            self._leave({})
             raise
         length_ms = int(self.length_s * 1000)
         written = self._write(lambda old: lease.renewed(old, self.me, self.names, self.marks(), now_ms, length_ms))
@@ -104,10 +112,13 @@ class LeaseHolder:
 
     def leave(self) -> None:
         """Give everything back, for others to take at once.  Raises StoreError: they wait until it has run out."""
+        self._leave(self.marks())
+
+    def _leave(self, marks: dict[str, int]) -> None:
         was_member = self._next_s is not None and self.me in self._seen.members
         self._mine = frozenset()
         if was_member:
-            self._write(lambda old: lease.without(old, self.me, self.marks()))
+            self._write(lambda old: lease.without(old, self.me, marks))
 
     def _store_time(self) -> int:
         """The store's time in Unix ms, once it is proven that this clock is right.
@@ -140,14 +151,19 @@ class LeaseHolder:
         row = self.store.load(Table.LEASE, self.group)
         for _ in range(_TRIES):
             changed = change(_leases(row.value) if row is not None else Leases())
-            result = save_resolved(
-                self.store,
-                Table.LEASE,
-                self.group,
-                pack(changed),
-                expect=row.version if row is not None else None,
-                writer=f"{self.me}#{secrets.token_hex(6)}",
-            )
+            try:
+                result = save_resolved(
+                    self.store,
+                    Table.LEASE,
+                    self.group,
+                    pack(changed),
+                    expect=row.version if row is not None else None,
+                    writer=f"{self.me}#{secrets.token_hex(6)}",
+                )
+            except StoreError:
+                # It may have been written all the same.
+                self._mine = frozenset(name for name in self._mine if changed.held[name].holder == self.me)
+                raise
             if isinstance(result, Saved):
                 self._seen = changed
                 return changed

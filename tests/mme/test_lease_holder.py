@@ -9,7 +9,7 @@ import pytest
 from mme.errors import ClockOffError, StoreError
 from mme.lease_holder import LeaseHolder, member_name
 from mme.store.base import Store
-from mme.store.faulty import Applied, FaultUnavailable, FaultUnknown, FaultyStore, on_load, on_save
+from mme.store.faulty import Applied, FaultUnavailable, FaultUnknown, FaultyStore, Pass, on_load, on_save
 
 NAMES = tuple(f"timer-{n}" for n in range(4))
 
@@ -327,3 +327,19 @@ def test_a_clock_that_is_set_wrong_while_the_store_is_slow_is_found_out(
     answers.took_s = [(0.01, 0.01)]
     b = Process(key, time, answers)  # type: ignore[arg-type]
     assert b.keep() == set(NAMES)
+
+
+def test_what_was_given_back_by_a_write_that_nobody_could_look_up_is_not_held(
+    faulty: FaultyStore, time: Time, key: str
+) -> None:
+    """The write has taken effect, its answer is lost, and the store is away when it is to say what became of it."""
+    a, b = Process(key, time, faulty), Process(key, time, faulty)
+    a.keep()
+    b.keep()
+    time.go(2.5)
+    faulty.plan = on_save(FaultUnknown(Applied.YES)) + on_load(Pass(), FaultUnavailable())
+    with pytest.raises(StoreError):
+        a.keep()
+    faulty.plan.clear()
+    assert b.keep()
+    assert not a.holder.held() & b.holder.held()

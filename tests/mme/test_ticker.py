@@ -98,6 +98,17 @@ def test_fires_when_due_and_once(bench: Bench) -> None:
     assert len(bench.fired) == 1
 
 
+def test_two_timers_that_one_item_started_for_two_contexts_both_fire(bench: Bench) -> None:
+    """As an item does that supersedes two contexts."""
+    first = bench.row(owner=1)
+    second = replace(first, owner="17")
+    assert second.shard == first.shard
+    bench.store.insert_timer(second, ttl_s=300)
+    bench.runs(second)
+    bench.go(30)
+    assert sorted(item.timer.owner for item in bench.fired if item.timer is not None) == [1, 17]
+
+
 @pytest.mark.parametrize("result", ["done", "stale", "duplicate", "rejected", "discarded"])
 def test_any_judgement_but_retry_ends_it(bench: Bench, result: str) -> None:
     bench.answers["T3460"] = result

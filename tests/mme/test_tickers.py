@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -97,6 +98,55 @@ def site(tmp_path: Path) -> Iterator[Site]:
     store = SqliteStore(tmp_path / "edge.db", clock=clock)
     yield Site(store, clock)
     store.close()
+
+
+def just_after_a_proof(site: Site, machine: Machine) -> None:
+    """As long as may be before it asks for the store's time again."""
+    proof = machine.holder._proof
+    while machine.holder._proof is proof:
+        site.go(0.25)
+
+
+def goes_on(site: Site, seconds: float) -> None:
+    """As the process does, which says that its clock is off and tries again."""
+    end = site.clock.now_s + seconds
+    while site.clock.now_s < end:
+        with contextlib.suppress(ClockOffError):
+            site.go(0.25)
+
+
+@pytest.mark.parametrize("recovers", [True, False])
+def test_a_clock_that_was_ahead_for_a_while_leaves_no_timer_unread(site: Site, recovers: bool) -> None:
+    """Marks of a time that is still to come would have whoever reads on from them pass over what is due meanwhile."""
+    a = site.start()
+    site.go(30)
+    just_after_a_proof(site, a)
+    a.off_s = 100
+    goes_on(site, 3)
+    assert not a.holder.held()
+    site.timers(16, in_s=6)
+    goes_on(site, 17)
+    assert site.owners() == []
+    if recovers:
+        a.off_s = 0
+    else:
+        a.alive = False
+        site.start()
+    goes_on(site, 60)
+    assert sorted(site.owners()) == list(range(16))
+
+
+def test_a_clock_that_is_set_ahead_fires_nothing_early_until_it_is_found_out(site: Site) -> None:
+    a = site.start()
+    site.go(30)
+    site.timers(16, in_s=20)
+    just_after_a_proof(site, a)
+    a.off_s = 30
+    goes_on(site, 5)
+    assert site.owners() == []
+    a.off_s = 0
+    goes_on(site, 30)
+    assert sorted(site.owners()) == list(range(16))
 
 
 def test_two_divide_the_timers_and_fire_each_once(site: Site) -> None:
