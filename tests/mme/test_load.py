@@ -183,11 +183,11 @@ def test_one_decides_and_another_goes_on_from_there_when_it_dies(site: Site) -> 
 
 
 def test_a_holder_that_has_been_followed_cannot_overwrite(site: Site) -> None:
-    """Its stop watch stood still: it does not know that its lease has run out."""
+    """Its clock and its stop watch stood still: it does not know that its lease has run out."""
     meter, first, second = site.meter(), site.guard(), site.guard()
     site.go(meter, [first], 1500, 3)
     now_s = site.clock.now_s
-    first.holder.stop_watch = lambda: now_s
+    first.holder.stop_watch = first.holder.clock = lambda: now_s
     site.go(meter, [second], 1500, 12)
     before = site.store.load(Table.LOAD, DECISION)
     assert LEASE in first.holder.held()
