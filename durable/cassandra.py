@@ -7,7 +7,6 @@ write whose answer was lost, and such calls are few.  Due steps are plain rows o
 from __future__ import annotations
 
 import ssl
-import threading
 import time
 import uuid
 from collections.abc import Callable
@@ -25,7 +24,7 @@ from cassandra.protocol import ErrorMessage
 from cassandra.query import dict_factory
 
 from durable.errors import StoreError
-from durable.moving import Whereabouts
+from durable.moving import Seeking
 from durable.rows import Conflict, Row, Saved, Unknown, WriteResult
 from durable.store import Tables
 from trust.errors import ConfigError
@@ -65,7 +64,7 @@ class Access:
         return found
 
 
-class CassandraStore:
+class CassandraStore(Seeking):
     """hosts: contact points.  keyspace: an identifier; its tables are made by `create_schema`."""
 
     def __init__(
@@ -80,16 +79,13 @@ class CassandraStore:
     ) -> None:
         if not keyspace.isidentifier():
             raise ValueError("a keyspace is letters, digits and underscores")
+        super().__init__(hosts)
         self._keyspace = keyspace
         self._tables = tables
         self._hosts = hosts
         self._port = port
         self._datacenter = datacenter
         self._access = access or Access()
-        self._whereabouts = Whereabouts(hosts)
-        self._lock = threading.Lock()
-        self._cluster: Any = None
-        self._session: Any = None
         self._prepared: dict[str, Any] = {}
 
     def create_schema(
@@ -199,21 +195,6 @@ class CassandraStore:
             self._cluster = self._session = None
             self._prepared.clear()
 
-    def _seek(self) -> None:
-        """After a failure: nodes that are elsewhere by now are found by the next call, which opens a session anew."""
-        cluster = self._cluster
-        if cluster is None or self._session is None:
-            return
-        # Names are looked up without the lock: that may take seconds, and others fail at the same time.
-        if not self._whereabouts.left(cluster):
-            return
-        with self._lock:
-            if self._cluster is not cluster:
-                return
-            self._cluster, self._session = None, None
-            self._prepared.clear()
-        cluster.shutdown()
-
     def _connect(self, keyspace: str | None, timeout_s: float = CONNECT_TIMEOUT_S) -> Any:
         with self._lock:
             if self._session is None:
@@ -225,6 +206,7 @@ class CassandraStore:
                     request_timeout=TIMEOUT_S,
                     row_factory=dict_factory,
                 )
+                self._prepared = {}
                 try:
                     self._cluster = Cluster(
                         self._hosts,

@@ -115,10 +115,7 @@ class Journal(Generic[C]):
             return Held(call, result.version)
         if isinstance(result, Conflict) and result.row is not None:
             found = self._held(result.row)
-            if found.call.is_over:
-                self._store.set_due(call.key, None)
-            else:
-                self._store.set_due(call.key, due_ms)
+            self._store.set_due(call.key, None if found.call.is_over else due_ms)
             return found
         raise StoreError("the call could not be written")
 

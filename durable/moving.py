@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -37,3 +38,27 @@ class Whereabouts:
                 found |= {str(entry[4][0]) for entry in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)}
         known = {str(host.endpoint.address) for host in cluster.metadata.all_hosts()}
         return bool(found) and not found & known
+
+
+class Seeking:
+    """What a store has that holds one session of the driver, and opens it where there is none."""
+
+    def __init__(self, hosts: tuple[str, ...]) -> None:
+        self._whereabouts = Whereabouts(hosts)
+        self._lock = threading.Lock()
+        self._cluster: Any = None
+        self._session: Any = None
+
+    def _seek(self) -> None:
+        """After a failure: nodes that are elsewhere by now are found by the next call, which opens a session anew."""
+        cluster = self._cluster
+        if cluster is None or self._session is None:
+            return
+        # Names are looked up without the lock: that may take seconds, and others fail at the same time.
+        if not self._whereabouts.left(cluster):
+            return
+        with self._lock:
+            if self._cluster is not cluster:
+                return
+            self._cluster = self._session = None
+        cluster.shutdown()

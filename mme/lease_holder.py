@@ -46,6 +46,10 @@ class _Proof:
     watch_s: float
     clock_s: float
 
+    def later(self, watch_s: float, clock_s: float) -> ClockOffset:
+        """What is left of it when they show this."""
+        return self.offset.later(watch_s - self.watch_s, round((clock_s - self.clock_s) * 1000))
+
 
 @dataclass(slots=True)
 class LeaseHolder:
@@ -75,10 +79,8 @@ class LeaseHolder:
         watch_s = self.stop_watch()
         if watch_s >= self._ends_s:
             return frozenset()
-        if (proof := self._proof) is not None:
-            passed_ms = round((self.clock() - proof.clock_s) * 1000)
-            if proof.offset.later(watch_s - proof.watch_s, passed_ms).beyond(self.bound_ms):
-                return frozenset()
+        if self._proof is not None and self._proof.later(watch_s, self.clock()).beyond(self.bound_ms):
+            return frozenset()
         return self._mine
 
     def fence(self, name: str) -> int:
@@ -135,9 +137,8 @@ class LeaseHolder:
             store_ms = self.store.now_ms()
             clock_s, watch_s = self.clock(), self.stop_watch()
             offset = ClockOffset.seen(before_ms, store_ms, int(clock_s * 1000))
-            if (proof := self._proof) is not None:
-                passed_ms = round((clock_s - proof.clock_s) * 1000)
-                offset = offset.and_also(proof.offset.later(watch_s - proof.watch_s, passed_ms))
+            if self._proof is not None:
+                offset = offset.and_also(self._proof.later(watch_s, clock_s))
             if offset.beyond(self.bound_ms):
                 self._proof = None
                 raise ClockOffError(offset.at_least_ms, self.bound_ms)

@@ -68,8 +68,17 @@ def start_unauthenticated(ctx: UeContext, env: Env) -> Outcome:
 
 
 def _take_into_use(ctx: UeContext, env: Env, k_asme: bytes, ksi: int, algorithms: tuple[int, int]) -> Outcome:
+    security = _security(ksi, k_asme, algorithms)
+    commanded = replace(
+        ctx, step=Step.SECURITY_MODE, vector=None, security_new=security, resynchronised=False, owed=None
+    )
+    return _command(commanded, env, 0)
+
+
+def _security(ksi: int, k_asme: bytes, algorithms: tuple[int, int]) -> SecurityContext:
+    """A security context with keys for these algorithms, its NAS COUNTs at 0."""
     eea, eia = algorithms
-    security = SecurityContext(
+    return SecurityContext(
         ksi=ksi,
         k_asme=k_asme,
         eea=eea,
@@ -77,10 +86,6 @@ def _take_into_use(ctx: UeContext, env: Env, k_asme: bytes, ksi: int, algorithms
         k_nas_enc=kdf.k_nas_enc(k_asme, eea),
         k_nas_int=kdf.k_nas_int(k_asme, eia),
     )
-    commanded = replace(
-        ctx, step=Step.SECURITY_MODE, vector=None, security_new=security, resynchronised=False, owed=None
-    )
-    return _command(commanded, env, 0)
 
 
 def _command(ctx: UeContext, env: Env, expiries: int) -> Outcome:
@@ -132,11 +137,8 @@ def command_again(ctx: UeContext, env: Env, owed: Owed | None = None) -> Outcome
 
 def _under(security: SecurityContext, algorithms: tuple[int, int]) -> SecurityContext:
     """The same key set with keys for these algorithms; its NAS COUNTs go on."""
-    eea, eia = algorithms
-    k_asme = security.k_asme
-    return replace(
-        security, eea=eea, eia=eia, k_nas_enc=kdf.k_nas_enc(k_asme, eea), k_nas_int=kdf.k_nas_int(k_asme, eia)
-    )
+    fresh = _security(security.ksi, security.k_asme, algorithms)
+    return replace(fresh, ul_count=security.ul_count, dl_count=security.dl_count)
 
 
 def on_security_mode_complete(ctx: UeContext, msg: SecurityModeComplete, env: Env) -> Outcome:

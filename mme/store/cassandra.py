@@ -14,7 +14,6 @@ import itertools
 import os
 import socket
 import ssl
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -35,7 +34,7 @@ from cassandra.policies import DCAwareRoundRobinPolicy, ExponentialReconnectionP
 from cassandra.protocol import ErrorMessage
 from cassandra.query import PreparedStatement, dict_factory
 
-from durable.moving import Whereabouts
+from durable.moving import Seeking
 from mme.errors import ConfigError, StoreUnavailableError
 from mme.store import cassandra_queries as queries
 from mme.store import cassandra_schema as schema
@@ -91,7 +90,7 @@ class Access:
             raise ConfigError("STORE_URL", f"ca_file {self.ca_file} cannot be read as certificates") from e
 
 
-class CassandraStore:
+class CassandraStore(Seeking):
     """`mme.store.base.Store` on a keyspace; the session is opened by the first operation, one per process.
 
     hosts: contact points.  replication, datacenter: for `migrate`; datacenter also says which nodes are local.
@@ -110,6 +109,7 @@ class CassandraStore:
     ) -> None:
         if not keyspace.isidentifier():
             raise ValueError("a keyspace is letters, digits and underscores")
+        super().__init__(hosts)
         self.keyspace = keyspace
         self.replication = replication
         self.datacenter = datacenter
@@ -117,12 +117,8 @@ class CassandraStore:
         self._port = port
         self._timeout_s = timeout_s
         self._access = access or Access()
-        self._whereabouts = Whereabouts(hosts)
-        self._lock = threading.Lock()
         self._pid = 0
         self._closed = False
-        self._cluster: Any = None
-        self._session: Any = None
         self._prepared: dict[tuple[str, str], PreparedStatement] = {}
 
     def load(self, table: Table, key: str, *, serial: bool = False) -> Row | None:
@@ -309,18 +305,8 @@ class CassandraStore:
             return self._session
 
     def _seek(self) -> None:
-        """After a failure: nodes that are elsewhere by now are found by the next call, which opens a session anew."""
-        cluster = self._cluster
-        if cluster is None or self._session is None or self._pid != os.getpid():
-            return
-        # Names are looked up without the lock: that may take seconds, and others fail at the same time.
-        if not self._whereabouts.left(cluster):
-            return
-        with self._lock:
-            if self._cluster is not cluster:
-                return
-            self._cluster, self._session = None, None
-        cluster.shutdown()
+        if self._pid == os.getpid():
+            super()._seek()
 
     def _new_cluster(self, connect_timeout_s: float = CONNECT_TIMEOUT_S) -> Cluster:
         balancing = TokenAwarePolicy(DCAwareRoundRobinPolicy(local_dc=self.datacenter))
