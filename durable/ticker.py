@@ -68,9 +68,11 @@ class Ticker:
         """Fire what is due and not being fired; how many were begun.  Raises StoreError."""
         now = self._clock()
         begun = 0
+        with self._lock:
+            self._not_before = {key: at for key, at in self._not_before.items() if at > now}
         for key in self._store.due(int(now * 1000)):
             with self._lock:
-                if key in self._busy or self._not_before.get(key, 0) > now or len(self._busy) >= AT_ONCE:
+                if key in self._busy or key in self._not_before or len(self._busy) >= AT_ONCE:
                     continue
                 self._busy.add(key)
             self._pool.submit(self._one, key)

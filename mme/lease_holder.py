@@ -33,6 +33,11 @@ _ASKS = 5
 _leases = msgspec.msgpack.Decoder(Leases).decode
 
 
+def awake_or_asleep_s() -> float:
+    """Seconds that only grow, those that the machine was suspended too: leases run out meanwhile."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
 def member_name() -> str:
     """A name that no other process has: host, process id, and eight random digits."""
     return f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(4)}"
@@ -67,7 +72,7 @@ class LeaseHolder:
     length_s: float = LENGTH_S
     bound_ms: int = CLOCK_BOUND_MS
     clock: Callable[[], float] = time.time
-    stop_watch: Callable[[], float] = time.monotonic
+    stop_watch: Callable[[], float] = awake_or_asleep_s
     _seen: Leases = field(default_factory=Leases)
     _mine: frozenset[str] = frozenset()
     _ends_s: float = 0.0

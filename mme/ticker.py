@@ -4,18 +4,16 @@ Any number of tickers divide the shards by leases (mme.lease): each shard is one
 as its lease has run out.  What a paused one still sends then is answered `stale`, for each timer has a token.
 
 Rows are never deleted: one whose timer was stopped is dropped by a read of its context, and one whose context may only
-not be there yet is looked at again (mme.settling).  Closed seconds are read again for LATE_S, because a row may be
-written after its second was first read.  A ticker that takes over a shard reads on from its lease's mark, as far back
-as rows live beyond their time (timer_outage_s and the time that ids are remembered): the last RECENT_S at once, what is
-before that a step at a time, the latest first.  So it fires from its first second on, however slow the store is and
-however soon it is killed.
+not be there yet is looked at again (mme.settling).  A ticker that takes over a shard reads on from its lease's mark, as
+far back as rows live beyond their time (timer_outage_s and the time that ids are remembered): what is recent at once,
+what is before that a step at a time (mme.timer_shard).  So it fires from its first second on, however slow the store is
+and however soon it is killed.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import hashlib
 import os
 import signal
 import sys
@@ -24,6 +22,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import msgspec
 import requests
 from prometheus_client import start_http_server
 
@@ -37,9 +36,10 @@ from mme.overload import Limits
 from mme.overload_guard import OverloadGuard
 from mme.routing import DOWNLINK, TIMER
 from mme.rows import ue_context
-from mme.settling import LATE_S, Verdict, judged, read_and_judged, settled_ms
+from mme.settling import Verdict, judged, read_and_judged, settled_ms
 from mme.store.base import Store, Table, TimerRow
 from mme.store.opening import open_store
+from mme.timer_shard import STEP_S, Pending, Shard
 from mme.work import TIMER_SHARDS
 from trust import signing
 from trust.access import TICKER
@@ -47,22 +47,18 @@ from trust.secrets import SIGNING_KEY, read_secret
 from trust.signing import Signed, Way
 
 LOOK_BACK_S = 240
-RECENT_S = 10
-"""So far back everything is read at once, and what is due now does not wait for what was due before."""
 CATCH_UP_S = 60
 """Seconds of a shard's past that a tick reads at most."""
-_STEP_S = 10
-"""So many of them of one shard before it is another's turn."""
 CATCH_UP_LIMIT_S = 2.0
 """After so long a tick reads no more of the past: what has become due meanwhile does not wait for it."""
-_KNOWN_S = 60
+TROUBLE_LIMIT_S = 2.0
+"""After so long spent on what could not be read a part of a tick tries no more: each try may last until a timeout."""
 BATCH = 50
 TRIES = 8
 """After so many without an answer somebody is to look at it; it is tried every minute for as long as its row lives."""
 TICK_S = 0.25
 SHARD_LEASES = {f"timer-{number}": number for number in range(TIMER_SHARDS)}
 _SAY_AGAIN_S = 30.0
-_TRACE_OCTETS = 100
 
 Fire = Callable[[list[Item]], dict[str, str]]
 """Items to `mme-timer`; out: result by item id, without those that got no answer."""
@@ -75,56 +71,43 @@ def all_shards() -> Mapping[int, int]:
     return dict.fromkeys(range(TIMER_SHARDS), 0)
 
 
-@dataclass(slots=True)
-class _Pending:
-    """tries: how often it was fired.  looks: how often its context was looked at in vain."""
-
-    row: TimerRow
-    tries: int = 0
-    looks: int = 0
-    next_ms: int = 0
+_Due = tuple[int, str, Pending]
+"""Number of the shard, item id, and the timer."""
 
 
 @dataclass(slots=True)
-class _Shard:
-    """What is known of a shard since it is ours.
+class Trouble:
+    """What could not be read in a tick: borne, so that others are served all the same, and told at the end."""
 
-    next_s: the first second to be read when it is time again.  past: what was left out before that, the latest last.
-    """
+    clock: Callable[[], float]
+    first: StoreError | None = None
+    _begin_s: float = 0.0
+    _spent_s: float = 0.0
 
-    next_s: int
-    past: list[range] = field(default_factory=list)
-    known: dict[str, int] = field(default_factory=dict)
-    pending: dict[str, _Pending] = field(default_factory=dict)
+    def __enter__(self) -> None:
+        """Bear what the store does not answer."""
+        self._begin_s = self.clock()
 
-    def recent(self, now_s: int) -> range:
-        """Seconds that have become due or may have been written late; what is long due is left to `past`."""
-        first, recent_s = min(self.next_s, now_s - LATE_S), now_s - RECENT_S
-        if first < recent_s:
-            self.past.append(range(first, recent_s))
-            first = self.next_s = recent_s
-        return range(first, now_s + 1)
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> bool:
+        if not isinstance(error, StoreError):
+            return False
+        self.first = self.first or error
+        self._spent_s += self.clock() - self._begin_s
+        return True
 
-    def step(self) -> range:
-        """What of the past is to be read next."""
-        return self.past[-1][-_STEP_S:] if self.past else range(0)
+    def is_enough(self) -> bool:
+        """Nothing more is to be tried in this part of the tick."""
+        return self._spent_s >= TROUBLE_LIMIT_S
 
-    def stepped(self) -> None:
-        """That was read."""
-        left = self.past.pop()[:-_STEP_S]
-        if left:
-            self.past.append(left)
+    def in_part(self) -> Trouble:
+        """Another part of the tick begins, which has its own time to lose."""
+        self._spent_s = 0.0
+        return self
 
-    def learn(self, row: TimerRow) -> None:
-        item = item_id(row)
-        if item not in self.known:
-            self.known[item] = row.due_ms
-            self.pending[item] = _Pending(row, next_ms=row.due_ms)
-
-    def mark(self) -> int:
-        """The first second that another ticker has to read: nothing before it waits, nor may be written any more."""
-        unread = (left.start for left in self.past)
-        return min([self.next_s, *unread, *(pending.row.due_ms // 1000 for pending in self.pending.values())])
+    def tell(self) -> None:
+        """Raise what was borne first."""
+        if self.first is not None:
+            raise self.first
 
 
 @dataclass(slots=True)
@@ -141,12 +124,13 @@ class Ticker:
     look_back_s: int = LOOK_BACK_S
     settings: config.MmeConfig = field(default_factory=config.MmeConfig)
     dead: int = 0
-    _shards: dict[int, _Shard] = field(default_factory=dict)
+    _shards: dict[int, Shard] = field(default_factory=dict)
 
     def tick(self) -> int:
         """Read what has become due, fire it, and return how many timers were done with.
 
-        Raises ClockOffError and StoreError; what is not done yet is done by a later tick.
+        Raises ClockOffError and StoreError; what is not done yet is done by a later tick.  What one shard or context
+        that cannot be read leaves to be done comes last, and the others do not wait for it.
         """
         try:
             return self._tick()
@@ -157,17 +141,14 @@ class Ticker:
 
     def _tick(self) -> int:
         now_ms = int(self.clock() * 1000)
-        now_s = now_ms // 1000
-        self._divide(now_s)
-        for number, shard in self._shards.items():
-            if self._read(number, shard, shard.recent(now_s)):
-                shard.next_s = now_s - LATE_S
-            oldest = now_s - _KNOWN_S
-            shard.known = {item: due for item, due in shard.known.items() if due // 1000 >= oldest}
-        done = self._fire_due(now_ms)
-        if self._catch_up():
-            done += self._fire_due(now_ms)
+        self._divide(now_ms // 1000)
+        trouble = Trouble(self.clock)
+        self._read_recent(now_ms // 1000, trouble)
+        done = self._fire_due(now_ms, trouble.in_part())
+        if self._catch_up(trouble.in_part()):
+            done += self._fire_due(now_ms, trouble.in_part())
         metrics.TIMERS_WAITING.set(sum(len(shard.pending) for shard in self._shards.values()))
+        trouble.tell()
         return done
 
     def marks(self) -> dict[int, int]:
@@ -180,34 +161,44 @@ class Ticker:
         for number in self._shards.keys() - ours.keys():
             del self._shards[number]
         for number in ours.keys() - self._shards.keys():
-            self._shards[number] = _Shard(max(ours[number], now_s - self.look_back_s))
+            self._shards[number] = Shard(max(ours[number], now_s - self.look_back_s))
 
-    def _read(self, number: int, shard: _Shard, seconds: range) -> bool:
-        """Learn what is due in those seconds; False: the shard went to another ticker meanwhile.
+    def _read_recent(self, now_s: int, trouble: Trouble) -> None:
+        for number, shard in sorted(self._shards.items(), key=lambda item: item[1].unread):
+            if trouble.is_enough():
+                return
+            if self._read(number, shard, shard.recent(now_s), trouble):
+                shard.has_read(now_s)
+
+    def _read(self, number: int, shard: Shard, seconds: range, trouble: Trouble) -> bool:
+        """Learn what is due in those seconds; False: not all was read, or the shard went to another ticker meanwhile.
 
         Reading may take longer than a lease lasts, so each second asks for it anew: asking is what prolongs it.
         """
-        for second in seconds:
-            if number not in self.shards():
-                return False
-            for row in self.store.due_timers(number, second):
-                shard.learn(row)
-        return True
+        shard.unread = True
+        with trouble:
+            for second in seconds:
+                if number not in self.shards():
+                    return False
+                for row in self.store.due_timers(number, second):
+                    shard.learn(row)
+            shard.unread = False
+        return not shard.unread
 
-    def _catch_up(self) -> bool:
-        """Read on in the past, at least one step; False: there was none.  What was due last comes first."""
+    def _catch_up(self, trouble: Trouble) -> bool:
+        """Read on in the past, at least one step; False: there was none.  Of the shards the latest comes first."""
         begin_s = self.clock()
         stepped = False
-        for _ in range(CATCH_UP_S // _STEP_S):
+        for _ in range(CATCH_UP_S // STEP_S):
             for number, shard in sorted(self._shards.items(), key=lambda item: -item[1].step().stop):
                 step = shard.step()
-                if not step:
+                if not step or shard.unread:
                     continue
-                if stepped and self.clock() - begin_s >= CATCH_UP_LIMIT_S:
-                    return True
+                if trouble.is_enough() or (stepped and self.clock() - begin_s >= CATCH_UP_LIMIT_S):
+                    return stepped
                 stepped = True
-                if self._read(number, shard, step):
-                    shard.stepped()
+                if self._read(number, shard, step, trouble):
+                    shard.has_stepped()
         return stepped
 
     def _judged(self, row: TimerRow, now_ms: int) -> Verdict:
@@ -218,45 +209,63 @@ class Ticker:
             verdict = judged(ctx, row, settled_ms(row, self.settings))
             if verdict is Verdict.OPEN:
                 verdict = read_and_judged(self.store, row.owner, row, now_ms, self.settings)
-        except NewerRowError:
+        except (NewerRowError, msgspec.MsgspecError):
             return Verdict.FIRE  # the function judges: it may be newer than this ticker
         return verdict
 
-    def _fire_due(self, now_ms: int) -> int:
-        due = []
+    def _fire_due(self, now_ms: int, trouble: Trouble) -> int:
+        """Judge what is due and fire it, a batch at a time; what is due first comes first."""
+        due = [
+            (number, item, pending)
+            for number, shard in self._shards.items()
+            for item, pending in shard.pending.items()
+            if pending.next_ms <= now_ms
+        ]
+        due.sort(key=lambda one: (one[2].unread, one[2].row.due_ms))
         done = 0
-        for number, shard in self._shards.items():
-            for item, pending in list(shard.pending.items()):
-                if pending.next_ms > now_ms:
-                    continue
-                match self._judged(pending.row, now_ms):
-                    case Verdict.OVER:
-                        del shard.pending[item]
-                        done += 1
-                    case Verdict.OPEN:
-                        pending.looks += 1
-                        settled = settled_ms(pending.row, self.settings)
-                        pending.next_ms = min(now_ms + _pause_ms(pending.looks), max(settled, now_ms + 1))
-                        metrics.TIMERS.labels("open row").inc()
-                    case Verdict.FIRE:
-                        due.append((number, item, pending))
-        metrics.TIMERS.labels("stale row").inc(done)
-        for start in range(0, len(due), BATCH):
-            # The batch before may have taken seconds: the lease is asked for again.
-            ours = self.shards()
-            batch = [
-                (self._shards[number], item, pending)
-                for number, item, pending in due[start : start + BATCH]
-                if number in ours
-            ]
-            if not batch:
-                continue
-            results = self.fire([_item(item, pending.row) for _, item, pending in batch])
-            for shard, item, pending in batch:
-                done += self._judge(shard, item, pending, results.get(item), now_ms)
-        return done
+        batch: list[_Due] = []
+        for number, item, pending in due:
+            if trouble.is_enough():
+                break
+            pending.unread = True
+            with trouble:
+                if number in self.shards():
+                    verdict = self._judged(pending.row, now_ms)
+                    if verdict is Verdict.FIRE:
+                        batch.append((number, item, pending))
+                    else:
+                        done += self._left(self._shards[number], item, verdict, now_ms)
+                pending.unread = False
+            if len(batch) == BATCH:
+                done += self._fire(batch, now_ms, trouble)
+                batch = []
+        return done + (self._fire(batch, now_ms, trouble) if batch else 0)
 
-    def _judge(self, shard: _Shard, item: str, pending: _Pending, result: str | None, now_ms: int) -> int:
+    def _left(self, shard: Shard, item: str, verdict: Verdict, now_ms: int) -> int:
+        """What is not to be fired: gone for good, or to be looked at again."""
+        if verdict is Verdict.OVER:
+            del shard.pending[item]
+            metrics.TIMERS.labels("stale row").inc()
+            return 1
+        pending = shard.pending[item]
+        pending.looks += 1
+        settled = settled_ms(pending.row, self.settings)
+        pending.next_ms = min(now_ms + _pause_ms(pending.looks), max(settled, now_ms + 1))
+        metrics.TIMERS.labels("open row").inc()
+        return 0
+
+    def _fire(self, batch: Sequence[_Due], now_ms: int, trouble: Trouble) -> int:
+        """What is still ours: the batch before may have taken seconds."""
+        ours: Mapping[int, int] = {}
+        with trouble:
+            ours = self.shards()
+        held = [(self._shards[number], item, pending) for number, item, pending in batch if number in ours]
+        if not held:
+            return 0
+        results = self.fire([_item(item, pending.row) for _, item, pending in held])
+        return sum(self._judge(shard, item, pending, results.get(item), now_ms) for shard, item, pending in held)
+
+    def _judge(self, shard: Shard, item: str, pending: Pending, result: str | None, now_ms: int) -> int:
         metrics.TIMERS.labels(result or "no answer").inc()
         if result is not None and result != ItemResult.RETRY.value:
             metrics.TIMER_LATE_SECONDS.observe(max(0.0, self.clock() - pending.row.due_ms / 1000))
@@ -277,15 +286,6 @@ class Ticker:
 
 def _pause_ms(tries: int) -> int:
     return int(250 * 2 ** min(tries, TRIES))
-
-
-def item_id(row: TimerRow) -> str:
-    """One id for each timer, under the trace of what started it: a repeated firing is a duplicate.
-
-    An item may start a timer of one name for several contexts, those that it supersedes for example.
-    """
-    token = hashlib.blake2b(f"{row.token}\n{row.owner}".encode(), digest_size=4).hexdigest()
-    return f"{logs.trace_of(row.token)[:_TRACE_OCTETS]}/{row.name}@{row.due_ms}~{token}"
 
 
 def _item(item: str, row: TimerRow) -> Item:

@@ -20,7 +20,8 @@ from mme.settling import LATE_S, SETTLED_S
 from mme.store.base import Row, Table, TimerRow
 from mme.store.faulty import Fault, FaultUnavailable, FaultyStore, Operation
 from mme.store.sqlite import SqliteStore
-from mme.ticker import BATCH, CATCH_UP_S, TRIES, Ticker, item_id
+from mme.ticker import BATCH, CATCH_UP_S, TRIES, Ticker
+from mme.timer_shard import item_id
 from tests.mme.runtime.pair import Clock, Network
 
 TOKEN = "00101-0019b/ue1/2"
@@ -170,13 +171,29 @@ def test_after_an_outage_of_almost_an_hour_every_timer_is_fired_and_new_ones_do_
     assert ticks[-1] <= 16 * 2 * LATE_S
 
 
-def test_the_mark_stays_in_the_past_until_it_is_read(bench: Bench) -> None:
-    """Whoever takes over in the middle of catching up reads what was left; what was due last is read first."""
+def test_the_mark_passes_nothing_that_was_not_read(bench: Bench) -> None:
+    """Whoever takes over in the middle of catching up reads what was left; both ends of it are read by turns."""
     bench.ticker.look_back_s = 900
-    bench.ticker.tick()
-    first = int(bench.clock.now_s) - bench.ticker.look_back_s
-    assert set(bench.ticker.marks().values()) == {first}
-    bench.go(30)
+    first = int(bench.clock.now_s) - 900
+    left = {(shard, second) for shard in range(16) for second in range(first + 1, int(bench.clock.now_s) - LATE_S)}
+    due_timers = bench.store.due_timers
+
+    def due(shard: int, second: int) -> list[TimerRow]:
+        left.discard((shard, second))
+        return due_timers(shard, second)
+
+    bench.store.due_timers = due  # type: ignore[method-assign]
+    before = dict.fromkeys(range(16), first)
+    ticks = 0
+    while left:
+        bench.go(0.25)
+        ticks += 1
+        marks = bench.ticker.marks()
+        assert all(marks[shard] <= second for shard, second in left)
+        assert all(marks[shard] > before[shard] for shard in marks)
+        before = marks
+        assert ticks < 20
+    bench.go(1)
     assert min(bench.ticker.marks().values()) >= int(bench.clock.now_s) - LATE_S - 1
 
 
@@ -224,13 +241,104 @@ def test_a_store_that_was_away_hides_no_timer(bench: Bench) -> None:
     bench.go(1)
     bench.row(in_s=1)
     bench.row("T3470", in_s=12)
-    bench.store.plan = [Fault(Operation.DUE_TIMERS, FaultUnavailable())] * 20
     for _ in range(20):
+        bench.store.plan = [Fault(Operation.DUE_TIMERS, FaultUnavailable())] * 16
         bench.clock.now_s += 1
         with pytest.raises(StoreUnavailableError):
             bench.ticker.tick()
+        assert bench.store.plan == []
     bench.go(1)
     assert sorted(item.timer.name for item in bench.fired if item.timer is not None) == ["T3460", "T3470"]
+
+
+def test_a_tick_beside_a_store_that_is_away_ends_after_two_seconds(bench: Bench) -> None:
+    """Each try lasts until a timeout: 16 of them would be longer than a lease."""
+    due_timers = bench.store.due_timers
+    tried = []
+
+    def away(shard: int, second: int) -> list[TimerRow]:
+        bench.clock.now_s += 1.5
+        tried.append(shard)
+        raise StoreUnavailableError(f"{second}")
+
+    bench.store.due_timers = away  # type: ignore[method-assign]
+    with pytest.raises(StoreUnavailableError):
+        bench.ticker.tick()
+    assert len(tried) == 2
+    bench.store.due_timers = due_timers  # type: ignore[method-assign]
+    bench.row()
+    bench.go(3)
+    assert len(bench.fired) == 1
+
+
+def test_one_shard_that_cannot_be_read_holds_the_others_back_by_one_try(bench: Bench) -> None:
+    """Each try lasts until a timeout; so it is the last in each tick, and the past of the others is read on, too."""
+    bench.ticker.look_back_s = 600
+    bench.row("T3470", in_s=-100, owner=2, token="e/ue2/1")
+    for owner in (3, 5):
+        bench.row(owner=owner, in_s=7, token=f"e/ue{owner}/1")
+    due_timers = bench.store.due_timers
+    read: list[int] = []
+
+    def due(shard: int, second: int) -> list[TimerRow]:
+        read.append(shard)
+        if shard == 3:
+            bench.clock.now_s += 3
+            raise StoreUnavailableError("no quorum")
+        return due_timers(shard, second)
+
+    bench.store.due_timers = due  # type: ignore[method-assign]
+    for _ in range(6):
+        bench.clock.now_s += 0.25
+        with pytest.raises(StoreUnavailableError, match="no quorum"):
+            bench.ticker.tick()
+        assert read.count(3) == 1
+        read.clear()
+    assert sorted(item.timer.owner for item in bench.fired if item.timer is not None) == [2, 5]
+    assert bench.ticker.marks()[3] < bench.clock.now_s - 600
+    bench.store.due_timers = due_timers  # type: ignore[method-assign]
+    bench.go(15)
+    assert sorted(item.timer.owner for item in bench.fired if item.timer is not None) == [2, 3, 5]
+
+
+def test_one_context_that_cannot_be_read_holds_no_other_timer_back(bench: Bench) -> None:
+    """It comes last, once more where the tick has read on in the past: a try lasts until a timeout."""
+    for owner in (1, 2):
+        bench.row(owner=owner, token=f"e/ue{owner}/1", in_s=owner)
+    load = bench.store.load
+    tries = 0
+
+    def away(table: Table, key: str, *, serial: bool = False) -> Row | None:
+        nonlocal tries
+        if table is Table.UE_CONTEXT and key == "1":
+            tries += 1
+            bench.clock.now_s += 3
+            raise StoreUnavailableError("no quorum")
+        return load(table, key, serial=serial)
+
+    bench.store.load = away  # type: ignore[method-assign]
+    bench.clock.now_s += 1
+    for _ in range(3):
+        bench.clock.now_s += 0.25
+        with pytest.raises(StoreUnavailableError, match="no quorum"):
+            bench.ticker.tick()
+    assert [item.timer.owner for item in bench.fired if item.timer is not None] == [2]
+    assert tries <= 2 * 3
+    bench.store.load = load  # type: ignore[method-assign]
+    bench.go(1)
+    assert [item.timer.owner for item in bench.fired if item.timer is not None] == [2, 1]
+
+
+def test_one_context_that_cannot_be_understood_is_the_functions_to_judge(bench: Bench) -> None:
+    """A row of other octets ends no ticker; the function answers for that one alone."""
+    bench.answers["T3470"] = "retry"
+    bench.row("T3470", owner=1, token="e/ue1/1")
+    row = bench.store.load(Table.UE_CONTEXT, "1")
+    assert row is not None
+    bench.store.save(Table.UE_CONTEXT, "1", b"\xc1", expect=row.version, writer="test")
+    bench.row(owner=2, token="e/ue2/1")
+    bench.go(2)
+    assert {item.timer.owner for item in bench.fired if item.timer is not None} == {1, 2}
 
 
 def test_a_ticker_that_was_away_hides_no_timer(bench: Bench) -> None:

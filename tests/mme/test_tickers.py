@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -44,7 +45,7 @@ class Machine:
     def now_s(self) -> float:
         return self.clock.now_s + self.off_s
 
-    def __getattr__(self, name: str) -> object:
+    def __getattr__(self, name: str) -> Any:
         return getattr(self.store, name)
 
     def due_timers(self, shard: int, second: int) -> list[TimerRow]:
@@ -325,3 +326,97 @@ def test_tickers_that_are_killed_one_after_the_other_beside_a_slow_store_fire_al
         site.clock.now_s += 10
     fired = [item.timer.owner for machine in site.machines for item in machine.taken if item.timer is not None]
     assert set(fired) == set(range(16))
+
+
+def lives(site: Site, seconds: float, read_s: float, answer: Callable[[], bool] = lambda: True) -> Machine:
+    """A ticker that is killed after so long.  answer: whether `mme-timer` does."""
+    machine = site.start()
+    machine.ticker.look_back_s = MmeConfig().timer_rows_s
+    machine.read_s = read_s
+    fire = machine.fire
+    machine.ticker.fire = lambda items: fire(items) if answer() else {}
+    ends_s = site.clock.now_s + seconds
+
+    def dies() -> None:
+        if site.clock.now_s > ends_s:
+            raise KilledError
+
+    machine.on_read = dies
+    with pytest.raises(KilledError):
+        while site.clock.now_s <= ends_s + 1:
+            site.clock.now_s += 0.25
+            machine.ticker.tick()
+    machine.alive = False
+    return machine
+
+
+def test_tickers_that_are_killed_every_half_minute_reach_what_was_due_long_ago(site: Site) -> None:
+    """Each reads some of the earliest, too, so that its mark leaves less to the next one."""
+    a = site.start()
+    site.go(6)
+    a.alive = False
+    site.timers(16, in_s=5)
+    site.clock.now_s += 200
+    for _ in range(20):
+        lives(site, 30, read_s=0.01)
+        site.clock.now_s += 10
+        if len(set(site.owners())) == 16:
+            return
+    raise AssertionError("not all were fired within a quarter of an hour")
+
+
+def test_tickers_that_are_killed_while_the_function_is_away_fire_all_afterwards(site: Site) -> None:
+    begin_s = site.clock.now_s
+    site.timers(16, in_s=12)
+    for _ in range(20):
+        lives(site, 30, read_s=0.008, answer=lambda: site.clock.now_s - begin_s > 100)
+        site.clock.now_s += 10
+        if len(set(site.owners())) == 16:
+            return
+    raise AssertionError("not all were fired within a quarter of an hour")
+
+
+def test_judging_that_takes_longer_than_a_lease_does_not_end_it(site: Site) -> None:
+    """1,000 rows that contexts may not know yet, due at once, and a store of 8 ms: 16 s, where a lease is 8 s."""
+    a = site.start()
+    site.go(6)
+    site.timers(1000, in_s=0.1)
+    site.timers(1000, in_s=0.2)
+    held: set[int] = set()
+
+    def load(table: Table, key: str, *, serial: bool = False) -> object:
+        if table is Table.UE_CONTEXT:
+            site.clock.now_s += 0.008
+            held.add(len(a.holder.held()))
+        return site.store.load(table, key, serial=serial)
+
+    a.load = load  # type: ignore[attr-defined]
+    begin_s = site.clock.now_s
+    site.go(0.25)
+    assert site.clock.now_s - begin_s > 16
+    assert held == {16}
+    site.go(30)
+    assert sorted(site.owners()) == list(range(1000))
+
+
+def test_what_is_judged_is_fired_while_the_rest_is(site: Site) -> None:
+    a = site.start()
+    site.go(6)
+    site.timers(1000, in_s=0.1)
+    judged = 0
+    fired_after: list[int] = []
+    fire = a.fire
+
+    def load(table: Table, key: str, *, serial: bool = False) -> object:
+        nonlocal judged
+        judged += table is Table.UE_CONTEXT
+        return site.store.load(table, key, serial=serial)
+
+    def fired(items: list[Item]) -> dict[str, str]:
+        fired_after.append(judged)
+        return fire(items)
+
+    a.load = load  # type: ignore[attr-defined]
+    a.ticker.fire = fired
+    site.go(0.25)
+    assert fired_after == [BATCH * n for n in range(1, 1000 // BATCH + 1)]
