@@ -11,10 +11,19 @@ from pathlib import Path
 
 from durable.errors import StoreError as JournalStoreError
 from edge import clusters, placements, store, subscribers, ue
-from edge.secrets import create_secrets
+from edge.secrets import add_key, create_secrets, drop_keys, use_key
 from mme.errors import ConfigError, StoreError
 from placement.errors import PlacementError
-from trust.secrets import DEFAULT_DIRECTORY, DIRECTORY_VARIABLE, SIGNING_KEY, read_secret
+from trust.secrets import (
+    DEFAULT_DIRECTORY,
+    DIRECTORY_VARIABLE,
+    M_TMSI_KEY,
+    NAMES,
+    SIGNING_KEY,
+    SUBSCRIBER_KEY,
+    read_keys,
+    secrets_directory,
+)
 from trust.signing import derive_key
 
 _ENB_NAME = re.compile(r"\d{5,6}-[0-9a-f]{5,7}\Z")
@@ -116,6 +125,15 @@ def _add_subscribers(group: argparse.ArgumentParser) -> None:
     _add_secrets_directory(p)
     p.set_defaults(run=subscribers.import_csv)
 
+    p = commands.add_parser(
+        "reseal",
+        help="encrypt every subscriber's keys under the subscriber-key in use",
+        epilog="After `edge secrets use-key subscriber-key`; may be run while functions run, and again.",
+    )
+    _add_store(p)
+    _add_secrets_directory(p)
+    p.set_defaults(run=subscribers.reseal)
+
     p = commands.add_parser("list", help="show subscribers, without keys")
     _add_store(p)
     p.set_defaults(run=subscribers.list_all)
@@ -129,7 +147,12 @@ def _add_subscribers(group: argparse.ArgumentParser) -> None:
 
 def _add_enbs(group: argparse.ArgumentParser) -> None:
     commands = group.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    p = commands.add_parser("key", help="print an eNB's signing key, derived from the master key")
+    p = commands.add_parser(
+        "key",
+        help="print an eNB's signing key, derived from the master key",
+        epilog="Several lines while the master key is replaced: the eNB's gateway signs with the first, and takes"
+        " replies and pushes that are signed with any.",
+    )
     p.add_argument("name", help="PLMN and eNB id in hex, for example 00101-0019b")
     _add_secrets_directory(p)
     p.set_defaults(run=_enb_key)
@@ -156,6 +179,20 @@ def _add_secrets(group: argparse.ArgumentParser) -> None:
     p = commands.add_parser("init", help="make the keys of a new installation")
     p.add_argument("directory", type=Path, metavar="DIR", help="made if it is not there; no file is overwritten")
     p.set_defaults(run=_secrets_init)
+    for command, what, run in (
+        ("add-key", "replace a key, step 1: a new one is accepted beside the one in use", _add_key),
+        ("use-key", "step 2: the new one is in use, the one before is still accepted", _use_key),
+        ("drop-keys", "step 3: only the one in use is accepted", _drop_keys),
+    ):
+        p = commands.add_parser(
+            command,
+            help=what,
+            epilog="After each step give the file to all that have it, and start them anew, before the next"
+            " (docs/operations.md, Replace a key).",
+        )
+        p.add_argument("name", choices=NAMES, metavar="NAME", help=", ".join(NAMES))
+        _add_secrets_directory(p)
+        p.set_defaults(run=run)
 
 
 def _add_ue(group: argparse.ArgumentParser) -> None:
@@ -188,13 +225,47 @@ def _decode(args: argparse.Namespace) -> int:
 def _enb_key(args: argparse.Namespace) -> int:
     if not _ENB_NAME.match(args.name):
         raise ConfigError("eNB name", "must be like 00101-0019b: PLMN digits, hyphen, 5 to 7 hex digits in lower case")
-    sys.stdout.write(derive_key(read_secret(SIGNING_KEY, args.secrets), args.name).hex() + "\n")
+    for master in read_keys(SIGNING_KEY, args.secrets):
+        sys.stdout.write(derive_key(master, args.name).hex() + "\n")
     return 0
 
 
 def _secrets_init(args: argparse.Namespace) -> int:
     for path in create_secrets(args.directory):
         sys.stdout.write(f"made {path}\n")
+    return 0
+
+
+_EVERYBODY = {
+    SIGNING_KEY: "functions, tickers, eNB gateways (`edge enbs key` prints each theirs), ports and operators",
+    SUBSCRIBER_KEY: "functions and whoever adds subscribers",
+    M_TMSI_KEY: "functions",
+}
+
+
+def _add_key(args: argparse.Namespace) -> int:
+    keys = add_key(args.secrets or secrets_directory(), args.name)
+    sys.stdout.write(f"{args.name} has {keys} keys, the first is in use\n")
+    sys.stdout.write(f"next: give it to {_EVERYBODY[args.name]}; then `edge secrets use-key {args.name}`\n")
+    return 0
+
+
+def _use_key(args: argparse.Namespace) -> int:
+    use_key(args.secrets or secrets_directory(), args.name)
+    before = {
+        SUBSCRIBER_KEY: "; then `edge subscribers reseal`",
+        M_TMSI_KEY: "; wait until each UE has a new GUTI: T3412 and as long as it is kept when it is silent",
+    }.get(args.name, "")
+    sys.stdout.write(f"the new key of {args.name} is in use\n")
+    sys.stdout.write(f"next: give it to {_EVERYBODY[args.name]}{before}; then `edge secrets drop-keys {args.name}`\n")
+    return 0
+
+
+def _drop_keys(args: argparse.Namespace) -> int:
+    dropped = drop_keys(args.secrets or secrets_directory(), args.name)
+    sys.stdout.write(f"{args.name} has one key, {dropped} dropped\n")
+    if dropped:
+        sys.stdout.write(f"next: give it to {_EVERYBODY[args.name]}\n")
     return 0
 
 

@@ -22,13 +22,14 @@ from rich.table import Table as RichTable
 from edge.secrets import write_new_private_file
 from mme.crypto.milenage import opc_from_op
 from mme.errors import ConfigError
+from mme.hss import embedded as hss
 from mme.hss.embedded import provision
 from mme.hss.subscribers import KeyCipher, Keys, Subscriber, decode
 from mme.ids import Imsi
 from mme.needs import ApnConfiguration, Profile
 from mme.store.base import Store, Table
 from mme.store.opening import open_store
-from trust.secrets import SUBSCRIBER_KEY, read_secret
+from trust.secrets import SUBSCRIBER_KEY, read_keys
 
 PROGRESS_AFTER_S: Final = 2.0
 _COLUMNS: Final = frozenset(("imsi", "k", "opc", "op", "amf", "apn", "sqn"))
@@ -146,7 +147,7 @@ def add(args: argparse.Namespace) -> int:
     except BadFieldError as e:
         sys.stderr.write(f"edge: {e}\n")
         return 1
-    cipher = KeyCipher(read_secret(SUBSCRIBER_KEY, args.secrets))
+    cipher = KeyCipher(*read_keys(SUBSCRIBER_KEY, args.secrets))
     with _opened(args.store) as store:
         if not provision(store, cipher, new.subscriber, new.keys):
             sys.stderr.write(f"edge: subscriber {args.imsi} is there already, nothing was changed\n")
@@ -196,7 +197,7 @@ def _check_header(path: Path, names: Sequence[str]) -> None:
 
 def import_csv(args: argparse.Namespace) -> int:
     """`edge subscribers import`.  Exit 1: a row was bad."""
-    cipher = KeyCipher(read_secret(SUBSCRIBER_KEY, args.secrets))
+    cipher = KeyCipher(*read_keys(SUBSCRIBER_KEY, args.secrets))
     good, bad = read_rows(args.csv)
     with _opened(args.store) as store, progress_after(PROGRESS_AFTER_S, "importing", 2 * len(good)) as advance:
         fresh: list[tuple[int, NewSubscriber]] = []
@@ -270,6 +271,21 @@ def list_all(args: argparse.Namespace) -> int:
     table.caption = f"{table.row_count} subscribers"
     # Into a pipe the whole table goes, however narrow the terminal is.
     Console(width=None if sys.stdout.isatty() else 120).print(table)
+    return 0
+
+
+def reseal(args: argparse.Namespace) -> int:
+    """`edge subscribers reseal`."""
+    cipher = KeyCipher(*read_keys(SUBSCRIBER_KEY, args.secrets))
+    _must_exist(args.store)
+    resealed = 0
+    with _opened(args.store) as store:
+        imsis = [Imsi(key) for key, _ in store.scan(Table.SUBSCRIBER)]
+        with progress_after(PROGRESS_AFTER_S, "resealing", len(imsis)) as advance:
+            for imsi in imsis:
+                resealed += hss.reseal(store, cipher, imsi)
+                advance()
+    sys.stdout.write(f"{resealed} of {len(imsis)} subscribers resealed, all are under the key in use\n")
     return 0
 
 

@@ -38,6 +38,7 @@ class EmergencyAttach(Enum):
 class MmeConfig:
     """Settings of the network side; seconds end in _s, milliseconds in _ms.
 
+    m_tmsi_key: what new GUTIs are made with; other_m_tmsi_keys: what a UE's GUTI may have been made with, too.
     emergency_attach: a value of EmergencyAttach.  The other emergency settings are what such a UE gets, whatever its
     subscription says.
     """
@@ -85,6 +86,7 @@ class MmeConfig:
     t3346_s: int = 30
     s1_setup_time_to_wait_s: int = 10
     m_tmsi_key: bytes = field(default=bytes(32), repr=False)
+    other_m_tmsi_keys: tuple[bytes, ...] = field(default=(), repr=False)
 
     def blocks(self, imeisv: str) -> bool:
         """Whether equipment with that IMEI or IMEISV (14 to 16 digits) is on the list of blocked ones, by prefix."""
@@ -123,6 +125,9 @@ class MmeConfig:
         return self.timer_outage_s + self.duplicates_s
 
 
+_SECRET = ("m_tmsi_key", "other_m_tmsi_keys")
+
+
 def _numbers(key: str, text: str) -> tuple[int, ...]:
     """ "7,9-12" -> (7, 9, 10, 11, 12)."""
     numbers: list[int] = []
@@ -135,14 +140,19 @@ def _numbers(key: str, text: str) -> tuple[int, ...]:
     return tuple(numbers)
 
 
-def load(environment: Mapping[str, str] | None = None, *, m_tmsi_key: bytes = bytes(32)) -> MmeConfig:
-    """Read the settings; m_tmsi_key (32 octets) is a secret and comes apart.  Raises ConfigError with the name."""
+def load(
+    environment: Mapping[str, str] | None = None,
+    *,
+    m_tmsi_key: bytes = bytes(32),
+    other_m_tmsi_keys: tuple[bytes, ...] = (),
+) -> MmeConfig:
+    """Read the settings; the keys (32 octets each) are secrets and come apart.  Raises ConfigError with the name."""
     env = os.environ if environment is None else environment
     default = MmeConfig()
     values: dict[str, object] = {}
     for name in MmeConfig.__dataclass_fields__:
         text = env.get(name)
-        if text is None or name == "m_tmsi_key":
+        if text is None or name in _SECRET:
             continue
         old = getattr(default, name)
         try:
@@ -163,7 +173,7 @@ def load(environment: Mapping[str, str] | None = None, *, m_tmsi_key: bytes = by
                     values[name] = text
         except ValueError as e:
             raise ConfigError(name, f"{text!r} is no {type(old).__name__.lower()}") from e
-    config = MmeConfig(**values, m_tmsi_key=m_tmsi_key)  # type: ignore[arg-type]
+    config = MmeConfig(**values, m_tmsi_key=m_tmsi_key, other_m_tmsi_keys=other_m_tmsi_keys)  # type: ignore[arg-type]
     for name, top in (("mme_group_id", 0xFFFF), ("mme_code", 0xFF), ("relative_mme_capacity", 0xFF)):
         if not 0 <= getattr(config, name) <= top:
             raise ConfigError(name, f"must be 0 to {top}")

@@ -37,9 +37,9 @@ from mme.store.counting import CountingStore
 from mme.store.opening import open_store
 from mme.work import NO_LOAD, Load, Ports
 from trust import signing
-from trust.access import TICKER, Access
+from trust.access import TICKER, Access, Caller
 from trust.envelope import JSON, Answer, Envelope, Event
-from trust.secrets import M_TMSI_KEY, SIGNING_KEY, SUBSCRIBER_KEY, read_secret
+from trust.secrets import M_TMSI_KEY, SIGNING_KEY, SUBSCRIBER_KEY, read_keys
 
 _HALF_A_SECOND = 0.5
 """What a timestamp of whole seconds has been cut by, on average."""
@@ -73,14 +73,14 @@ class Function:
             metrics.REFUSED_REQUESTS.labels(str(e.status)).inc()
             logs.log("warning", "request refused", function=self._name, status=e.status, why=e.detail)
             return envelope.encode(Refusal(e.detail)), e.status, dict(JSON)
-        waited_ms = self._waited_ms(event, caller)
+        waited_ms = self._waited_ms(event, caller.name)
         if self._meter is not None and waited_ms is not None:
             self._meter.began(len(items), waited_ms)
-        worked = [self._worked(item, caller, waited_ms) for item in items]
+        worked = [self._worked(item, caller.name, waited_ms) for item in items]
         body = envelope.encode(Response([reply for reply, _ in worked], [cost for _, cost in worked]))
         return self._envelope.sealed(caller, body)
 
-    def _opened(self, event: Event) -> tuple[str, list[Item]]:
+    def _opened(self, event: Event) -> tuple[Caller, list[Item]]:
         caller = self._envelope.opened(event)
         try:
             items = envelope.decode_request(event.body).items
@@ -146,7 +146,7 @@ def ports_from(environment: Mapping[str, str], store: Store, master: bytes) -> P
         signing_master=master,
     )
     hss_url = environment.get("hss_url", "embedded")
-    hss: Port = EmbeddedHss(store, read_secret(SUBSCRIBER_KEY)) if hss_url == "embedded" else remote(hss_url)
+    hss: Port = EmbeddedHss(store, *read_keys(SUBSCRIBER_KEY)) if hss_url == "embedded" else remote(hss_url)
     sgw_url = environment.get("sgw_url", "embedded")
     gateway: Port = gateway_from(environment, store) if sgw_url == "embedded" else remote(sgw_url)
     return Ports(hss, gateway)
@@ -175,17 +175,19 @@ def _number(environment: Mapping[str, str], key: str, default: int) -> int:
 
 def build(name: str, environment: Mapping[str, str]) -> Function:
     """The function with everything it needs, from the environment and the secrets.  Raises ConfigError."""
-    master = read_secret(SIGNING_KEY)
+    master, *others = read_keys(SIGNING_KEY)
     access = Access(
         master,
         environment.get("callback_allow", "http://127.0.0.1,http://localhost"),
         _number(environment, "signature_window_s", DEFAULT_WINDOW_S),
+        others=others,
     )
     url = environment.get("store_url")
     if not url:
         raise ConfigError("store_url", "must name a store, for example sqlite:////var/lib/edge/edge.db")
     store = CountingStore(open_store(url))
-    settings = config.load(environment, m_tmsi_key=read_secret(M_TMSI_KEY))
+    m_tmsi_key, *other_m_tmsi_keys = read_keys(M_TMSI_KEY)
+    settings = config.load(environment, m_tmsi_key=m_tmsi_key, other_m_tmsi_keys=tuple(other_m_tmsi_keys))
     runtime = Runtime(
         name,
         settings,

@@ -293,7 +293,21 @@ class Runtime:
             raise _UnprovenError from None
         if m_tmsi is None:
             raise _UnprovenError
-        key, _ = context_of(self._config.m_tmsi_key, m_tmsi)
+        cause = EmmCause.UE_IDENTITY_CANNOT_BE_DERIVED
+        for secret in (self._config.m_tmsi_key, *self._config.other_m_tmsi_keys):
+            key, _ = context_of(secret, m_tmsi)
+            try:
+                return self._known_as(job, message, octets, m_tmsi, key)
+            except _UnprovenError as e:
+                cause = cause if cause is EmmCause.IMPLICITLY_DETACHED else e.cause
+        raise _UnprovenError(cause)
+
+    def _known_as(self, job: Work, message: InitialUeMessage, octets: bytes, m_tmsi: int, key: int) -> Reply:
+        """The context with that key, if it has that M-TMSI and the message's integrity is its own.
+
+        While the key of the M-TMSIs is replaced two UEs may have one M-TMSI, each under another key: integrity tells
+        them apart.  Raises _UnprovenError.
+        """
 
         def run(ctx: UeContext, env: Env) -> Outcome:
             if m_tmsi not in (guti.m_tmsi for guti in (ctx.guti, ctx.old_guti) if guti is not None):

@@ -39,7 +39,7 @@ from trust.access import CALLBACK_HEADER, TICKER, Access
 from trust.envelope import JSON, Envelope, Event
 from trust.envelope import Answer as HttpAnswer
 from trust.errors import ConfigError, EnvelopeError
-from trust.secrets import SIGNING_KEY, read_secret, secrets_directory
+from trust.secrets import SIGNING_KEY, read_keys, secrets_directory
 
 FUNCTION = "placement"
 DEFAULT_WINDOW_S = 180
@@ -56,15 +56,16 @@ class Function:
     def handle(self, event: Event, _context: object = None) -> HttpAnswer:
         """(body, HTTP status, headers)."""
         try:
-            caller = self._envelope.opened(event)
+            signer = self._envelope.opened(event)
         except EnvelopeError as e:
             metrics.REFUSED_REQUESTS.labels(str(e.status)).inc()
             logs.log("warning", "request refused", status=e.status, why=e.detail)
             return msgspec.json.encode({"error": e.detail}), e.status, dict(JSON)
+        caller = signer.name
         if caller == TICKER:
-            return self._envelope.sealed(caller, *answer_step(self._placer.advance, event.body))
+            return self._envelope.sealed(signer, *answer_step(self._placer.advance, event.body))
         answer, http_status = self._answer(caller, event)
-        return self._envelope.sealed(caller, encode_answer(answer), http_status)
+        return self._envelope.sealed(signer, encode_answer(answer), http_status)
 
     def _answer(self, caller: str, event: Event) -> tuple[Answer, int]:
         try:
@@ -101,9 +102,11 @@ class Function:
 
 def build(environment: Mapping[str, str]) -> Function:
     """The function with all its parts.  Raises ConfigError."""
-    master = read_secret(SIGNING_KEY)
+    master, *others = read_keys(SIGNING_KEY)
     window_s = int(number(environment, "signature_window_s", DEFAULT_WINDOW_S, most=3600))
-    access = Access(master, environment.get("callback_allow", "http://127.0.0.1,http://localhost"), window_s)
+    access = Access(
+        master, environment.get("callback_allow", "http://127.0.0.1,http://localhost"), window_s, others=others
+    )
     url = environment.get("store_url")
     if not url:
         raise ConfigError("store_url", "must name a store, for example sqlite:////var/lib/edge/edge.db")
@@ -113,7 +116,7 @@ def build(environment: Mapping[str, str]) -> Function:
         inventory=Inventory(store),
         clusters=Clusters(store),
         secrets=Secrets(secrets_directory()),
-        sealer=Sealer(master),
+        sealer=Sealer(master, *others),
         helm=Helm(environment.get("helm_binary", "helm")),
         callbacks=HttpCallbacks(FUNCTION, access),
         helm_timeout_s=number(environment, "helm_timeout_s", 3.5, most=60),

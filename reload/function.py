@@ -33,7 +33,7 @@ from reload.waits import Wait, Waits
 from trust.access import CALLBACK_HEADER, TICKER, Access
 from trust.envelope import JSON, Answer, Envelope, Event
 from trust.errors import ConfigError, EnvelopeError
-from trust.secrets import SIGNING_KEY, read_secret, secrets_directory
+from trust.secrets import SIGNING_KEY, read_keys, secrets_directory
 
 DEFAULT_WINDOW_S = 180
 REQUESTS = Counter("config_reload_requests_total", "Calls by action and outcome.", ("action", "status"))
@@ -65,20 +65,21 @@ class Function:
         """(body, HTTP status, headers)."""
         begin_s = time.monotonic()
         try:
-            caller = self._envelope.opened(event)
+            signer = self._envelope.opened(event)
         except EnvelopeError as e:
             _log("warning", "request refused", status=e.status, why=e.detail)
             body = msgspec.json.encode({"status": "error", "error": _fault("not_authenticated", e.detail, "")})
             return body, e.status, dict(JSON)
+        caller = signer.name
         if caller == TICKER:
-            return self._envelope.sealed(caller, *answer_step(self._waits.advance, event.body))
+            return self._envelope.sealed(signer, *answer_step(self._waits.advance, event.body))
         action, status, answer = self._worked(event, caller)
         outcome = str(answer["status"])
         REQUESTS.labels(action, outcome).inc()
         SECONDS.labels(action).observe(time.monotonic() - begin_s)
         error = answer.get("error") or {}
         _log("info", "reload", caller=caller, action=action, outcome=outcome, code=error.get("code"), status=status)
-        return self._envelope.sealed(caller, msgspec.json.encode(answer), status)
+        return self._envelope.sealed(signer, msgspec.json.encode(answer), status)
 
     def _worked(self, event: Event, caller: str) -> tuple[str, int, dict[str, Any]]:
         """Action, HTTP status, answer."""
@@ -151,7 +152,8 @@ def build(name: str, environment: Mapping[str, str]) -> Function:
     url = environment.get("store_url")
     if not url:
         raise ConfigError("store_url", "must name a store, for example sqlite:////var/lib/edge/edge.db")
-    access = Access(read_secret(SIGNING_KEY), allowed, int(window))
+    master, *others = read_keys(SIGNING_KEY)
+    access = Access(master, allowed, int(window), others=others)
     clusters = Clusters(secrets_directory())
     journal = Journal(open_store(url, TABLES), Table.WAIT, Wait)
     return Function(name, access, clusters, Waits(journal, clusters, HttpCallbacks(name, access), tell=_ended))

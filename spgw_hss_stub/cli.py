@@ -20,7 +20,7 @@ from mme.sgw.embedded import EmbeddedGateway
 from mme.store.opening import open_store
 from spgw_hss_stub.behaviour import Behaviour
 from spgw_hss_stub.server import Stub, application
-from trust.secrets import SIGNING_KEY, SUBSCRIBER_KEY, read_secret_file
+from trust.secrets import SIGNING_KEY, SUBSCRIBER_KEY, read_keys_file
 
 
 def _between(low: float, high: float, kind: Callable[[str], float]) -> Callable[[str], float]:
@@ -92,17 +92,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(format="%(levelname)s %(message)s", level=logging.INFO)
     refuse, refuse_share = args.refuse or (None, 1.0)
     try:
-        subscriber_key = read_secret_file(args.subscriber_key, SUBSCRIBER_KEY)
-        master = read_secret_file(args.signing_key, SIGNING_KEY) if args.signing_key else None
+        subscriber_keys = read_keys_file(args.subscriber_key, SUBSCRIBER_KEY)
+        masters = read_keys_file(args.signing_key, SIGNING_KEY) if args.signing_key else ()
         store = open_store(args.store)
         try:
             stub = Stub(
                 ports={
-                    "hss": EmbeddedHss(store, subscriber_key),
+                    "hss": EmbeddedHss(store, *subscriber_keys),
                     "sgw": EmbeddedGateway(store, args.pool, args.sgw_address, args.dns, args.mtu),
                 },
                 behaviour=Behaviour(args.delay_ms, args.delay_share, args.loss, refuse, refuse_share, args.seed),
-                signing_master=master,
+                signing_masters=masters,
                 answer_urls=frozenset(args.answer_url),
             )
             asyncio.run(_serve(stub, args.host, args.port))

@@ -73,14 +73,15 @@ log = logging.getLogger(__name__)
 class Stub:
     """What the server works with.
 
-    ports: by path ("hss", "sgw").  signing_master: None = answers are not signed and needs not checked.
+    ports: by path ("hss", "sgw").  signing_masters: the first signs answers, needs come under any; none = nothing is
+    signed or checked.
     answer_urls: where answers may go, exactly; empty = to loopback addresses only, for answers carry keys.
     sleep: waits that many seconds.
     """
 
     ports: dict[str, Port]
     behaviour: Behaviour
-    signing_master: bytes | None = None
+    signing_masters: tuple[bytes, ...] = ()
     answer_urls: frozenset[str] = frozenset()
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
@@ -143,7 +144,7 @@ async def _on_need(request: web.Request) -> web.StreamResponse:
         return _error(400, f"wait_ms must be from 0 to {_LONGEST_WAIT_MS}")
     if not is_allowed(body.answer_url, stub.answer_urls):
         return _error(400, "answer_url is not one that answers may go to")
-    if stub.signing_master is not None and not _is_signed(request, octets, name, body.answer_url, stub.signing_master):
+    if stub.signing_masters and not _is_signed(request, octets, name, body.answer_url, stub.signing_masters):
         return _error(401, "the need is not signed by the MME, or too long ago")
     if stub.behaviour.loses():
         await stub.sleep(LOST_HOLD_S)
@@ -202,7 +203,7 @@ async def _answer_later(app: web.Application, late: _Late, pause_s: float) -> No
     for attempt in range(TRIES):
         try:
             async with app[_CLIENT].post(
-                late.url, data=body, headers=_headers(stub.signing_master, late.port, body), allow_redirects=False
+                late.url, data=body, headers=_headers(stub.signing_masters, late.port, body), allow_redirects=False
             ) as response:
                 if response.status < 300:
                     return
@@ -216,23 +217,24 @@ async def _answer_later(app: web.Application, late: _Late, pause_s: float) -> No
     log.error("item %s was not taken: %s", late.item_id, outcome)
 
 
-def _headers(master: bytes | None, name: str, body: bytes) -> dict[str, str]:
+def _headers(masters: tuple[bytes, ...], name: str, body: bytes) -> dict[str, str]:
     plain = {"Content-Type": "application/json"}
-    if master is None:
+    if not masters:
         return plain
     key_name = f"port/{name}"
     signed = Signed(key_name, str(int(time.time())), Way.UP, ANSWER, "", body)
-    return plain | headers(derive_key(master, key_name), signed)
+    return plain | headers(derive_key(masters[0], key_name), signed)
 
 
-def _is_signed(request: web.Request, body: bytes, name: str, answer_url: str, master: bytes) -> bool:
+def _is_signed(request: web.Request, body: bytes, name: str, answer_url: str, masters: tuple[bytes, ...]) -> bool:
     timestamp = request.headers.get(TIMESTAMP_HEADER, "")
     if not timestamp.isascii() or not timestamp.isdecimal() or abs(time.time() - int(timestamp)) > WINDOW_S:
         return False
     if request.headers.get(KEY_HEADER) != KEY_NAME:
         return False
     signed = Signed(KEY_NAME, timestamp, Way.UP, name, answer_url, body)
-    return verify(derive_key(master, KEY_NAME), signed, request.headers.get(SIGNATURE_HEADER, ""))
+    signature = request.headers.get(SIGNATURE_HEADER, "")
+    return any(verify(derive_key(master, KEY_NAME), signed, signature) for master in masters)
 
 
 def is_allowed(url: str, allowed: frozenset[str]) -> bool:

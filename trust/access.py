@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from trust import signing
@@ -51,17 +51,28 @@ class AllowedOrigin:
         return (parts.scheme, parts.hostname) == (self.scheme, self.host) and self.port in (None, port)
 
 
-class Access:
-    """Judges requests.  master: the signing master key; window_s: longer than the oldest message a queue may hold."""
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who has signed a request.  key: what with; its reply is signed so, too, whichever key is in use here by now."""
 
-    def __init__(self, master: bytes, allowed: str, window_s: int) -> None:
-        self._master = master
+    name: str
+    key: bytes = field(repr=False)
+
+
+class Access:
+    """Judges requests.  window_s: longer than the oldest message a queue may hold.
+
+    master: the signing master key in use.  others: those that requests may be signed under, too, while one is replaced.
+    """
+
+    def __init__(self, master: bytes, allowed: str, window_s: int, *, others: Sequence[bytes] = ()) -> None:
+        self._masters = (master, *others)
         self._allowed = tuple(AllowedOrigin.parse(entry) for entry in allowed.split(",") if entry.strip())
         self._window_s = window_s
-        self._keys: dict[str, bytes] = {}
+        self._keys: dict[str, tuple[bytes, ...]] = {}
 
-    def authenticate(self, function: str, headers: Mapping[str, str], body: bytes, now_s: float) -> str:
-        """The caller's name.  Raises EnvelopeError 401 (with one sentence) or 413."""
+    def authenticate(self, function: str, headers: Mapping[str, str], body: bytes, now_s: float) -> Caller:
+        """Who calls.  Raises EnvelopeError 401 (with one sentence) or 413."""
         if len(body) > MAX_BODY_OCTETS:
             raise EnvelopeError(413, f"the body has more than {MAX_BODY_OCTETS} octets")
         name, timestamp, signature = (
@@ -71,27 +82,31 @@ class Access:
             raise EnvelopeError(401, f"the request is not signed: {KEY_HEADER}, {TIMESTAMP_HEADER}, {SIGNATURE_HEADER}")
         callback = headers.get(CALLBACK_HEADER, "")
         signed = Signed(name, timestamp, Way.UP, function, callback, body)
-        key = self.key(name)
-        if not signing.verify(key, signed, signature):
+        keys = self._keys_of(name)
+        key = next((key for key in keys if signing.verify(key, signed, signature)), None)
+        if key is None:
             raise EnvelopeError(401, "the signature does not fit the key, function, callback URL and body")
-        self._keep(name, key)
+        self._keep(name, keys)
         if not _TIMESTAMP.match(timestamp) or abs(now_s - float(timestamp)) > self._window_s:
             raise EnvelopeError(401, f"the timestamp is not within {self._window_s} s of now")
         if callback and not self.may_reach(callback):
             raise EnvelopeError(401, "the callback URL is not among those allowed")
-        return name
+        return Caller(name, key)
 
     def may_reach(self, url: str) -> bool:
         """Whether answers and pushes may go to that URL."""
         return any(origin.matches(url) for origin in self._allowed)
 
     def key(self, name: str) -> bytes:
-        """Signing key of the party with that name."""
-        return self._keys.get(name) or signing.derive_key(self._master, name)
+        """Signing key of the party with that name, for what is no reply: of the master key in use."""
+        return self._keys_of(name)[0]
 
-    def _keep(self, name: str, key: bytes) -> None:
-        """Remember the key of a party that has shown that it holds it: names made up by others fill no memory."""
+    def _keys_of(self, name: str) -> tuple[bytes, ...]:
+        return self._keys.get(name) or tuple(signing.derive_key(master, name) for master in self._masters)
+
+    def _keep(self, name: str, keys: tuple[bytes, ...]) -> None:
+        """Remember the keys of a party that has shown that it holds one: names made up by others fill no memory."""
         if name not in self._keys:
             if len(self._keys) >= KEYS_KEPT:
                 self._keys.clear()
-            self._keys[name] = key
+            self._keys[name] = keys

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from trust import signing
-from trust.access import Access
+from trust.access import Access, Caller
 from trust.errors import EnvelopeError
 from trust.signing import Signed, Way
 
@@ -33,13 +33,13 @@ class Envelope:
         self._access = access
         self._clock = clock
 
-    def opened(self, event: Event) -> str:
-        """The caller's name.  Raises EnvelopeError 401, 405 or 413."""
+    def opened(self, event: Event) -> Caller:
+        """Who calls.  Raises EnvelopeError 401, 405 or 413."""
         if event.method != "POST":
             raise EnvelopeError(405, "this function takes POST with a signed JSON body")
         return self._access.authenticate(self._function, event.headers, event.body, self._clock())
 
-    def sealed(self, caller: str, body: bytes, status: int = 200) -> Answer:
-        """That answer, signed with the caller's key."""
-        signed = Signed(caller, str(int(self._clock())), Way.DOWN, self._function, "", body)
-        return body, status, JSON | signing.headers(self._access.key(caller), signed)
+    def sealed(self, caller: Caller, body: bytes, status: int = 200) -> Answer:
+        """That answer, signed with the key that the call was signed with."""
+        signed = Signed(caller.name, str(int(self._clock())), Way.DOWN, self._function, "", body)
+        return body, status, JSON | signing.headers(caller.key, signed)

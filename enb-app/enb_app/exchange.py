@@ -103,7 +103,7 @@ class Exchange:
         self.counters = Counters()
         self._clock = clock
         self._unix_s = unix_s
-        self._keys = {enb: keys.key_of(enb) for enb in enbs}
+        self._keys = {enb: keys.keys_of(enb) for enb in enbs}
         self._callback_url = callback_url
         self._downlink_url = downlink_url
         self._post = post
@@ -133,7 +133,7 @@ class Exchange:
             body = envelope.encode(envelope.Request(list(call.items)))
             timestamp = f"{self._unix_s():.3f}"
             signed = Signed(call.enb, timestamp, Way.UP, call.function, self._callback_url, body)
-            headers = signing.headers(self._keys[call.enb], signed)
+            headers = signing.headers(self._keys[call.enb][0], signed)
             headers["Content-Type"] = "application/json"
             headers[CALL_ID] = call.id
             if self._callback_url:
@@ -259,10 +259,11 @@ class Exchange:
         """The replies of a body that one of our eNBs' keys has signed for the way down; None = refused and counted."""
         name = headers.get(signing.KEY_HEADER, "")
         timestamp = headers.get(signing.TIMESTAMP_HEADER, "")
-        key = self._keys.get(name)
+        keys = self._keys.get(name, ())
         fresh = timestamp.isdecimal() and abs(self._unix_s() - int(timestamp)) <= WINDOW_S
         signed = Signed(name, timestamp, Way.DOWN, function, url, body)
-        if key is None or not fresh or not signing.verify(key, signed, headers.get(signing.SIGNATURE_HEADER, "")):
+        signature = headers.get(signing.SIGNATURE_HEADER, "")
+        if not fresh or not any(signing.verify(key, signed, signature) for key in keys):
             self.counters.refused_signatures += 1
             return None
         try:

@@ -15,31 +15,32 @@ _HEX = re.compile(r"[0-9a-fA-F]+\Z")
 
 @dataclass(frozen=True, slots=True)
 class KeyRing:
-    """Exactly one of the two is set.  one: 32 octets, the key of the only eNB.  master: 32 octets or more."""
+    """Exactly one of the two is set.  own: keys of the only eNB, 32 octets each.  masters: 32 octets or more each.
 
-    one: bytes | None = field(default=None, repr=False)
-    master: bytes | None = field(default=None, repr=False)
+    The first of several signs; replies and pushes may be signed with any, while one is replaced.
+    """
 
-    def key_of(self, enb: str) -> bytes:
-        if self.one is not None:
-            return self.one
-        return signing.derive_key(self.master or b"", enb)
+    own: tuple[bytes, ...] = field(default=(), repr=False)
+    masters: tuple[bytes, ...] = field(default=(), repr=False)
+
+    def keys_of(self, enb: str) -> tuple[bytes, ...]:
+        return self.own or tuple(signing.derive_key(master, enb) for master in self.masters)
 
 
-def _read_hex(path: Path, option: str) -> bytes:
+def _read_hex(path: Path, option: str) -> tuple[bytes, ...]:
     try:
-        text = path.read_text(encoding="ascii").strip()
+        lines = path.read_text(encoding="ascii").split()
     except (OSError, UnicodeDecodeError) as e:
         raise ConfigError(option, f"cannot read {path} ({type(e).__name__})") from e
-    if not _HEX.match(text) or len(text) % 2 or len(text) < 64:
-        raise ConfigError(option, f"{path} must hold 64 or more hex digits")
-    return bytes.fromhex(text)
+    if not lines or not all(_HEX.match(line) and len(line) % 2 == 0 and len(line) >= 64 for line in lines):
+        raise ConfigError(option, f"{path} must hold 64 or more hex digits a line")
+    return tuple(bytes.fromhex(line) for line in lines)
 
 
 def load(enb_key_file: Path | None, secrets: Path) -> KeyRing:
     """Read the keys.  Raises ConfigError that names the option."""
     if enb_key_file is not None:
-        return KeyRing(one=_read_hex(enb_key_file, "--enb-key-file"))
+        return KeyRing(own=_read_hex(enb_key_file, "--enb-key-file"))
     path = secrets / MASTER_FILE
     if not path.is_file():
         detail = (
@@ -47,4 +48,4 @@ def load(enb_key_file: Path | None, secrets: Path) -> KeyRing:
             "them), or use --enb-key-file"
         )
         raise ConfigError("--secrets", detail)
-    return KeyRing(master=_read_hex(path, "--secrets"))
+    return KeyRing(masters=_read_hex(path, "--secrets"))

@@ -18,6 +18,7 @@ from typing import Final
 from mme.crypto import milenage
 from mme.errors import StoreContendedError, StoreUnavailableError
 from mme.hss.subscribers import GivenVector, KeyCipher, Keys, Subscriber, decode, encode
+from mme.ids import Imsi
 from mme.needs import Answer, Need, NeedProfile, NeedVector, Pending, Refusal, Refused, Vector
 from mme.replacing import replace
 from mme.store.base import Conflict, Row, Saved, Store, Table, Unknown, save_resolved
@@ -48,6 +49,7 @@ def need_digest(need_id: str) -> bytes:
 class EmbeddedHss:
     """`mme.needs.Port` for NeedVector (1 read, 1 conditional write) and NeedProfile (1 read).
 
+    cipher_key, other_keys: those of KeyCipher.
     random_octets: source of RAND.  pause: waits that many seconds after a conflict.
     Raises StoreContendedError after 12 conflicts, StoreUnavailableError when the row's outcome stays unknown (a
     repetition under the same need id is harmless either way).
@@ -57,12 +59,12 @@ class EmbeddedHss:
         self,
         store: Store,
         cipher_key: bytes,
-        *,
+        *other_keys: bytes,
         random_octets: Callable[[int], bytes] = os.urandom,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self._store = store
-        self._cipher = KeyCipher(cipher_key)
+        self._cipher = KeyCipher(cipher_key, *other_keys)
         self._random_octets = random_octets
         self._pause = pause
 
@@ -164,3 +166,25 @@ def provision(store: Store, cipher: KeyCipher, subscriber: Subscriber, keys: Key
             return False
         case Unknown():
             raise StoreUnavailableError("a write to the subscriber's row timed out and cannot be found out")
+
+
+def reseal(store: Store, cipher: KeyCipher, imsi: Imsi) -> bool:
+    """Seal a subscriber's keys under the key that the cipher seals with; False: they are, or the row is gone.
+
+    SQN and the vectors given stay: a conditional write, again when a vector was given meanwhile.
+    Raises StoreContendedError, StoreUnavailableError, ConfigError: no key of the cipher opens them.
+    """
+    row = store.load(Table.SUBSCRIBER, imsi.digits)
+    for _ in range(TRIES):
+        changed = None if row is None else cipher.resealed(decode(imsi, row.value))
+        if row is None or changed is None:
+            return False
+        writer = f"reseal/{secrets.token_hex(16)}"
+        match save_resolved(store, Table.SUBSCRIBER, imsi.digits, encode(changed), expect=row.version, writer=writer):
+            case Saved():
+                return True
+            case Conflict(row=now):
+                row = now
+            case Unknown():
+                raise StoreUnavailableError("a write to the subscriber's row timed out and cannot be found out")
+    raise StoreContendedError(f"the subscriber's row changed {TRIES} times")

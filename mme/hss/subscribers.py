@@ -6,6 +6,7 @@ value moved to another subscriber's row does not open.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -88,29 +89,42 @@ class Subscriber:
 
 
 class KeyCipher:
-    """Seals and opens K and OPc.  key: 32 octets of secret `subscriber-key`; random: octets for the nonce."""
+    """Seals and opens K and OPc.  key: 32 octets of secret `subscriber-key`, what seals; random: octets for the nonce.
 
-    def __init__(self, key: bytes, random: Callable[[int], bytes] = os.urandom) -> None:
-        if len(key) != 32:
-            raise ConfigError(SUBSCRIBER_KEY, f"must be 32 octets, not {len(key)}")
-        self._aead = AESGCM(key)
+    others: keys of that secret that open, too, while it is replaced.
+    """
+
+    def __init__(self, key: bytes, *others: bytes, random: Callable[[int], bytes] = os.urandom) -> None:
+        for octets in (key, *others):
+            if len(octets) != 32:
+                raise ConfigError(SUBSCRIBER_KEY, f"must be 32 octets, not {len(octets)}")
+        self._aeads = [AESGCM(octets) for octets in (key, *others)]
         self._random = random
 
     def seal(self, imsi: Imsi, keys: Keys) -> bytes:
         """-> nonce (12 octets), 32 octets, tag (16 octets)."""
         nonce = self._random(_NONCE_OCTETS)
-        return nonce + self._aead.encrypt(nonce, keys.k + keys.opc, self._bound_to(imsi))
+        return nonce + self._aeads[0].encrypt(nonce, keys.k + keys.opc, self._bound_to(imsi))
 
     def open(self, subscriber: Subscriber) -> Keys:
         """Raises ConfigError: the row was sealed under another key, or altered."""
+        return self._opened(subscriber)[0]
+
+    def resealed(self, subscriber: Subscriber) -> Subscriber | None:
+        """The row under the key that seals; None: it is so already.  Raises ConfigError as `open`."""
+        keys, under = self._opened(subscriber)
+        return None if under == 0 else replace(subscriber, sealed=self.seal(subscriber.imsi, keys))
+
+    def _opened(self, subscriber: Subscriber) -> tuple[Keys, int]:
+        """The keys, and the number of the key that they were sealed under."""
         nonce, sealed = subscriber.sealed[:_NONCE_OCTETS], subscriber.sealed[_NONCE_OCTETS:]
-        try:
-            plain = self._aead.decrypt(nonce, sealed, self._bound_to(subscriber.imsi))
-        except (InvalidTag, ValueError) as e:
-            raise ConfigError(
-                SUBSCRIBER_KEY, f"does not open the keys of {subscriber.imsi}: provisioned under another secret?"
-            ) from e
-        return Keys(plain[:16], plain[16:])
+        for number, aead in enumerate(self._aeads):
+            with contextlib.suppress(InvalidTag, ValueError):
+                plain = aead.decrypt(nonce, sealed, self._bound_to(subscriber.imsi))
+                return Keys(plain[:16], plain[16:]), number
+        raise ConfigError(
+            SUBSCRIBER_KEY, f"does not open the keys of {subscriber.imsi}: provisioned under another secret?"
+        )
 
     @staticmethod
     def _bound_to(imsi: Imsi) -> bytes:

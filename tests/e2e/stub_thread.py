@@ -17,7 +17,7 @@ from mme.sgw.embedded import EmbeddedGateway
 from mme.store.opening import open_store
 from spgw_hss_stub.behaviour import Behaviour
 from spgw_hss_stub.server import Stub, application
-from trust.secrets import SIGNING_KEY, SUBSCRIBER_KEY, read_secret
+from trust.secrets import SIGNING_KEY, SUBSCRIBER_KEY, read_keys
 
 _BOUND_S = 20.0
 
@@ -28,11 +28,11 @@ def served(site: Site, port: int, behaviour: Behaviour) -> Iterator[None]:
     store = open_store(site.store_url)
     stub = Stub(
         ports={
-            "hss": EmbeddedHss(store, read_secret(SUBSCRIBER_KEY, site.secrets)),
+            "hss": EmbeddedHss(store, *read_keys(SUBSCRIBER_KEY, site.secrets)),
             "sgw": EmbeddedGateway(store, IPv4Network("10.46.0.0/16"), IPv4Address("127.0.0.1"), [], 1400),
         },
         behaviour=behaviour,
-        signing_master=read_secret(SIGNING_KEY, site.secrets),
+        signing_masters=read_keys(SIGNING_KEY, site.secrets),
     )
     started: queue.Queue[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = queue.Queue()
 

@@ -42,7 +42,7 @@ class Edge:
 
     def __call__(self, command: str, *arguments: str) -> int:
         options = ["--store", self.url] if command != "generate" else []
-        options += ["--secrets", str(self.secrets)] if command in ("add", "import") else []
+        options += ["--secrets", str(self.secrets)] if command in ("add", "import", "reseal") else []
         code = main(["subscribers", command, *arguments, *options])
         self.out, self.err = self._capsys.readouterr()
         return code
@@ -306,3 +306,30 @@ def test_files_that_are_not_there(edge: Edge, tmp_path: Path) -> None:
     assert "none: cannot be read (No such file or directory)" in edge.err
     assert edge("generate", "--count", "1", "--start-imsi", IMSI, "--out", str(tmp_path / "no" / "x.csv")) == 1
     assert "x.csv: cannot be written (No such file or directory)" in edge.err
+
+
+def test_the_key_of_the_keys_is_replaced_and_the_old_one_dropped(edge: Edge) -> None:
+    """Without `reseal` the subscribers' keys could not be opened any more."""
+    rows = "".join(f"00101012345678{n},{K},{OPC}\n" for n in range(3))
+    assert edge("import", edge.csv("imsi,k,opc\n" + rows)) == 0
+    before = edge.stored()
+    for step in ("add-key", "use-key"):
+        assert main(["secrets", step, "subscriber-key", "--secrets", str(edge.secrets)]) == 0
+    assert edge("add", "--imsi", "001010123456789", "--k", K, "--opc", OPC) == 0
+    assert edge("reseal") == 0
+    assert edge.out == "3 of 4 subscribers resealed, all are under the key in use\n"
+    assert K not in edge.out + edge.err
+    assert edge("reseal") == 0
+    assert edge.out.startswith("0 of 4")
+    assert main(["secrets", "drop-keys", "subscriber-key", "--secrets", str(edge.secrets)]) == 0
+    after = edge.stored()
+    assert {imsi: after[imsi] for imsi in before} == before
+    assert len(after) == 4
+
+
+def test_reseal_without_the_key_of_before_says_which_subscriber_and_changes_nothing(edge: Edge) -> None:
+    assert edge("add", "--imsi", IMSI, "--k", K, "--opc", OPC) == 0
+    (edge.secrets / "subscriber-key").write_text("ab" * 32)
+    assert edge("reseal") == 1
+    assert "subscriber-key" in edge.err
+    assert K not in edge.err

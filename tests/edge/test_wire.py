@@ -44,7 +44,7 @@ def signed_headers(secrets: Path, capsys: pytest.CaptureFixture[str], *more: str
 def test_the_printed_headers_open_the_function(secrets: Path, capsys: pytest.CaptureFixture[str]) -> None:
     headers = signed_headers(secrets, capsys)
     access = Access(master(secrets), "http://127.0.0.1", 600)
-    assert access.authenticate("mme-enb", headers, EXAMPLE.read_bytes(), time.time()) == ENB
+    assert access.authenticate("mme-enb", headers, EXAMPLE.read_bytes(), time.time()).name == ENB
     [item] = envelope.decode_request(EXAMPLE.read_bytes()).items
     assert fault_of(item, ENB) is None
 
@@ -52,7 +52,7 @@ def test_the_printed_headers_open_the_function(secrets: Path, capsys: pytest.Cap
 def test_they_sign_this_callback_and_no_other(secrets: Path, capsys: pytest.CaptureFixture[str]) -> None:
     headers = signed_headers(secrets, capsys, "--callback-url", "http://127.0.0.1:9/cb")
     access = Access(master(secrets), "http://127.0.0.1", 600)
-    assert access.authenticate("mme-enb", headers, EXAMPLE.read_bytes(), time.time()) == ENB
+    assert access.authenticate("mme-enb", headers, EXAMPLE.read_bytes(), time.time()).name == ENB
     with pytest.raises(EnvelopeError):
         access.authenticate("mme-enb", headers | {"X-Callback-Url": "http://127.0.0.1:10/cb"}, b"", time.time())
 
@@ -138,10 +138,10 @@ def test_a_command_is_signed_by_an_operator_and_its_result_is_the_exit_status(
     [(path, headers, body)] = gateway.kept
     assert path == "/function/mme-downlink"
     caller = Access(master(secrets), "", 600).authenticate("mme-downlink", headers, body, time.time())
-    assert caller.startswith("operator/")
+    assert caller.name.startswith("operator/")
     [item] = envelope.decode_request(body).items
     assert item.command == {"action": "page", "imsi": "001010000000001"}
-    assert fault_of(item, caller) is None
+    assert fault_of(item, caller.name) is None
 
 
 @pytest.mark.parametrize(("status", "body"), [(401, b'{"error":"no"}'), (200, b"<html>")])

@@ -36,6 +36,7 @@ class Posted:
 @dataclass
 class Bench:
     callback_url: str = CALLBACK
+    masters: tuple[bytes, ...] = (MASTER,)
     clock: FakeClock = field(default_factory=FakeClock)
     posted: list[Posted] = field(default_factory=list)
     answers: list[Answer] = field(default_factory=list)
@@ -47,7 +48,7 @@ class Bench:
             random=Random(1),
             clock=self.clock,
             unix_s=lambda: NOW + self.clock.now,
-            keys=KeyRing(master=MASTER),
+            keys=KeyRing(masters=self.masters),
             enbs=frozenset({ENB}),
             callback_url=self.callback_url,
             downlink_url=lambda _: DOWNLINK,
@@ -263,6 +264,21 @@ def test_a_push_is_taken_when_signed_for_its_url_and_function() -> None:
     headers = signed(body, function="mme-timer", url=DOWNLINK) | {"X-Edge-Function": "mme-timer"}
     assert bench.exchange.on_push(ENB, headers, body) == 200
     assert [downlink.id for downlink in bench.downlinks] == ["p"]
+
+
+def test_while_the_master_key_is_replaced_the_first_signs_and_pushes_come_under_either() -> None:
+    """Step 1 of docs/operations.md has reached this gateway, and step 2 the functions."""
+    old, new = MASTER, bytes(range(100, 132))
+    bench = Bench(masters=(old, new))
+    bench.submit()
+    (posted,) = bench.posted
+    what = Signed(ENB, f"{NOW}.000", Way.UP, FN, CALLBACK, posted.body)
+    assert signing.verify(signing.derive_key(old, ENB), what, posted.headers[signing.SIGNATURE_HEADER])
+    body = reply(item_id="timer/1", downlink=Downlink("p", ENB, 1, b"x", 1, 3))
+    down = Signed(ENB, str(NOW), Way.DOWN, "mme-timer", DOWNLINK, body)
+    for master, status in ((old, 200), (new, 200), (bytes(32), 401)):
+        headers = signing.headers(signing.derive_key(master, ENB), down) | {"X-Edge-Function": "mme-timer"}
+        assert bench.exchange.on_push(ENB, headers, body) == status
 
 
 @pytest.mark.parametrize("changed", [{"url": ""}, {"function": "mme-enb"}, {"way": "up"}, {"name": "00101-0019c"}])

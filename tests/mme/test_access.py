@@ -12,6 +12,7 @@ from mme.access import fault_of
 from mme.codec.envelope import Item, Timer
 from mme.errors import ConfigError, EnvelopeError
 from tests.mme.assembled import ENB, EPOCH, MASTER, OTHER_ENB, headers, initial_item
+from trust import signing
 from trust.access import KEYS_KEPT, MAX_BODY_OCTETS, Access
 from trust.signing import Way
 
@@ -28,7 +29,7 @@ def access() -> Access:
 
 def authenticate(access: Access, body: bytes = BODY, **signed: object) -> str:
     stamp = {"timestamp": str(int(NOW_S))} | signed
-    return access.authenticate(FUNCTION, headers(FUNCTION, body, **stamp), body, NOW_S)  # type: ignore[arg-type]
+    return access.authenticate(FUNCTION, headers(FUNCTION, body, **stamp), body, NOW_S).name  # type: ignore[arg-type]
 
 
 def test_signature_as_the_page_describes_it(access: Access) -> None:
@@ -42,7 +43,7 @@ def test_signature_as_the_page_describes_it(access: Access) -> None:
         "X-Edge-Signature": signature,
         "X-Callback-Url": "http://127.0.0.1:9/x",
     }
-    assert access.authenticate(FUNCTION, sent, BODY, NOW_S) == ENB
+    assert access.authenticate(FUNCTION, sent, BODY, NOW_S).name == ENB
 
 
 @pytest.mark.parametrize("age_s", [-600, -1, 0, 1, 600])
@@ -257,3 +258,24 @@ def test_the_ticker_is_no_enb() -> None:
     item = Item(id="ticker/r/1", enb="ticker", epoch=EPOCH, event="association-lost")
     assert fault_of(item, "ticker")
     assert fault_of(Item(id="mme/r/1", enb="mme", epoch=EPOCH, s1ap=b"x"), "mme")
+
+
+# --------------------------------------------------------------------------- while the master key is replaced
+
+NEW = bytes(range(200, 232))
+
+
+def test_a_request_may_be_signed_under_any_of_the_keys_and_is_answered_under_the_same() -> None:
+    access = Access(NEW, ALLOW, 600, others=[MASTER])
+    for master in (MASTER, NEW, MASTER):
+        sent = headers(FUNCTION, BODY, timestamp=str(int(NOW_S)), master=master)
+        caller = access.authenticate(FUNCTION, sent, BODY, NOW_S)
+        assert (caller.name, caller.key) == (ENB, signing.derive_key(master, ENB))
+    assert access.key(ENB) == signing.derive_key(NEW, ENB), "a push is signed with the key in use"
+    assert repr(caller.key) not in repr(caller)
+
+
+def test_a_key_that_is_dropped_or_was_never_there_is_refused() -> None:
+    for access, master in ((Access(NEW, ALLOW, 600), MASTER), (Access(NEW, ALLOW, 600, others=[MASTER]), bytes(32))):
+        with pytest.raises(EnvelopeError, match="does not fit the key"):
+            authenticate(access, master=master)

@@ -43,7 +43,8 @@ from tests.mme.assembled import (
     write_secrets,
 )
 from tests.mme.runtime.pair import OPC, K
-from trust.signing import Way
+from trust import signing
+from trust.signing import Signed, Way
 
 INITIAL_UE = "mme-initial-ue"
 UPLINK = "mme-uplink-nas"
@@ -115,6 +116,24 @@ def test_reply_is_signed_for_the_caller(mme: Assembled) -> None:
     text = "\n".join(["edge-v1", ENB, stamp, "down", INITIAL_UE, "", digest])
     assert answered.headers["X-Edge-Key"] == ENB
     assert answered.headers["X-Edge-Signature"] == hmac.new(key, text.encode(), "sha256").hexdigest()
+
+
+def test_while_the_master_key_is_replaced_a_reply_is_signed_as_its_request(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The secret's file holds the new key and the old one: docs/operations.md, Replace a key, step 2."""
+    write_secrets(tmp_path / "secrets")
+    new = bytes(range(5, 37))
+    (tmp_path / "secrets" / "edge-signing-key").write_text(f"{new.hex()}\n{MASTER.hex()}\n")
+    monkeypatch.setenv("EDGE_SECRETS_DIR", str(tmp_path / "secrets"))
+    made = Assembled(tmp_path)
+    for number, master in enumerate((MASTER, new)):
+        answered = made.call(INITIAL_UE, [initial_item(f"r{number}")], master=master)
+        down = Signed(ENB, answered.headers["X-Edge-Timestamp"], Way.DOWN, INITIAL_UE, "", answered.body)
+        assert answered.status == 200
+        assert signing.verify(signing.derive_key(master, ENB), down, answered.headers["X-Edge-Signature"])
+    assert made.call(INITIAL_UE, [initial_item("r2")], master=bytes(32)).status == 401
+    made.close()
 
 
 # ------------------------------------------------------------------ the envelope

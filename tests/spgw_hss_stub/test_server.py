@@ -145,7 +145,7 @@ def test_shares(share: float) -> None:
 
 def test_answers_and_needs_are_signed(stub_url: StubUrl, sink: Sink) -> None:
     with (
-        stub_url(Behaviour(delay_ms=60), signing_master=MASTER) as url,
+        stub_url(Behaviour(delay_ms=60), signing_masters=(MASTER,)) as url,
         Ports(url, sink, in_line_ms=50, signing_master=MASTER) as ports,
     ):
         for port, need, name in ((ports.hss, vector(), "port/hss"), (ports.sgw, session(), "port/sgw")):
@@ -155,6 +155,19 @@ def test_answers_and_needs_are_signed(stub_url: StubUrl, sink: Sink) -> None:
             assert got["x-edge-key"] == name
             assert verify(derive_key(MASTER, name), signed, got["x-edge-signature"])
             assert abs(int(got["x-edge-timestamp"]) - time.time()) < 60
+
+
+def test_while_the_master_key_is_replaced_needs_come_under_either_and_answers_go_under_the_one_in_use(
+    stub_url: StubUrl, sink: Sink
+) -> None:
+    new = bytes(range(64, 96))
+    with stub_url(Behaviour(delay_ms=60), signing_masters=(new, MASTER)) as url:
+        for number, master in enumerate((MASTER, new)):
+            with Ports(url, sink, in_line_ms=50, signing_master=master) as ports:
+                assert ports.hss.ask(vector(number)) == Pending()
+                got, body = sink.next()
+                signed = Signed("port/hss", got["x-edge-timestamp"], Way.UP, "mme-answer", "", body)
+                assert verify(derive_key(new, "port/hss"), signed, got["x-edge-signature"])
 
 
 @pytest.mark.parametrize("how", ["unsigned", "another key", "another body", "another URL", "too old", "an eNB's name"])
@@ -167,7 +180,7 @@ def test_needs_that_are_not_the_mmes(stub_url: StubUrl, sink: Sink, how: str) ->
     signed = Signed(name, timestamp, Way.UP, "hss", signed_url, body + (b" " if how == "another body" else b""))
     key = derive_key(bytes(32) if how == "another key" else MASTER, name)
     sent = {} if how == "unsigned" else headers(key, signed)
-    with stub_url(signing_master=MASTER) as url:
+    with stub_url(signing_masters=(MASTER,)) as url:
         response = requests.post(f"{url}/hss", data=body, headers=sent, timeout=10)
     assert response.status_code == 401
     assert "answer" not in response.json()

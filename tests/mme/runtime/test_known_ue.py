@@ -11,6 +11,7 @@ import pytest
 from mme.codec import nas, s1ap
 from mme.config import MmeConfig
 from mme.enums import EmmCause, EmmState, SecurityHeader, Step
+from mme.m_tmsi import context_of
 from mme.messages import (
     ActivateDefaultEpsBearerContextAccept,
     AttachAccept,
@@ -28,6 +29,8 @@ from mme.messages import (
     UeContextReleaseRequest,
 )
 from mme.needs import ModifySession
+from mme.rows import pack
+from mme.store.base import Table
 from tests.mme.procedures.conftest import RADIO_LOST
 from tests.mme.runtime.pair import ENB, M_TMSI_KEY, OTHER_ENB, Exchange, Network
 from tests.mme.runtime.returning import Returning, attached, idle
@@ -471,6 +474,43 @@ def test_policy_asks_a_known_ue_for_authentication(tmp_path: Path) -> None:
         assert [type(m).__name__ for m in back.told] == ["AuthenticationRequest"]
     finally:
         made.close()
+
+
+NEW_M_TMSI_KEY = bytes(range(7, 39))
+
+
+def goes_idle(back: Returning) -> None:
+    assert back.mme_id is not None
+    back.sends(UeContextReleaseRequest(back.mme_id, back.number, RADIO_LOST))
+    back.release_complete()
+
+
+def test_the_key_of_the_m_tmsis_is_replaced_and_whoever_comes_back_meanwhile_need_not_attach(network: Network) -> None:
+    """docs/operations.md, Replace a key: accepted, in use, alone."""
+    early, late = idle(network), idle(network, "001010123456781")
+    for keys in ((M_TMSI_KEY, NEW_M_TMSI_KEY), (NEW_M_TMSI_KEY, M_TMSI_KEY)):
+        network.config = replace(network.config, m_tmsi_key=keys[0], other_m_tmsi_keys=keys[1:])
+        assert early.comes(early.service_request()).reply.label == "service request"
+        goes_idle(early)
+    early.comes(early.sealed(early.update_request()))
+    early.guti = early.told[-1].guti  # type: ignore[attr-defined]
+    assert context_of(NEW_M_TMSI_KEY, early.guti.m_tmsi)[0] == early.context().key
+    early.says(TrackingAreaUpdateComplete())
+    early.release_complete()
+    network.config = replace(network.config, m_tmsi_key=NEW_M_TMSI_KEY, other_m_tmsi_keys=())
+    assert early.comes(early.service_request()).reply.label == "service request"
+    late.comes(late.service_request())
+    assert late.told[-1] == ServiceReject(EmmCause.UE_IDENTITY_CANNOT_BE_DERIVED), "it has slept through all of it"
+
+
+def test_two_ues_with_one_m_tmsi_under_two_keys_are_told_apart_by_their_integrity(network: Network) -> None:
+    mine, other = idle(network), idle(network, "001010123456781").context()
+    key, _ = context_of(NEW_M_TMSI_KEY, mine.guti.m_tmsi)
+    twin = replace(other, key=key, guti=mine.guti)
+    network.database.save(Table.UE_CONTEXT, str(key), pack(twin), expect=None, writer="test")
+    network.config = replace(network.config, m_tmsi_key=NEW_M_TMSI_KEY, other_m_tmsi_keys=(M_TMSI_KEY,))
+    assert mine.comes(mine.service_request()).reply.label == "service request"
+    assert mine.context().connection is not None
 
 
 def test_a_ciphered_first_message_is_found_by_its_s_tmsi(network: Network) -> None:
