@@ -27,7 +27,7 @@ from enb_app.journal import Sent, UnexpectedError
 from enb_app.names import of_nas_class
 from enb_app.profile import Profile, State
 from mme.context import UeContext
-from mme.enums import EmmState, Step, TimerName
+from mme.enums import DetachType, EmmState, Step, TimerName
 from mme.messages import (
     AttachAccept,
     GutiReallocationCommand,
@@ -80,6 +80,18 @@ def _service_request(_: Wire, device: Device) -> None:
         device.perform(device.ue.service_request())
 
 
+def _extended_service_request(_: Wire, device: Device) -> None:
+    """For CS fallback, from idle or connected."""
+    if device.ue.state is State.REGISTERED:
+        device.perform(device.ue.extended_service_request())
+
+
+def _imsi_detach(_: Wire, device: Device) -> None:
+    """Of non-EPS services: the UE stays registered."""
+    if device.ue.state is State.REGISTERED:
+        device.perform(device.ue.detach(switch_off=False, detach_type=DetachType.IMSI))
+
+
 def _detach(switch_off: bool) -> Act:
     def act(_: Wire, device: Device) -> None:
         if device.ue.state not in (State.DEREGISTERED, State.DEREGISTERED_INITIATED):
@@ -110,7 +122,9 @@ ACTS: dict[str, Act] = {
     "update, active": _update(True),
     "update elsewhere": _move,
     "service request": _service_request,
+    "extended service request": _extended_service_request,
     "detach": _detach(False),
+    "IMSI detach": _imsi_detach,
     "switch off": _detach(True),
     "release": _release,
     "radio lost": _lose_radio,
@@ -266,17 +280,25 @@ OVERTAKEN = (
     Schedule(True, "update", "reallocate GUTI", gap_ms=12, eager=True, air=(Fate.LATE,)),
 )
 
+# What the UE says in the middle of a procedure of the network's, at each step of it: it stays registered all the while.
+IN_THE_MIDDLE = tuple(
+    Schedule(True, first, second, gap_ms=gap_ms)
+    for first in ("reallocate GUTI", "authenticate")
+    for second in ("extended service request", "IMSI detach")
+    for gap_ms in (0, 2, 4, 6, 8)
+)
+
 
 def with_every_procedure(test: Callable[[Schedule], None]) -> Callable[[Schedule], None]:
-    """Beside what is drawn: each procedure first and second once, of a connected and of an idle UE, nothing lost; and
-    what eager UEs and the air can put into another order.
+    """Beside what is drawn: each procedure first and second once, of a connected and of an idle UE, nothing lost;
+    what eager UEs and the air can put into another order; and what says of a UE that it stays.
     """
     names = sorted(ACTS)
     for number, first in enumerate(names):
         for connected in (False, True):
             second = names[(number + (4 if connected else 7)) % len(names)]
             test = example(Schedule(connected, first, second, gap_ms=12))(test)
-    for schedule in OVERTAKEN:
+    for schedule in (*OVERTAKEN, *IN_THE_MIDDLE):
         test = example(schedule)(test)
     return test
 
