@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 from types import ModuleType
@@ -13,6 +14,7 @@ from enb_app import metrics as enb_app_metrics
 from localfaas.metrics import Metrics
 from mme import metrics as mme_metrics
 from placement import metrics as placement_metrics
+from reload import function as config_reload
 from reload.agent.core import Plan, Policy, State
 from reload.agent.status import Counters, Snapshot
 from reload.agent.status import metrics as reload_metrics
@@ -20,6 +22,10 @@ from reload.agent.status import metrics as reload_metrics
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs/metrics.md").read_text()
 ROW = re.compile(r"^\| `([\w:]+)` \| (counter|gauge|histogram) \| ([\w, ]*)\|", re.M)
+
+# Where metrics are made with prometheus_client; localfaas and the reload agent write theirs themselves.
+MODULES = (mme_metrics, placement_metrics, enb_app_metrics, config_reload)
+NO_PRODUCT = {"tests", "bench", "chaos"}
 
 Described = dict[str, tuple[str, frozenset[str]]]
 
@@ -51,12 +57,32 @@ def of_the_code() -> Described:
     said = of_text(gateway.render({"f.openfaas-fn": 1}).decode())
     snapshot = Snapshot(State(Plan(Policy.NONE, wrapper=True)), Counters(), 0, "inotify", 0.0)
     return {
-        **of_module(mme_metrics),
-        **of_module(placement_metrics),
-        **of_module(enb_app_metrics),
+        **{name: each for module in MODULES for name, each in of_module(module).items()},
         **{name: each for name, each in said.items() if not name.startswith("process_")},
         **of_text(reload_metrics(snapshot)),
     }
+
+
+def makes_metrics(path: Path) -> bool:
+    """Whether the file imports a class of prometheus_client that a metric is made with."""
+    return any(
+        isinstance(node, ast.ImportFrom)
+        and node.module == "prometheus_client"
+        and {alias.name for alias in node.names} & {"Counter", "Gauge", "Histogram", "Summary", "Info", "Enum"}
+        for node in ast.walk(ast.parse(path.read_text()))
+    )
+
+
+def test_no_other_module_makes_metrics() -> None:
+    packages = {path.parent for path in ROOT.glob("*/*") if path.suffix == ".py" or (path / "__init__.py").is_file()}
+    sources = {
+        path
+        for package in packages
+        if package.name not in NO_PRODUCT and package.name[0] != "."
+        for path in package.rglob("*.py")
+    }
+    assert len(sources) > 100
+    assert {path for path in sources if makes_metrics(path)} == {Path(str(module.__file__)) for module in MODULES}
 
 
 def test_every_metric_with_its_type_and_labels_and_no_other() -> None:
