@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import subprocess
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -16,6 +15,7 @@ import requests
 import yaml
 
 from bench.stub import free_port
+from laptop import programs
 from laptop.site import ROOT
 from localfaas.process import Running
 from tools.monitoring import thresholds
@@ -24,7 +24,6 @@ FOLDER = ROOT / "k8s/monitoring"
 INTERVAL_S = 5
 """Between scrapes, as k8s/monitoring's rules reckon with, and between evaluations."""
 _READY_S = 60.0
-_STOP_S = 30.0
 _LOOK_S = 0.2
 
 
@@ -144,24 +143,13 @@ def _scraping(gateway: Running, folder: Path, targets: Mapping[str, int], alertm
 def _running(name: str, arguments: list[str], folder: Path, port: int) -> Iterator[None]:
     """The program, from when it is ready."""
     log = folder / f"{name}.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [program(name), *arguments], stdout=output, stderr=output, stdin=subprocess.DEVNULL, cwd=folder
-        )
-    try:
+    with programs.running([str(program(name)), *arguments], log, folder=folder) as process:
         give_up = time.monotonic() + _READY_S
         while not _ready(port):
             if process.poll() is not None or time.monotonic() > give_up:
                 raise RuntimeError(f"{name} did not start: {log.read_text(errors='replace').strip()[-300:]}")
             threading.Event().wait(_LOOK_S)
         yield
-    finally:
-        process.terminate()
-        try:
-            process.wait(_STOP_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
 
 
 def _ready(port: int) -> bool:

@@ -11,10 +11,10 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from laptop import programs
 from laptop.site import ROOT, Site
 
 _READY_S = 20.0
-_STOP_S = 10.0
 
 
 def free_port() -> int:
@@ -42,22 +42,10 @@ def stub(site: Site, port: int, arguments: Sequence[str] = ()) -> Iterator[None]
     command = [sys.executable, "-m", "spgw_hss_stub.cli", "--port", str(port), "--store", site.store_url]
     command += ["--subscriber-key", str(secrets["subscriber-key"]), "--signing-key", str(secrets["edge-signing-key"])]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    with (site.folder / "stub.log").open("ab") as log:
-        process = subprocess.Popen(
-            [*command, *arguments], env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log
-        )
-    try:
-        _wait_ready(process, site.folder / "stub.log")
+    log = site.folder / "stub.log"
+    with programs.running([*command, *arguments], log, environment=environment, told=True) as process:
+        _wait_ready(process, log)
         yield
-    finally:
-        process.terminate()
-        try:
-            process.wait(_STOP_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        if process.stdout is not None:
-            process.stdout.close()
 
 
 def _wait_ready(process: subprocess.Popen[bytes], log: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,11 +13,11 @@ from types import MappingProxyType
 
 from edge import cli as edge
 from edge.secrets import add_empty
+from laptop import programs
 from localfaas.process import Running, running
 
 ROOT = Path(__file__).resolve().parents[1]
 FIRST_IMSI = "001010000000001"
-TICKER_STOP_S = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,17 +105,10 @@ class Site:
     ) -> Iterator[None]:
         command = [sys.executable, "-m", module, "--gateway", gateway, "--store", self.store_url, *options]
         environment = {**os.environ, **settings, "EDGE_SECRETS_DIR": str(self.secrets), "PYTHONPATH": str(ROOT)}
-        with (self.folder / log_name).open("wb") as log:
-            process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
-        try:
+        log = self.folder / log_name
+        log.unlink(missing_ok=True)
+        with programs.running(command, log, environment=environment):
             yield
-        finally:
-            process.terminate()
-            try:
-                process.wait(TICKER_STOP_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
 
 
 class ProvisioningError(Exception):
