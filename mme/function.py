@@ -130,6 +130,10 @@ class Function:
             result=reply.result,
             label=reply.label,
             ms=cost.total_ms,
+            store_ms=cost.store_ms,
+            reads=cost.reads,
+            writes=cost.writes,
+            conditional_writes=cost.conditional_writes,
         )
         return reply, cost
 

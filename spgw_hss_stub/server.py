@@ -154,11 +154,12 @@ async def _on_need(request: web.Request) -> web.StreamResponse:
     try:
         answer = await _answer(stub, name, need)
     except StoreError:
-        log.warning("need %s: the store cannot be used", need.id)
+        log.warning("the store cannot be used", extra={"need": need.id})
         return _error(503, "the subscriber store cannot be used")
     except ConfigError as e:
-        log.error("need %s: %s", need.id, e)
+        log.error("%s", e, extra={"need": need.id})
         return _error(500, "the stub is set up wrongly: its log says how")
+    log.info("%s: %s is answered %s", name, type(need).__name__, type(answer).__name__, extra={"need": need.id})
     late = encode_answer(need, answer)
     left_s = stub.behaviour.delay_of(need) / 1000 - (time.monotonic() - begin)
     if stub.behaviour.delay_of(need) > body.wait_ms:
@@ -214,7 +215,7 @@ async def _answer_later(app: web.Application, late: _Late, pause_s: float) -> No
             outcome = type(e).__name__
         if attempt < TRIES - 1:
             await stub.sleep(FIRST_PAUSE_S * 2**attempt * random.uniform(0.5, 1.5))
-    log.error("item %s was not taken: %s", late.item_id, outcome)
+    log.error("the answer was not taken: %s", outcome, extra={"need": late.item_id})
 
 
 def _headers(masters: tuple[bytes, ...], name: str, body: bytes) -> dict[str, str]:

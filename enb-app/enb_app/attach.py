@@ -23,6 +23,7 @@ from enb_app.options import AttachOptions, Fault, Mode
 from enb_app.overload import MO_SIGNALLING, RadioAccess
 from enb_app.pcap import PcapFile
 from enb_app.result import Result
+from enb_app.tracelog import TraceLog
 from enb_app.transport import Transport
 from enb_app.ue import Profile, Ue
 from enb_app.usim import Subscriber, Usim
@@ -104,6 +105,7 @@ class _Run:
         async with contextlib.AsyncExitStack() as stack:
             if options.pcap is not None:
                 self.capture = stack.enter_context(PcapFile(options.pcap, time.time))
+            log = stack.enter_context(TraceLog(options.log)) if options.log is not None else None
             await stack.enter_async_context(transport)
             exchange = Exchange(
                 policy=options.policy,
@@ -116,6 +118,7 @@ class _Run:
                 downlink_url=transport.downlink_url,
                 post=transport.post,
                 on_downlink=self._on_downlink,
+                on_end=log.write if log is not None else None,
             )
             transport.exchange = exchange
             transport.on_fault = self._on_fault

@@ -205,6 +205,9 @@ def _add_output(command: argparse.ArgumentParser) -> None:
     output.add_argument("--report", type=Path, metavar="DIR", help="write DIR/index.html: one file, plots inside")
     output.add_argument("--pcap", type=Path, metavar="FILE", help="every S1AP message, for Wireshark")
     output.add_argument(
+        "--log", type=Path, metavar="FILE", help="a JSON line for each message, with the trace of the functions' logs"
+    )
+    output.add_argument(
         "--metrics-port",
         type=int,
         default=0,
@@ -258,6 +261,7 @@ def options_from(arguments: argparse.Namespace) -> AttachOptions:
         callback_host=arguments.callback_host,
         callback_port=arguments.callback_port,
         pcap=arguments.pcap,
+        log=arguments.log,
         ignore_overload=arguments.ignore_overload,
         attempts=arguments.attempts,
     )

@@ -54,7 +54,7 @@ def positive_real(text: str) -> float:
 
 def check_outputs(arguments: argparse.Namespace) -> None:
     """Can what a run leaves be written?  Makes the report's folder.  Raises ConfigError that names the option."""
-    for name in ("json", "markdown", "pcap"):
+    for name in ("json", "markdown", "pcap", "log"):
         path: Path | None = getattr(arguments, name, None)
         if path is not None:
             _check_file(f"--{name}", path)

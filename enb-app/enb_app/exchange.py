@@ -97,8 +97,12 @@ class Exchange:
         downlink_url: Callable[[str], str],
         post: Post,
         on_downlink: Callable[[Downlink], None],
+        on_end: Callable[[str, Answer], None] | None = None,
     ) -> None:
-        """callback_url: "" = synchronous calls.  downlink_url: of an eNB, as told in its S1 SETUP REQUEST."""
+        """callback_url: "" = synchronous calls.  downlink_url: of an eNB, as told in its S1 SETUP REQUEST.
+
+        on_end: told of each item, by its id, that was answered or given up.
+        """
         self.outbox = Outbox(policy, random)
         self.counters = Counters()
         self._clock = clock
@@ -108,6 +112,7 @@ class Exchange:
         self._downlink_url = downlink_url
         self._post = post
         self._on_downlink = on_downlink
+        self._on_end = on_end
         self._waiters: dict[str, Callable[[Answer], None]] = {}
         self._alarm: Handle | None = None
         self._alarm_at = 0.0
@@ -290,4 +295,6 @@ class Exchange:
     def _tell(self, answer: Answer, item_id: str) -> None:
         waiter = self._waiters.pop(item_id, None)
         if waiter is not None:
+            if self._on_end is not None:
+                self._on_end(item_id, answer)
             waiter(answer)

@@ -42,7 +42,8 @@ class Fault(Enum):
 class AttachOptions:
     """rate_per_s None: closed loop of `concurrency` workers.  first_ue: how many subscribers of the list to skip.
 
-    ladder_ues: so many UEs keep each message for the ladder.  callback_host: where the gateway reaches this process.
+    log: a line for each item that is answered or given up.  ladder_ues: so many UEs keep each message for the ladder.
+    callback_host: where the gateway reaches this process.
     ignore_overload: eNBs go on at OVERLOAD START.  rrc_wait_s: longest wait that they give UEs otherwise.
     attempts: how often a UE that is refused for congestion attaches in all; t3411_s: its wait where it is told none;
     t3402_s: its wait after every fifth.
@@ -72,6 +73,7 @@ class AttachOptions:
     callback_host: str = "127.0.0.1"
     callback_port: int = 0
     pcap: Path | None = None
+    log: Path | None = None
     ladder_ues: int = 1
     ignore_overload: bool = False
     rrc_wait_s: float = LONGEST_WAIT_S

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from edge.secrets import EMPTY
@@ -35,19 +33,3 @@ def test_logs_hold_no_secret(core: Core) -> None:
         lower = text.lower()
         found = [number for number, key in enumerate(keys) if key.lower() in lower]
         assert not found, f"{name} holds {len(found)} of {len(keys)} secrets"
-
-
-def test_logs_follow_one_ue_by_its_trace(core: Core) -> None:
-    """One attach is one grep: each of its messages is a line with the trace."""
-    (outcome,) = core.attach(ues=1, mode=Mode.SYNC).outcomes
-    trace = f'"trace":"{outcome.run}"' if "/" in outcome.run else f'"trace":"{outcome.enb}/{outcome.run}"'
-    lines = [line for name in FUNCTIONS for line in core.gateway.logs(name) if trace in line["text"]]
-    assert len(lines) == 6
-    assert {json.loads(line["text"])["message"] for line in lines} == {
-        "AttachRequest",
-        "AuthenticationResponse",
-        "SecurityModeComplete",
-        "UeCapabilityInfoIndication",
-        "InitialContextSetupResponse",
-        "AttachComplete",
-    }

@@ -124,6 +124,7 @@ def no_run(monkeypatch: pytest.MonkeyPatch) -> None:
     ("option", "place", "told"),
     [
         ("--pcap", "nowhere/x.pcap", "nowhere: make it or name another"),
+        ("--log", "nowhere/x.log", "nowhere: make it or name another"),
         ("--json", "nowhere/x.json", "nowhere: make it or name another"),
         ("--json", "secrets", "is a folder: name a file in it"),
         ("--report", "subscribers.csv", "name a folder that you may write to"),
@@ -189,8 +190,9 @@ def test_a_whole_run_with_everything_it_can_write(
             return await attach(replace(options, gateway=gateway.url))
 
     monkeypatch.setattr(cli, "_attach", through_gateway)
-    files = lab / "out.json", lab / "report", lab / "out.pcap"
+    files = lab / "out.json", lab / "report", lab / "out.pcap", lab / "out.log"
     words = [*of_lab(lab), "--ues", 20, "--ladder", "--json", files[0], "--report", files[1], "--pcap", files[2]]
+    words += ["--log", files[3]]
     assert run(*words) == 0
     told = capsys.readouterr().out
     assert told.count("attached 20/20") == 1
@@ -206,6 +208,12 @@ def test_a_whole_run_with_everything_it_can_write(
     assert "http://" not in page.replace("http://www.w3.org/", "")
     assert "20/20" in page
     assert files[2].stat().st_size > 20 * 6 * 50
+    lines = [json.loads(line) for line in files[3].read_text().splitlines()]
+    assert len(lines) == 1 + 20 * 6  # S1 SETUP, and six messages a UE
+    for outcome in figures["outcomes"]:
+        of_one = [line for line in lines if line["trace"] == f"{outcome['enb']}/{outcome['run']}"]
+        assert {(line["event"], line["result"], line["tries"]) for line in of_one} == {("answered", "done", 1)}
+        assert len({line["item"] for line in of_one}) == len(of_one) == 6
 
 
 def test_an_interrupted_run_says_so(

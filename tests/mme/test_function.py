@@ -399,8 +399,11 @@ class Line:
 def test_attach_and_its_log(mme: Assembled, capsys: pytest.CaptureFixture[str]) -> None:
     """One grep is one attach; no key, no identity, no octets of a message in the log."""
     line = Line(mme)
+    costs = []
     for _ in range(6):
-        assert line.step().response.replies[0].result == "done"
+        response = line.step().response
+        assert response.replies[0].result == "done"
+        costs += response.costs
     ue = line.association.ue
     assert ue.security is not None
     assert ue.guti is not None
@@ -413,6 +416,9 @@ def test_attach_and_its_log(mme: Assembled, capsys: pytest.CaptureFixture[str]) 
         "SecurityModeComplete",
     ]
     assert len(mine) == 6
+    for name in ("reads", "writes", "conditional_writes", "store_ms"):
+        assert [entry[name] for entry in mine] == [getattr(cost, name) for cost in costs], name
+    assert all(entry["conditional_writes"] > 0 for entry in mine)
     secrets = {
         "K": K,
         "OPc": OPC,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import subprocess
@@ -11,6 +12,9 @@ from pathlib import Path
 import pytest
 import requests
 
+from mme.codec.needs import encode_need
+from mme.ids import Imsi, Plmn
+from mme.needs import NeedVector
 from spgw_hss_stub.cli import main, parser
 
 
@@ -33,6 +37,30 @@ def test_it_says_where_it_listens_and_stops_at_a_signal(tmp_path: Path, key_file
         assert requests.get(f"{found[0]}/healthz", timeout=10).text == "OK"
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 0
+
+
+def test_it_logs_a_json_line_for_each_need_with_the_trace_of_its_item(tmp_path: Path, key_file: Path) -> None:
+    arguments = ["--port", "0", "--store", f"sqlite:///{tmp_path}/s.db", "--subscriber-key", str(key_file)]
+    imsi = "001019999999999"
+    need = NeedVector("00101-0019b/a1b2c3-7/1/vector", 77, Imsi(imsi), Plmn("00101"))
+    body = {"need": encode_need(need), "answer_url": "http://127.0.0.1:9/", "wait_ms": 5000}
+    command = [sys.executable, "-m", "spgw_hss_stub.cli", *arguments]
+    log = tmp_path / "log"
+    with (
+        log.open("wb") as errors,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True) as process,
+    ):
+        assert process.stdout is not None
+        found = re.search(r"http://127\.0\.0\.1:\d+", process.stdout.readline())
+        assert found
+        assert requests.post(f"{found[0]}/hss", json=body, timeout=30).status_code == 200
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+    told = [json.loads(line) for line in log.read_text().splitlines()]
+    (line,) = [entry for entry in told if entry.get("item") == need.id]
+    assert (line["level"], line["trace"]) == ("info", "00101-0019b/a1b2c3-7")
+    assert line["event"] == "hss: NeedVector is answered Refused"
+    assert imsi not in log.read_text()
 
 
 def test_settings_that_are_wrong(tmp_path: Path, key_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
