@@ -2,8 +2,8 @@
 
 Environment: store_url, callback_allow, signature_window_s, helm_binary (default helm), helm_timeout_s (default 3.5:
 with all that is around it, no call lasts over about 5 s).
-Secrets, read anew when their file changes: edge-signing-key, placement-policy, placement-credentials, and the
-kubeconfigs that the registry's entries name (edge-kubeconfigs unless said otherwise).
+Secrets: edge-signing-key, read at the start; read anew when their file changes: placement-policy,
+placement-credentials, and the kubeconfigs that the registry's entries name (edge-kubeconfigs unless said otherwise).
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -188,6 +189,50 @@ def test_a_changed_password_is_found_by_the_next_session(guarded: Guarded) -> No
         assert store.load(UE, "b") is None
     finally:
         store.close()
+
+
+def as_the_superuser(guarded: Guarded, *statements: str) -> None:
+    store = open_store(guarded.url(user="cassandra", password_file="first"))
+    assert isinstance(store, CassandraStore)
+    try:
+        with store._session_without_keyspace() as session:
+            for statement in statements:
+                session.execute(statement)
+    finally:
+        store.close()
+
+
+def statements_of_the_page(role: str) -> list[list[str]]:
+    """The blocks of docs/operations.md on Cassandra's login, for the role that is to go, and for this keyspace."""
+    page = (Path(__file__).resolve().parents[2] / "docs/operations.md").read_text()
+    blocks = re.findall(r"^```cql\n(.*?)^```$", page, re.M | re.S)
+    here = [block.replace("KEYSPACE edge ", f"KEYSPACE {KEYSPACE} ") for block in blocks]
+    return [re.sub(r"\bROLE edge;", f"ROLE {role};", block).split(";\n")[:-1] for block in here]
+
+
+def test_a_login_is_replaced_as_the_page_says_and_every_write_is_taken_meanwhile(guarded: Guarded) -> None:
+    """The old session serves until the new one does; the old role is refused once it is gone."""
+    make, drop = statements_of_the_page("edge_1")
+    as_the_superuser(guarded, *(statement.replace("edge_2", "edge_1") for statement in make))
+    (guarded.folder / "second").write_text(re.findall(r"PASSWORD = '(.*)' AND", make[0])[0] + "\n")
+    old = open_store(guarded.url(user="edge_1", password_file="second"))
+    new = open_store(guarded.url(user="edge_2", password_file="second"))
+    try:
+        assert old.save(UE, "login", b"1", expect=None, writer="w") == Saved(1)
+        as_the_superuser(guarded, *make)
+        assert new.save(UE, "login", b"2", expect=1, writer="w") == Saved(2)
+        assert old.save(UE, "login", b"3", expect=2, writer="w") == Saved(3)
+        as_the_superuser(guarded, *drop)
+        version, give_up = 3, time.monotonic() + 120
+        with pytest.raises(StoreUnavailableError):  # once the node no longer remembers what the role might do
+            while time.monotonic() < give_up:
+                assert new.save(UE, "login", b"4", expect=version, writer="w") == Saved(version + 1)
+                version += 1
+                old.load(UE, "login")
+        assert new.save(UE, "login", b"5", expect=version, writer="w") == Saved(version + 1)
+    finally:
+        old.close()
+        new.close()
 
 
 def test_a_certificate_that_does_not_name_the_host_is_refused(guarded: Guarded) -> None:

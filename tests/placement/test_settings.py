@@ -1,0 +1,83 @@
+"""Logins are replaced without a restart: what is read from a secret is what its file holds now."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from placement.cluster import Cluster
+from placement.errors import Code, PlacementError
+from placement.settings import CREDENTIALS, KUBECONFIGS, POLICY, Secrets
+
+HOST = "registry.example:5000"
+
+
+def replaced(directory: Path, name: str, text: str) -> None:
+    """As the kubelet does: a new file in the place of the old one."""
+    new = directory / f".{name}"
+    new.write_text(text)
+    new.replace(directory / name)
+
+
+def credentials_file(password: str, secret_key: str) -> str:
+    registry = {"host": HOST, "username": "u", "password": password}
+    s3 = {"endpoint": "https://s3.example", "access_key": "a", "secret_key": secret_key, "region": "here"}
+    return yaml.safe_dump({"registries": [registry], "s3": s3})
+
+
+def kubeconfig(token: str) -> str:
+    return json.dumps(
+        {
+            "clusters": [
+                {"name": "a", "cluster": {"server": "https://a.example", "certificate-authority-data": "YQ=="}}
+            ],
+            "users": [{"name": "u", "user": {"token": token}}],
+            "contexts": [{"name": "a", "context": {"cluster": "a", "user": "u"}}],
+            "current-context": "a",
+        }
+    )
+
+
+def test_logins_of_registry_and_s3_are_those_of_the_file_now(tmp_path: Path) -> None:
+    secrets = Secrets(tmp_path)
+    replaced(tmp_path, CREDENTIALS, credentials_file("first", "one"))
+    registry, client = secrets.registry(f"oci://{HOST}/charts/x"), secrets.object_store()
+    assert registry is not None
+    assert registry.password == "first"
+    assert secrets.object_store() is client
+    replaced(tmp_path, CREDENTIALS, credentials_file("other", "two"))
+    registry = secrets.registry(f"oci://{HOST}/charts/x")
+    assert registry is not None
+    assert registry.password == "other"
+    assert secrets.object_store() is not client
+    assert secrets.secret_words() == {"other", "two"}
+
+
+def test_a_clusters_login_and_the_policy_are_those_of_the_file_now(tmp_path: Path) -> None:
+    secrets = Secrets(tmp_path)
+    cluster = Cluster(name="a", location="here", secret=KUBECONFIGS, context="a")
+    for token in ("first", "other"):
+        replaced(tmp_path, KUBECONFIGS, kubeconfig(token))
+        assert secrets.kubeconfig(cluster).token == token
+    for caller in ("operator/alice", "operator/bob"):
+        grant = {"locations": ["*"], "namespaces": ["lab"], "repositories": ["*"]}
+        replaced(tmp_path, POLICY, yaml.safe_dump({"callers": {caller: grant}}))
+        assert set(secrets.grants()) == {caller}
+
+
+def test_a_file_that_is_gone_or_broken_is_said_without_its_content(tmp_path: Path) -> None:
+    secrets = Secrets(tmp_path)
+    replaced(tmp_path, CREDENTIALS, credentials_file("first", "one"))
+    assert secrets.registry(f"oci://{HOST}/charts/x") is not None
+    for text in ("registries: [{password: hidden", "registries: [{host: h, password: [hidden]}]"):
+        replaced(tmp_path, CREDENTIALS, text)
+        with pytest.raises(PlacementError) as refused:
+            secrets.object_store()
+        assert refused.value.code is Code.CONFIGURATION
+        assert "hidden" not in repr(refused.value)
+    (tmp_path / CREDENTIALS).unlink()
+    with pytest.raises(PlacementError, match="cannot be read"):
+        secrets.object_store()
