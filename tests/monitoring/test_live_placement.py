@@ -1,7 +1,8 @@
 """Every query of the dashboard *Placement and reload*, asked of a real Prometheus that has scraped a real run.
 
 The run: the placement function places with the real helm, on a fake cluster, changes and removes a release, is refused,
-meets drift, calls back; an agent takes a configuration, refuses a bad one and starts its daemon anew for a third.
+meets drift, calls back; config-reload changes a configuration and refuses a caller; an agent takes a configuration,
+refuses a bad one and starts its daemon anew for a third.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from tests.placement.conftest import helm_binary as helm_binary  # noqa: PLC0414
 from tests.placement.conftest import make_site as make_site  # noqa: PLC0414  as above
 from tests.placement.conftest import registry as registry  # noqa: PLC0414  as above
 from tests.reload.agent.test_run import Pod
+from tests.reload.conftest import Edge, edge_in
 from tools.monitoring.dashboards import DASHBOARDS
 
 pytestmark = pytest.mark.timeout(300)
@@ -73,6 +75,12 @@ def place(site: Site, callback: str) -> None:
     site.turn_until(lambda: not site.store.due(int(time.time() * 1000) + 60_000), "the callback is made")
 
 
+def change(edge: Edge) -> None:
+    """A call of config-reload that is done, and one that is refused."""
+    assert edge.call(set={"amf.yaml:amf.tac": 8})[0] == 200
+    assert edge.call(caller="operator/nobody", set={"amf.yaml:amf.tac": 8})[0] == 403
+
+
 def reload(pod: Pod) -> None:
     """Two good configurations and a bad one between them."""
     pod.until_verdicts(1)
@@ -90,7 +98,9 @@ def test_every_query_gives_series(
         program(name)
     with ExitStack() as stack:
         pod = Pod(tmp_path / "pod")
-        (tmp_path / "watching").mkdir()
+        for folder in ("watching", "edge"):
+            (tmp_path / folder).mkdir()
+        edge = stack.enter_context(edge_in(tmp_path / "edge"))
         callback = stack.enter_context(callbacks())
         site = make_site(1, callback_allow=callback.rstrip("/"))
         before = {found: compared(found) for found in ("as placed", "drift")}
@@ -108,10 +118,12 @@ def test_every_query_gives_series(
         begin_s = time.time()
         until("both are scraped", lambda: len(asked(prometheus, "up == 1")) == 2, 60)
         place(site, callback)
+        change(edge)
         reload(pod)
         # A rate is what comes between two scrapes.
         until("that is scraped", lambda: bool(asked(prometheus, "placement_callbacks_total")), 60)
         place(site, callback)
+        change(edge)
 
         for panel in DASHBOARDS[ELSEWHERE].panels:
             for query in panel.queries:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -144,18 +145,27 @@ def pod_body(port: int | None, phase: str = "Running") -> Object:
     }
 
 
-@pytest.fixture
-def edge(tmp_path: Path) -> Iterator[Edge]:
+@contextmanager
+def edge_in(folder: Path) -> Iterator[Edge]:
+    """An edge, everything of which lies in the folder, until the block ends."""
     api = FakeApi()
     api.put("configmaps", "core", "amf-config", {"data": dict(FILES)}, LABELS)
-    secrets = tmp_path / "secrets"
+    secrets = folder / "secrets"
     secrets.mkdir()
     (secrets / "reload-policy").write_text(POLICY)
     (secrets / "edge-kubeconfigs").write_text(api.kubeconfig("edge-a", "edge-b"))
-    made = Edge(api, tmp_path)
+    made = Edge(api, folder)
     api.kubelets.append(made.sync)
-    yield made
-    for pod in made.pods:
-        pod.close()
-    made.store.close()
-    api.close()
+    try:
+        yield made
+    finally:
+        for pod in made.pods:
+            pod.close()
+        made.store.close()
+        api.close()
+
+
+@pytest.fixture
+def edge(tmp_path: Path) -> Iterator[Edge]:
+    with edge_in(tmp_path) as made:
+        yield made

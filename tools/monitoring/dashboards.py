@@ -323,6 +323,27 @@ PLACEMENT_AND_RELOAD = Dashboard(
             "Reload",
             (
                 Panel(
+                    "Calls by outcome",
+                    "ops",
+                    "Calls of config-reload that were answered. error for one caller only: what it asks for is not "
+                    "allowed, or not there; the answer's code says which.",
+                    (
+                        Query(
+                            "sum by (action, status) (rate(config_reload_requests_total[1m]))", "{{action}} {{status}}"
+                        ),
+                    ),
+                ),
+                Panel(
+                    "Time of a call",
+                    "s",
+                    "Until config-reload has answered. What takes longer goes on in the ticker's steps, and is called "
+                    "back: pods that are slow to confirm are not in it.",
+                    (
+                        Query(_quantile(0.5, "config_reload_seconds", "action"), "p50 {{action}}"),
+                        Query(_quantile(0.99, "config_reload_seconds", "action"), "p99 {{action}}"),
+                    ),
+                ),
+                Panel(
                     "Verdicts by cluster",
                     "short",
                     "Candidates in ten minutes. rejected: a check or a schema refused them; failed: the daemon did not "
