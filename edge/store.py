@@ -35,6 +35,9 @@ _TIMERS: Final = "timer"
 _PLACED: Final = (PlacementTable.CLUSTER, PlacementTable.PLACEMENT)
 """What a backup holds of the placement.  Not its operations, nor reload's waits: those that were under way must not act
 on clusters once more when an old store comes back."""
+_PASSING: Final = (Table.LEASE, Table.LOAD)
+"""What no backup holds, and none brings back: who ran what at that time, and how far tickers had got.  The timers that
+contexts of an earlier moment wait for would lie before a mark of a later one, and nobody would read them."""
 _LENGTH_OCTETS: Final = 4
 _LONGEST_FRAME: Final = 16_000_000
 _CHUNK: Final = 1 << 16
@@ -128,7 +131,7 @@ def backup(args: argparse.Namespace) -> int:
     made = int(time.time())
     parts: dict[str, Part] = {}
     with _opened(args.store) as store, _progress() as bar:
-        for table in Table:
+        for table in (table for table in Table if table not in _PASSING):
             records: Iterator[Record] = (
                 (s.key, s.row.version, s.row.writer, s.row.value, None if s.ttl_s is None else _now_s() + s.ttl_s)
                 for s in store.rows(table)
@@ -161,7 +164,7 @@ def restore(args: argparse.Namespace) -> int:
         if not store.is_empty() or any(placed.scan(place) for place in _PLACED):
             raise ConfigError("store", "is not empty: restore into a new keyspace or file, nothing was changed")
         for table in Table:
-            if table.value in manifest.parts:
+            if table.value in manifest.parts and table not in _PASSING:
                 rows = manifest.parts[table.value].rows
                 store.put_rows(table, _rows(_read(folder / table.value, bar(table.value, rows))))
         if _TIMERS in manifest.parts:

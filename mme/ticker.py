@@ -19,7 +19,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -39,7 +39,7 @@ from mme.rows import ue_context
 from mme.settling import Verdict, judged, read_and_judged, settled_ms
 from mme.store.base import Store, Table, TimerRow
 from mme.store.opening import open_store
-from mme.timer_shard import STEP_S, Pending, Shard
+from mme.timer_shard import RECENT_S, STEP_S, Pending, Shard
 from mme.work import TIMER_SHARDS
 from trust import signing
 from trust.access import TICKER
@@ -49,8 +49,8 @@ from trust.signing import Signed, Way
 LOOK_BACK_S = 240
 CATCH_UP_S = 60
 """Seconds of a shard's past that a tick reads at most."""
-CATCH_UP_LIMIT_S = 2.0
-"""After so long a tick reads no more of the past: what has become due meanwhile does not wait for it."""
+PART_LIMIT_S = 2.0
+"""So long a tick reads the past, or judges and fires, at most: what has become due meanwhile does not wait for it."""
 TROUBLE_LIMIT_S = 2.0
 """After so long spent on what could not be read a part of a tick tries no more: each try may last until a timeout."""
 BATCH = 50
@@ -124,6 +124,7 @@ class Ticker:
     look_back_s: int = LOOK_BACK_S
     settings: config.MmeConfig = field(default_factory=config.MmeConfig)
     dead: int = 0
+    _turn: int = 0
     _shards: dict[int, Shard] = field(default_factory=dict)
 
     def tick(self) -> int:
@@ -161,7 +162,10 @@ class Ticker:
         for number in self._shards.keys() - ours.keys():
             del self._shards[number]
         for number in ours.keys() - self._shards.keys():
-            self._shards[number] = Shard(max(ours[number], now_s - self.look_back_s))
+            self._shards[number] = Shard(ours[number])
+        for shard in self._shards.values():
+            shard.next_s = max(shard.next_s, now_s - self.look_back_s)
+            shard.forget(now_s - self.look_back_s)
 
     def _read_recent(self, now_s: int, trouble: Trouble) -> None:
         for number, shard in sorted(self._shards.items(), key=lambda item: item[1].unread):
@@ -170,7 +174,7 @@ class Ticker:
             if self._read(number, shard, shard.recent(now_s), trouble):
                 shard.has_read(now_s)
 
-    def _read(self, number: int, shard: Shard, seconds: range, trouble: Trouble) -> bool:
+    def _read(self, number: int, shard: Shard, seconds: Iterable[int], trouble: Trouble) -> bool:
         """Learn what is due in those seconds; False: not all was read, or the shard went to another ticker meanwhile.
 
         Reading may take longer than a lease lasts, so each second asks for it anew: asking is what prolongs it.
@@ -186,19 +190,25 @@ class Ticker:
         return not shard.unread
 
     def _catch_up(self, trouble: Trouble) -> bool:
-        """Read on in the past, at least one step; False: there was none.  Of the shards the latest comes first."""
+        """Read on in the past, at least one step; False: there was none.
+
+        Shards take turns over all ticks, for a slow store lets some of them step only in each; at first the latest.
+        """
         begin_s = self.clock()
         stepped = False
         for _ in range(CATCH_UP_S // STEP_S):
-            for number, shard in sorted(self._shards.items(), key=lambda item: -item[1].step().stop):
+            for number, shard in sorted(
+                self._shards.items(), key=lambda item: (item[1].turn, -max(item[1].step(), default=0))
+            ):
                 step = shard.step()
                 if not step or shard.unread:
                     continue
-                if trouble.is_enough() or (stepped and self.clock() - begin_s >= CATCH_UP_LIMIT_S):
+                if trouble.is_enough() or (stepped and self.clock() - begin_s >= PART_LIMIT_S):
                     return stepped
                 stepped = True
                 if self._read(number, shard, step, trouble):
-                    shard.has_stepped()
+                    self._turn += 1
+                    shard.has_stepped(self._turn)
         return stepped
 
     def _judged(self, row: TimerRow, now_ms: int) -> Verdict:
@@ -214,32 +224,43 @@ class Ticker:
         return verdict
 
     def _fire_due(self, now_ms: int, trouble: Trouble) -> int:
-        """Judge what is due and fire it, a batch at a time; what is due first comes first."""
+        """Judge what is due and fire it, a batch at a time; what time is too short for is left to the next tick.
+
+        First comes what is recent, of that what has been tried least, and of that what was due first.
+        """
+        begin_s = self.clock()
+        recent_ms = now_ms - RECENT_S * 1000
         due = [
             (number, item, pending)
             for number, shard in self._shards.items()
             for item, pending in shard.pending.items()
             if pending.next_ms <= now_ms
         ]
-        due.sort(key=lambda one: (one[2].unread, one[2].row.due_ms))
+        due.sort(
+            key=lambda one: (
+                one[2].unread,
+                one[2].row.due_ms < recent_ms,
+                one[2].looks + one[2].tries,
+                one[2].row.due_ms,
+            )
+        )
         done = 0
         batch: list[_Due] = []
         for number, item, pending in due:
-            if trouble.is_enough():
+            if trouble.is_enough() or self.clock() - begin_s >= PART_LIMIT_S:
                 break
             pending.unread = True
             with trouble:
-                if number in self.shards():
-                    verdict = self._judged(pending.row, now_ms)
-                    if verdict is Verdict.FIRE:
-                        batch.append((number, item, pending))
-                    else:
-                        done += self._left(self._shards[number], item, verdict, now_ms)
+                verdict = self._judged(pending.row, now_ms)
+                if verdict is Verdict.FIRE:
+                    batch.append((number, item, pending))
+                else:
+                    done += self._left(self._shards[number], item, verdict, now_ms)
                 pending.unread = False
             if len(batch) == BATCH:
-                done += self._fire(batch, now_ms, trouble)
+                done += self._fire(batch, trouble)
                 batch = []
-        return done + (self._fire(batch, now_ms, trouble) if batch else 0)
+        return done + (self._fire(batch, trouble) if batch else 0)
 
     def _left(self, shard: Shard, item: str, verdict: Verdict, now_ms: int) -> int:
         """What is not to be fired: gone for good, or to be looked at again."""
@@ -254,7 +275,7 @@ class Ticker:
         metrics.TIMERS.labels("open row").inc()
         return 0
 
-    def _fire(self, batch: Sequence[_Due], now_ms: int, trouble: Trouble) -> int:
+    def _fire(self, batch: Sequence[_Due], trouble: Trouble) -> int:
         """What is still ours: the batch before may have taken seconds."""
         ours: Mapping[int, int] = {}
         with trouble:
@@ -263,6 +284,7 @@ class Ticker:
         if not held:
             return 0
         results = self.fire([_item(item, pending.row) for _, item, pending in held])
+        now_ms = int(self.clock() * 1000)
         return sum(self._judge(shard, item, pending, results.get(item), now_ms) for shard, item, pending in held)
 
     def _judge(self, shard: Shard, item: str, pending: Pending, result: str | None, now_ms: int) -> int:

@@ -41,7 +41,7 @@ class Shard:
     """What is known of a shard since it is ours.
 
     next_s: the first second to be read when it is time again.  past: what was left out before that, the latest last.
-    unread: it could not be read the last time.
+    unread: it could not be read the last time.  turn: which of all shards' steps was its last one.
     """
 
     next_s: int
@@ -49,12 +49,15 @@ class Shard:
     known: dict[str, int] = field(default_factory=dict)
     pending: dict[str, Pending] = field(default_factory=dict)
     unread: bool = False
+    turn: int = 0
     _earliest: bool = False
 
     def recent(self, now_s: int) -> range:
         """Seconds that have become due or may have been written late; what is long due is left to `past`."""
         first, recent_s = min(self.next_s, now_s - LATE_S), now_s - RECENT_S
         if first < recent_s:
+            if self.past and self.past[-1].stop == first:
+                first = self.past.pop().start
             self.past.append(range(first, recent_s))
             first = self.next_s = recent_s
         return range(first, now_s + 1)
@@ -64,20 +67,35 @@ class Shard:
         self.next_s = now_s - LATE_S
         self.known = {item: due_ms for item, due_ms in self.known.items() if due_ms // 1000 >= now_s - _KNOWN_S}
 
-    def step(self) -> range:
-        """What of the past is to be read next."""
-        if not self.past:
-            return range(0)
-        return self.past[0][:STEP_S] if self._earliest else self.past[-1][-STEP_S:]
+    def forget(self, before_s: int) -> None:
+        """Rows of the seconds before that have expired."""
+        self.past = [range(max(left.start, before_s), left.stop) for left in self.past if left.stop > before_s]
 
-    def has_stepped(self) -> None:
-        """That was read."""
-        if self._earliest:
-            self.past[0] = self.past[0][STEP_S:]
-        else:
-            self.past[-1] = self.past[-1][:-STEP_S]
-        self.past = [left for left in self.past if left]
+    def step(self) -> list[int]:
+        """Seconds of the past that are to be read next, STEP_S at most."""
+        return self._divided()[0]
+
+    def has_stepped(self, turn: int) -> None:
+        """Those were read, as the step of that number."""
+        self.past = self._divided()[1]
+        self.turn = turn
         self._earliest = not self._earliest
+
+    def _divided(self) -> tuple[list[int], list[range]]:
+        """The past at one of its ends, and what is left of it."""
+        taken: list[int] = []
+        left = list(self.past)
+        while left and len(taken) < STEP_S:
+            wanted = STEP_S - len(taken)
+            if self._earliest:
+                part = left.pop(0)
+                taken += part[:wanted]
+                left[:0] = [part[wanted:]] if len(part) > wanted else []
+            else:
+                part = left.pop()
+                taken += part[-wanted:]
+                left += [part[:-wanted]] if len(part) > wanted else []
+        return taken, left
 
     def learn(self, row: TimerRow) -> None:
         """A row was found."""

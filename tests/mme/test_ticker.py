@@ -21,7 +21,7 @@ from mme.store.base import Row, Table, TimerRow
 from mme.store.faulty import Fault, FaultUnavailable, FaultyStore, Operation
 from mme.store.sqlite import SqliteStore
 from mme.ticker import BATCH, CATCH_UP_S, TRIES, Ticker
-from mme.timer_shard import item_id
+from mme.timer_shard import STEP_S, item_id
 from tests.mme.runtime.pair import Clock, Network
 
 TOKEN = "00101-0019b/ue1/2"
@@ -327,6 +327,132 @@ def test_one_context_that_cannot_be_read_holds_no_other_timer_back(bench: Bench)
     bench.store.load = load  # type: ignore[method-assign]
     bench.go(1)
     assert [item.timer.owner for item in bench.fired if item.timer is not None] == [2, 1]
+
+
+def slow(bench: Bench, read_s: float) -> None:
+    """A store of which each read takes so long."""
+    due_timers = bench.store.due_timers
+
+    def due(shard: int, second: int) -> list[TimerRow]:
+        bench.clock.now_s += read_s
+        return due_timers(shard, second)
+
+    bench.store.due_timers = due  # type: ignore[method-assign]
+
+
+def test_beside_a_slow_store_every_shard_moves_on_in_its_past(bench: Bench) -> None:
+    """At 25 ms a read 8 steps are two seconds: in the next tick the other eight shards come first."""
+    bench.ticker.look_back_s = 3600
+    told = dict.fromkeys(range(16), int(bench.clock.now_s) - 1800)
+    bench.ticker.shards = lambda: told
+    slow(bench, 0.025)
+    bench.ticker.tick()
+    before = bench.ticker.marks()
+    bench.go(300)
+    moved = [mark - before[shard] for shard, mark in bench.ticker.marks().items()]
+    assert min(moved) > 0
+    assert max(moved) - min(moved) <= 2 * STEP_S
+
+
+def test_beside_a_slow_store_an_outage_of_an_hour_loses_no_timer(bench: Bench) -> None:
+    """timer_outage_s, no mark, and 12 ms a read: the rows live until they are reached, in each shard."""
+    lives_s = MmeConfig().timer_rows_s
+    bench.ticker.look_back_s = lives_s
+    for owner in range(16 * 12):
+        in_s = 1 + owner // 16 * 300
+        bench.row(in_s=in_s, owner=owner, token=f"e/ue{owner}/1", ttl_s=in_s + lives_s)
+    bench.clock.now_s += 3600
+    slow(bench, 0.012)
+    begin_s = bench.clock.now_s
+    while len(bench.fired) < 16 * 12 and bench.clock.now_s < begin_s + 3600:
+        bench.go(0.25)
+    assert {item.timer.owner for item in bench.fired if item.timer is not None} == set(range(16 * 12))
+
+
+def test_what_a_shard_missed_while_it_could_not_be_read_is_one_range(bench: Bench) -> None:
+    """Or catching up would read it a second at a time."""
+    bench.go(1)
+    due_timers = bench.store.due_timers
+
+    def away(shard: int, second: int) -> list[TimerRow]:
+        if shard == 3:
+            raise StoreUnavailableError("no quorum")
+        return due_timers(shard, second)
+
+    bench.store.due_timers = away  # type: ignore[method-assign]
+    for _ in range(400):
+        bench.clock.now_s += 0.25
+        with pytest.raises(StoreUnavailableError):
+            bench.ticker.tick()
+    assert len(bench.ticker._shards[3].past) == 1
+    bench.row(in_s=-50, owner=3)
+    bench.store.due_timers = due_timers  # type: ignore[method-assign]
+    bench.go(0.5)
+    assert len(bench.fired) == 1
+
+
+def test_what_has_expired_is_not_read(bench: Bench) -> None:
+    """A ticker that is behind would read one expired second after the other, and never get ahead of the time."""
+    bench.ticker.look_back_s = 600
+    slow(bench, 0.2)
+    late: list[float] = []
+    due_timers = bench.store.due_timers
+
+    def due(shard: int, second: int) -> list[TimerRow]:
+        late.append(bench.clock.now_s - second)
+        return due_timers(shard, second)
+
+    bench.store.due_timers = due  # type: ignore[method-assign]
+    bench.go(2400)
+    assert max(late) < 600 + 60
+
+
+def test_a_function_that_hangs_does_not_keep_the_ticker_from_reading(bench: Bench) -> None:
+    """4 s a batch: 2,000 due at once would be one tick of 160 s, and what becomes due meanwhile that late."""
+    for owner in range(2000):
+        bench.row(owner=owner, token=f"e/ue{owner}/1")
+    fire = bench.ticker.fire
+    longest_s = begin_s = 0.0
+
+    def hangs(_items: list[Item]) -> dict[str, str]:
+        bench.clock.now_s += 4
+        return {}
+
+    bench.ticker.fire = hangs
+    bench.clock.now_s += 1
+    for _ in range(10):
+        begin_s = bench.clock.now_s
+        bench.clock.now_s += 0.25
+        bench.ticker.tick()
+        longest_s = max(longest_s, bench.clock.now_s - begin_s)
+    assert longest_s < 10
+    bench.ticker.fire = fire
+    bench.row("T3450", owner=2000, token="e/ue2000/1", in_s=0.25)
+    bench.go(1)
+    assert "T3450" in {item.timer.name for item in bench.fired if item.timer is not None}
+
+
+def test_what_was_due_long_ago_does_not_hold_back_what_is_due_now(bench: Bench) -> None:
+    """5,000 rows of the past, and a store of 4 ms: 20 s of judging."""
+    for owner in range(5000):
+        bench.row(owner=owner, token=f"e/ue{owner}/1", in_s=-60)
+    load = bench.store.load
+
+    def takes(table: Table, key: str, *, serial: bool = False) -> Row | None:
+        bench.clock.now_s += 0.004
+        return load(table, key, serial=serial)
+
+    bench.store.load = takes  # type: ignore[method-assign]
+    late_s = []
+    for number in range(5000, 5010):
+        row = bench.row("T3450", owner=number, token=f"e/ue{number}/1", in_s=0.1)
+        bench.go(0.25)
+        while not any(item.timer.owner == number for item in bench.fired if item.timer is not None):
+            bench.go(0.25)
+        late_s.append(bench.clock.now_s - row.due_ms / 1000)
+    assert max(late_s) < 6
+    bench.go(60)
+    assert len(bench.fired) == 5010
 
 
 def test_one_context_that_cannot_be_understood_is_the_functions_to_judge(bench: Bench) -> None:
