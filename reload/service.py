@@ -108,7 +108,8 @@ class Service:
         self, cluster: Cluster, request: Request, name: str, *, selector: str, caller: str, begin_s: float
     ) -> tuple[Answer, Target | None]:
         past = history.entries(cluster, request.namespace, name) if request.call or request.action == "rollback" else []
-        done = next((entry for entry in past if request.call and entry.call == request.call), None)
+        mine = (entry for entry in past if (entry.by, entry.call) == (caller, request.call))
+        done = next(mine, None) if request.call else None
         if done is not None:
             # The same call again: what it wrote is written; the answer tells how far the pods are with what is there.
             written = self._read(cluster, request, name, selector)

@@ -128,10 +128,15 @@ class Site:
                 body.setdefault("id", f"id-{self.calls}")
         octets = body if isinstance(body, bytes) else json.dumps(body).encode()
         headers = signed(octets, caller, callback) | {"X-Call-Id": call_id or f"call-{self.calls}"}
+        event = Event(octets, headers)
+        return self.post(event) if callback else self.over(event)
+
+    def over(self, event: Event) -> Answered:
+        """Call again while it is progressing."""
         deadline = time.monotonic() + 120
         while True:
-            answer = self.post(Event(octets, headers))
-            if callback or answer.body.get("status") != "progressing" or time.monotonic() > deadline:
+            answer = self.post(event)
+            if answer.body.get("status") != "progressing" or time.monotonic() > deadline:
                 return answer
 
     def post(self, event: Event) -> Answered:

@@ -74,10 +74,24 @@ def test_the_same_call_delivered_twice_is_done_once(site: Site) -> None:
 def test_a_captured_request_under_a_new_call_id_is_a_repeat(site: Site) -> None:
     body = json.dumps(site.request()).encode()
     headers = signed(body, CALLER)
-    first = site.post(Event(body, headers | {"X-Call-Id": "one"}))
-    again = site.post(Event(body, headers | {"X-Call-Id": "two"}))
+    first = site.over(Event(body, headers | {"X-Call-Id": "one"}))
+    again = site.over(Event(body, headers | {"X-Call-Id": "two"}))
     assert again.body == first.body
     assert release_states(site) == [(1, "deployed")]
+
+
+def test_a_call_id_that_another_signer_used_is_another_call(site: Site) -> None:
+    """X-Call-Id is the gateway's, and anybody may send one: it neither answers for another caller nor keeps it away."""
+    other = "operator/mallory"
+    grant = {"locations": ["*"], "namespaces": ["lab"], "repositories": ["*"]}
+    site.secret("placement-policy", json.dumps({"callers": {CALLER: grant, other: grant}}))
+    first = site.call(call_id="x", caller=other, function_name="theirs", values={"tac": "9"}, wait=True)
+    mine = site.call(call_id="x", wait=True)
+    assert (mine.status, mine.body["release"], mine.body["revision"]) == ("ready", "upf", 1)
+    again = site.call(call_id="x", caller=other, function_name="theirs", values={"tac": "9"}, wait=True)
+    assert again.body == first.body
+    whose = {(p.release, p.history[-1].who, p.history[-1].call_id) for p in site.inventory.all()}
+    assert whose == {("upf", CALLER, "x"), ("theirs", other, "x")}
 
 
 def test_a_call_id_with_another_request_is_refused(site: Site) -> None:

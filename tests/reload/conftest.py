@@ -74,11 +74,11 @@ class Edge:
     ) -> tuple[int, dict[str, Any]]:
         return self.post(body_of(request), caller, key, callback)
 
-    def signed(self, **request: object) -> Call:
+    def signed(self, caller: str = ALICE, **request: object) -> Call:
         """A call as it may be captured."""
         body = body_of(request)
-        signed = Signed(ALICE, str(int(time.time())), Way.UP, "config-reload", "", body)
-        return Call(body, signing.headers(signing.derive_key(MASTER, ALICE), signed))
+        signed = Signed(caller, str(int(time.time())), Way.UP, "config-reload", "", body)
+        return Call(body, signing.headers(signing.derive_key(MASTER, caller), signed))
 
     def send(self, call: Call, call_id: str) -> tuple[int, dict[str, Any]]:
         """Through a gateway that gives it this X-Call-Id ("": none)."""

@@ -103,6 +103,32 @@ def test_what_would_change_more_or_other_than_asked_is_refused(target: str, valu
     assert refused.value.code == code
 
 
+SHARED = "usual: &usual {tac: 7}\nberlin: *usual\nmunich: {<<: *usual, name: m}\nnumber: &n 1\nagain: *n\n"
+
+
+@pytest.mark.parametrize("path", [("berlin", "tac"), ("usual", "tac"), ("again",), ("number",)])
+def test_a_value_that_stands_in_two_places_is_not_changed_in_one(path: tuple[str, ...]) -> None:
+    with pytest.raises(ReloadError, match="anchor"):
+        edited("a.yaml", SHARED.encode(), {path: 8})
+
+
+def test_beside_an_anchor_everything_can_be_changed() -> None:
+    after = edited("a.yaml", SHARED.encode(), {("munich", "name"): "two"})
+    assert after.decode() == SHARED.replace("name: m", "name: two")
+    own = yaml.safe_load(edited("a.yaml", SHARED.encode(), {("munich", "tac"): 8}))
+    assert (own["munich"]["tac"], own["usual"]["tac"], own["berlin"]["tac"]) == (8, 7, 7)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_several_values_are_changed_at_once_also_one_within_another(order: int) -> None:
+    text = b"one: 1 # first\ntwo: {a: 1, b: 2}\nthree: 3\n"
+    changes = {("three",): 4, ("two",): {"a": 5, "b": 6}, ("two", "b"): 7, ("one",): 2}
+    after = edited("a.yaml", text, dict(list(changes.items())[::order]))
+    two = {"a": 5, "b": 7 if order == 1 else 6}
+    assert yaml.safe_load(after) == {"one": 2, "two": two, "three": 4}
+    assert b"one: 2 # first" in after
+
+
 def test_a_key_with_dots() -> None:
     assert split_target('amf.yaml:amf["key.with.dots"]') == ("amf.yaml", ("amf", "key.with.dots"))
 

@@ -14,7 +14,7 @@ import pytest
 from reload import history
 from reload.agent.digest import digest_of
 from reload.service import IN_LINE_S, Service
-from tests.reload.conftest import ALICE, AMF, FILES, LABELS, Call, Edge, pod_body
+from tests.reload.conftest import ALICE, AMF, FILES, LABELS, POLICY, Call, Edge, pod_body
 from tests.reload.volumes import eventually
 
 
@@ -177,6 +177,23 @@ def test_a_call_without_any_id_goes_by_its_signature(edge: Edge) -> None:
     assert edge.api.data("core", "amf-config")["app.conf"] == "greeting=three\n"
 
 
+@pytest.mark.parametrize("own", ["", "x"])
+def test_a_call_id_that_another_signer_used_is_another_call(edge: Edge, own: str) -> None:
+    """Neither the gateway's X-Call-Id nor an id in the body answers for another caller, or keeps it away."""
+    bob = "operator/bob"
+    policy = POLICY.replace("callers: {", "callers: {operator/bob: {clusters: [edge-a], namespaces: [core]}, ")
+    (edge.folder / "secrets" / "reload-policy").write_text(policy)
+    theirs = edge.signed(bob, call=own, files={"app.conf": "greeting=two\n"}, wait=False)
+    assert edge.send(theirs, "x")[1]["revision"] == 1
+    mine = edge.signed(call=own, files={"app.conf": "greeting=three\n"}, wait=False)
+    assert edge.send(mine, "x")[1]["revision"] == 2
+    assert edge.api.data("core", "amf-config")["app.conf"] == "greeting=three\n"
+    assert edge.send(theirs, "x")[1]["revision"] == 1
+    assert edge.api.data("core", "amf-config")["app.conf"] == "greeting=three\n"
+    kept = edge.call(action="history")[1]["history"]
+    assert [(entry["by"], entry["call"]) for entry in kept] == [(ALICE, "x"), (bob, "x")]
+
+
 def test_two_calls_with_ids_of_their_own_are_two_whatever_the_gateway_calls_them(edge: Edge) -> None:
     for own, given in (("a", "one"), ("b", "one"), ("a", "two")):
         edge.send(edge.signed(call=own, files={"app.conf": f"greeting={own}\n"}, wait=False), given)
@@ -319,6 +336,33 @@ def test_more_than_a_configmap_may_hold_is_refused(edge: Edge) -> None:
     edge.api.put("configmaps", "core", "amf-config", {"data": {**FILES, "big.txt": "x" * 800_000}}, LABELS)
     status, answer = edge.call(files={"app.conf": "x" * 150_000})
     assert (status, answer["error"]["code"]) == (413, "too_large")
+
+
+def slices(count: int, tac: int) -> str:
+    """A YAML file like those of a core, of about 100 KB for 1,500."""
+    lines = (f'    - {{sst: 1, sd: "{n:06x}", name: "slice-{n}", tac: {n}}}   # one of them\n' for n in range(count))
+    return f"amf:\n  tac: {tac}   # hex\n  slices:\n" + "".join(lines)
+
+
+def test_files_of_a_hundred_kilobytes_are_taken_whole(edge: Edge) -> None:
+    edge.add_pod()
+    files = {"amf.yaml": slices(1500, 7), "app.conf": "greeting=two\n"}
+    assert len(files["amf.yaml"]) > 100_000
+    status, answer = edge.call(files=files)
+    assert (status, answer["status"] in ("applied", "waiting"), answer["of"]) == (200, True, 1)
+    assert edge.api.data("core", "amf-config") == files
+    eventually(lambda: edge.call(action="status")[1].get("applied") == 1, "the pod's report")
+    assert edge.call(action="rollback")[0] == 200
+    assert edge.api.data("core", "amf-config") == FILES
+
+
+def test_several_values_of_a_file_of_a_hundred_kilobytes_are_changed_and_nothing_else(edge: Edge) -> None:
+    edge.api.put("configmaps", "core", "amf-config", {"data": {"amf.yaml": slices(1500, 7)}}, LABELS)
+    wanted = {"amf.yaml:amf.tac": 8, "amf.yaml:amf.slices[3].sd": "abcdef", "amf.yaml:amf.slices[1499].tac": 1}
+    status, answer = edge.call(set=wanted, wait=False)
+    assert (status, answer["error"]) == (200, None)
+    text = slices(1500, 8).replace('"000003"', '"abcdef"').replace("tac: 1499}", "tac: 1}")
+    assert edge.api.data("core", "amf-config") == {"amf.yaml": text}
 
 
 def test_only_post_is_taken(edge: Edge) -> None:
