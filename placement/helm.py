@@ -18,7 +18,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from placement import metrics, pacing
 from placement.errors import Code, NotNowError, PlacementError
+from placement.pacing import Share
 from placement.plan import REGISTRY_CONFIG
 
 TERM_GRACE_S = 0.8
@@ -26,6 +28,8 @@ TERM_GRACE_S = 0.8
 MAX_OUTPUT_OCTETS = 8 << 20
 POLL_S = 0.02
 TURN_WAIT_S = 0.5
+TURN_SOON_S = 0.3
+"""When to ask again for helm while another operation has it."""
 NICE = 10
 """A tenth of a usual share where all cores are wanted: less, and a run of 0.2 s would not end in its time."""
 _PREFIX = "placement-helm-"
@@ -105,26 +109,35 @@ class Helm:
         self._binary = binary
         self._folder = folder
         self._turn = threading.Lock()
+        self._rests_until = 0.0
 
-    def is_free(self) -> bool:
-        """Whether nobody runs helm now: what would have to wait can be asked later, before anything is done for it."""
-        return not self._turn.locked()
+    def free_in_s(self) -> float:
+        """In how many seconds to ask again, 0 = helm is free: who has to wait does it before anything is done for it.
+
+        After a run that others' work kept waiting it rests (placement.pacing), for all who can come again; a caller who
+        waits for the answer takes its turn all the same.
+        """
+        return TURN_SOON_S if self._turn.locked() else max(0.0, self._rests_until - time.monotonic())
 
     @contextmanager
     def turn(self) -> Iterator[Turn]:
         """Be the one who runs helm.  Raises NotNowError: somebody else was, for TURN_WAIT_S."""
         if not self._turn.acquire(timeout=TURN_WAIT_S):
             raise NotNowError
+        turn = Turn(self._binary, self._folder)
         try:
-            yield Turn(self._binary, self._folder)
+            yield turn
         finally:
+            self._rests_until = time.monotonic() + turn.rest_s
+            metrics.HELM_REST_SECONDS.observe(turn.rest_s)
             self._turn.release()
 
 
 class Turn:
-    """What may run helm: see `Helm.turn`."""
+    """What may run helm: see `Helm.turn`.  rest_s: how long nobody should, afterwards."""
 
     def __init__(self, binary: str, folder: Path | None) -> None:
+        self.rest_s = 0.0
         self._binary = binary
         self._folder = folder
 
@@ -160,7 +173,8 @@ class Turn:
                 )
                 _yield_as_a_session(process.pid)
                 try:
-                    stopped = _watch(process, begun + timeout_s, keepalive)
+                    stopped, share = _watch(process, begun + timeout_s, keepalive)
+                    self.rest_s = max(self.rest_s, pacing.rest_s(share))
                 finally:
                     _kill(process, signal.SIGKILL)
                     process.wait()
@@ -168,19 +182,22 @@ class Turn:
             return Ran(process.returncode, _read(folder / "stdout"), _read(folder / "stderr"), seconds, stopped)
 
 
-def _watch(process: subprocess.Popen[bytes], give_up: float, keepalive: Keepalive | None) -> Code | None:
+def _watch(process: subprocess.Popen[bytes], give_up: float, keepalive: Keepalive | None) -> tuple[Code | None, Share]:
+    """Why it was stopped, None = it ended by itself; and what it had of the processors until shortly before."""
+    share = Share()
     while True:
         try:
             process.wait(timeout=POLL_S)
-            return None
+            return None, share
         except subprocess.TimeoutExpired:
-            pass
+            # One that is ending has lost threads, and what they had.
+            share = max(share, pacing.share_of(process.pid), key=lambda found: found.ran_s)
         lost = keepalive is not None and keepalive.is_lost()
         if lost or time.monotonic() > give_up:
             _kill(process, signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(timeout=TERM_GRACE_S)
-            return Code.LEASE_LOST if lost else Code.TIMEOUT
+            return (Code.LEASE_LOST if lost else Code.TIMEOUT), share
 
 
 def _kill(process: subprocess.Popen[bytes], number: signal.Signals) -> None:

@@ -26,6 +26,11 @@ STEP_SECONDS = Histogram(
     ["phase"],
     buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 4.0, 5.0, 7.5),
 )
+HELM_REST_SECONDS = Histogram(
+    "placement_helm_rest_seconds",
+    "Rests after runs of helm that waited for a processor.",
+    buckets=(0.1, 0.3, 1.0, 2.0, 3.0),
+)
 CALLBACKS = Counter("placement_callbacks", "Final answers to callback URLs, by result.", ["result"])
 REFUSED_REQUESTS = Counter("placement_requests_refused", "Requests refused whole, by HTTP status.", ["status"])
 

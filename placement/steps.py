@@ -29,8 +29,6 @@ from placement.planning import Planning
 from placement.request import Request
 from placement.settling import Settling
 
-TURN_SOON_S = 0.3
-"""When to ask again for helm while another operation has it."""
 INLINE_S = 4.5
 """A synchronous caller is kept no longer; what is not ready then goes on without it."""
 INLINE_HELM_S = 1.2
@@ -112,10 +110,11 @@ class Placer:
 
     def advance(self, key: str) -> float | None:
         """One step for the ticker.  In how many seconds the next is due; None = there is none.  Raises StoreError."""
-        if not self.parts.helm.is_free():
+        again_s = self.parts.helm.free_in_s()
+        if again_s:
             held = self.parts.journal.load(key)
             if held is not None and held.call.phase in _NEEDS_HELM:
-                return TURN_SOON_S  # it waits in the ticker and not here, and costs its cluster nothing
+                return again_s  # it waits in the ticker and not here, and costs its cluster nothing
         return self._advance(key)
 
     def _advance(self, key: str) -> float | None:
