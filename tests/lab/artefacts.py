@@ -6,13 +6,15 @@ at all, so that a second clone finds it and an interrupted build leaves nothing 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
 import sys
 import tempfile
+import threading
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,12 +45,19 @@ class GoPrograms:
         parts = [path.read_bytes() for path in sorted(folder.iterdir())]
         return _digest(*parts, repr((self.packages, self.stamps)).encode(), _go_version().encode())
 
+    def fetch(self) -> None:
+        """Bring what the packages import into Go's module cache.  Raises LabError."""
+        self._go("list", "-mod=readonly", "-deps", "-f", "{{with .Error}}{{.}}{{end}}", *self.packages)
+
     def make(self, into: Path) -> None:
         stamps = " ".join(f"-X {variable}={value}" for variable, value in self.stamps)
-        argv = ["go", "build", "-trimpath", "-mod=readonly", "-ldflags", f"-s -w {stamps}".strip()]
         (into / "bin").mkdir()
+        options = ["-trimpath", "-mod=readonly", "-ldflags", f"-s -w {stamps}".strip(), "-o", f"{into}/bin/"]
+        self._go("build", *options, *self.packages)
+
+    def _go(self, *words: str) -> None:
         run(
-            [*argv, "-o", f"{into}/bin/", *self.packages],
+            ["go", *words],
             cwd=_MODULES / self.name,
             env={"CGO_ENABLED": "0", "GOFLAGS": f"{os.environ.get('GOFLAGS', '')} -buildvcs=false".strip()},
             timeout_s=3600,
@@ -191,9 +200,21 @@ def node_paths() -> tuple[list[Path], Path]:
 
 
 def provide(artefacts: tuple[Artefact, ...] = NEEDED) -> None:
-    """Build what the cache lacks, one after the other (each build uses every core)."""
-    for artefact in artefacts:
+    """Build what the cache lacks, one after the other (each build uses every core), and fetch modules meanwhile."""
+    missing = [artefact for artefact in artefacts if not folder(artefact).exists()]
+    fetching = threading.Thread(target=_fetch, args=(missing,), daemon=True)
+    fetching.start()
+    for artefact in missing:
         once(folder(artefact), f"building {artefact.name}", artefact.make, artefact.usual)
+    fetching.join()
+
+
+def _fetch(artefacts: Sequence[Artefact]) -> None:
+    """Fetch the modules of one after the other: the network has time while the cores compile."""
+    for artefact in artefacts:
+        if isinstance(artefact, GoPrograms):
+            with contextlib.suppress(LabError):  # its build meets the same fault, and tells it
+                artefact.fetch()
 
 
 def once(target: Path, what: str, make: Callable[[Path], None], usual: str) -> None:

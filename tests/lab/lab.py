@@ -12,7 +12,7 @@ from pathlib import Path
 
 import requests
 
-from tests.lab import artefacts, images, machine, network, oci, services
+from tests.lab import artefacts, cgroups, images, machine, network, oci, services
 from tests.lab.artefacts import HELM, KUBERNETES
 from tests.lab.cluster import control_plane, credentials, dns, node
 from tests.lab.errors import LabError
@@ -103,7 +103,7 @@ def faults(lab: LabPlan) -> list[str]:
 def remains(lab: LabPlan) -> list[str]:
     """Name everything of this lab that exists on the machine: namespaces, cgroups, links, its state folder."""
     found = [f"network namespace {name}" for name in sorted(set(lab.namespaces) & network.namespaces())]
-    found += [f"cgroup {path}" for cluster in lab.clusters for path in machine.cgroups_left(cluster.name)]
+    found += [f"cgroup {path}" for cluster in lab.clusters for path in cgroups.left(cluster.name)]
     if Path(f"/sys/class/net/{lab.prefix}-host").exists():
         found.append(f"link {lab.prefix}-host")
     if lab.state.exists():
@@ -141,7 +141,7 @@ def check_machine() -> None:
 
 
 def _start_cluster(lab: LabPlan, plan: ClusterPlan, pause_image: str, coredns_image: str) -> None:
-    machine.make_cgroups(plan.name)
+    cgroups.make(plan.name)
     given = credentials.create(plan)
     daemons = [*control_plane.daemons(plan, given), *node.daemons(plan, given, lab.registry, pause_image)]
     path, libraries = artefacts.node_paths()

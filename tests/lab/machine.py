@@ -10,19 +10,16 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.lab import network
+from tests.lab import cgroups, network
 from tests.lab.errors import LabError
 from tests.lab.run import run
 
 _SUPERVISOR = Path(__file__).with_name("supervisor.py")
-_CGROUPS = Path("/sys/fs/cgroup")
-_DAEMONS = "daemons"
-_USUAL_SHARE = 1024
 
 
 @dataclass(frozen=True)
@@ -84,60 +81,14 @@ def stop(namespace: str, folder: Path) -> None:
             _has_ended(int(pid))
     # What a crash left behind without a pid file still sits in our namespace, and nothing of anybody else does.
     deadline = time.monotonic() + 30
-    while left := _processes_in(namespace):
+    while left := processes_in(namespace):
         for process in left:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
         if time.monotonic() > deadline:
             raise LabError(f"processes {left} in {namespace} do not end; see `ps -o pid,stat,args {left[0]}`")
         time.sleep(0.05)
-    _remove_cgroups(namespace)
-
-
-def make_cgroups(name: str) -> None:
-    """Make the cgroup that a kubelet gets as its root, in every hierarchy (version 1) or in the one (version 2)."""
-    for parent in _hierarchies():
-        child = parent / name
-        child.mkdir(exist_ok=True)
-        # A version 1 cpuset is born without CPUs, and takes no process until it has some.
-        for setting in ("cpuset.cpus", "cpuset.mems"):
-            if (child / setting).exists() and not (child / setting).read_text().strip():
-                (child / setting).write_text((parent / setting).read_text())
-
-
-@contextlib.contextmanager
-def yielding(names: Sequence[str]) -> Iterator[None]:
-    """Give all that is in each of these namespaces, daemons and pods, together half of what one process elsewhere gets
-    where processors are short.
-
-    As if they were other machines, as far as that goes here.  Raises LabError where cgroups cannot do it.
-    """
-    top = next((parent for parent in _hierarchies() if (parent / "cpu.shares").exists()), None)
-    if top is None:
-        raise LabError("this machine has no cgroups of version 1 for processor time")
-    groups = [top / name for name in names]
-    for name, group in zip(names, groups, strict=True):
-        daemons = group / _DAEMONS
-        daemons.mkdir(parents=True, exist_ok=True)
-        (group / "cpu.shares").write_text(str(_USUAL_SHARE // 2))
-        _move(_processes_in(name), daemons)
-    try:
-        yield
-    finally:
-        for group in groups:
-            _move([int(word) for word in (group / _DAEMONS / "cgroup.procs").read_text().split()], top)
-            (group / "cpu.shares").write_text(str(_USUAL_SHARE))
-
-
-def _move(processes: Sequence[int], group: Path) -> None:
-    for process in processes:
-        with contextlib.suppress(ProcessLookupError):
-            (group / "cgroup.procs").write_text(str(process))
-
-
-def cgroups_left(name: str) -> list[Path]:
-    """Give the cgroups of that name which exist."""
-    return [parent / name for parent in _hierarchies() if (parent / name).is_dir()]
+    cgroups.remove(namespace)
 
 
 def control(folder: Path, do: str, daemon: str = "") -> dict[str, Any]:
@@ -189,29 +140,11 @@ def _has_ended(pid: int) -> bool:
         return False
 
 
-def _processes_in(namespace: str) -> list[int]:
+def processes_in(namespace: str) -> list[int]:
+    """Give the processes in a network namespace, daemons and those of pods that share it."""
     if namespace not in network.namespaces():
         return []
     return [int(word) for word in run(["ip", "netns", "pids", namespace], timeout_s=30).split()]
-
-
-def _hierarchies() -> list[Path]:
-    if (_CGROUPS / "cgroup.controllers").exists():
-        return [_CGROUPS]
-    # Also the one of version 2 beside those of version 1, where runc puts containers too.
-    return sorted({child.resolve() for child in _CGROUPS.iterdir() if (child / "cgroup.procs").exists()})
-
-
-def _remove_cgroups(name: str) -> None:
-    deadline = time.monotonic() + 20
-    while left := cgroups_left(name):
-        for top in left:
-            for folder, _, _ in os.walk(top, topdown=False):
-                with contextlib.suppress(OSError):
-                    Path(folder).rmdir()
-        if time.monotonic() > deadline:
-            raise LabError(f"{left[0]} still has processes in it; end them and run make lab-down again")
-        time.sleep(0.05)
 
 
 def programs(*names: str) -> list[str]:

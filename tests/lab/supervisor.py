@@ -57,17 +57,20 @@ class Daemon:
 
 
 def private_mounts(folder: Path) -> None:
-    """Give this namespace its own /run, /var/lib and /var/log, and the sysctls that kubelet wants to read."""
+    """Give this namespace its own /run, /tmp, /var/lib and /var/log, and the sysctls that kubelet wants to read.
+
+    weed names its sockets in /tmp after its ports, which a second lab's has too.
+    """
 
     def mount(*words: str) -> None:
         subprocess.run(["/usr/bin/mount", *words], check=True, stdin=subprocess.DEVNULL)
 
     mount("--make-rshared", "/")
-    for name in ("lib", "log"):
-        upper, work = folder / "var" / name, folder / "var" / f".{name}"
+    for name in ("var/lib", "var/log", "tmp"):
+        upper, work = folder / "own" / name, folder / "own" / ".work" / name
         upper.mkdir(parents=True, exist_ok=True)
-        work.mkdir(exist_ok=True)
-        mount("-t", "overlay", "overlay", "-o", f"lowerdir=/var/{name},upperdir={upper},workdir={work}", f"/var/{name}")
+        work.mkdir(parents=True, exist_ok=True)
+        mount("-t", "overlay", "overlay", "-o", f"lowerdir=/{name},upperdir={upper},workdir={work}", f"/{name}")
     mount("-t", "tmpfs", "-o", "mode=755,size=512m", "tmpfs", "/run")
     for path, value in KUBELET_SYSCTLS.items():
         target = Path("/proc/sys") / path
