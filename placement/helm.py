@@ -27,6 +27,8 @@ TERM_GRACE_S = 0.8
 """Helm marks an interrupted release as failed when it gets SIGTERM; then it is killed."""
 MAX_OUTPUT_OCTETS = 8 << 20
 POLL_S = 0.02
+LOOK_S = 0.08
+"""How often the kernel is asked what a run has had: each thread is a file."""
 TURN_WAIT_S = 0.5
 TURN_SOON_S = 0.3
 """When to ask again for helm while another operation has it."""
@@ -185,13 +187,16 @@ class Turn:
 def _watch(process: subprocess.Popen[bytes], give_up: float, keepalive: Keepalive | None) -> tuple[Code | None, Share]:
     """Why it was stopped, None = it ended by itself; and what it had of the processors until shortly before."""
     share = Share()
+    next_look = 0.0
     while True:
         try:
             process.wait(timeout=POLL_S)
             return None, share
         except subprocess.TimeoutExpired:
-            # One that is ending has lost threads, and what they had.
-            share = max(share, pacing.share_of(process.pid), key=lambda found: found.ran_s)
+            if time.monotonic() >= next_look:
+                # One that is ending has lost threads, and what they had.
+                share = max(share, pacing.share_of(process.pid), key=lambda found: found.ran_s)
+                next_look = time.monotonic() + LOOK_S
         lost = keepalive is not None and keepalive.is_lost()
         if lost or time.monotonic() > give_up:
             _kill(process, signal.SIGTERM)
