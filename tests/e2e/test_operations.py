@@ -24,7 +24,8 @@ SUBSCRIBERS = 20
 HELM = """#!{python}
 import subprocess, sys
 assert sys.argv[1:3] == ["upgrade", "--install"], sys.argv
-rest = [word for word in sys.argv[3:] if word not in ("--create-namespace", "--wait")]
+only_installing = ("--create-namespace", "--wait", "--reset-then-reuse-values")
+rest = [word for word in sys.argv[3:] if word not in only_installing]
 sys.exit(subprocess.run([{helm!r}, "template", *rest], check=False).returncode)
 """
 DOCKER = """#!/bin/sh

@@ -1,0 +1,56 @@
+"""docs/operations.md on adding an edge cluster, as it stands, on a real one."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.lab.documented import OPERATIONS, Shell, block, blocks, shell
+from tests.lab.errors import LabError
+from tests.lab.site import Site
+
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
+
+NAMES = ("placement-system", "lab")
+
+
+@pytest.fixture
+def here(site: Site, tmp_path: Path) -> Iterator[Shell]:
+    """Give a shell on edge-a with keys; what the page installs is gone afterwards."""
+    there = site.a.kubectl("get", "namespaces", "-o", "name")
+    if taken := [name for name in NAMES if f"namespace/{name}\n" in there]:
+        pytest.skip(f"{site.a.name} has the page's namespaces already, which are not this test's: {', '.join(taken)}")
+    made = shell(site.a, site.helm, tmp_path / "shell")
+    one = replace(made, environment={**made.environment, "STORE_URL": f"sqlite:///{tmp_path / 'edge.db'}"})
+    one.run("edge secrets init keys")
+    yield one
+    with contextlib.suppress(LabError):
+        one.run("helm uninstall placement-target --namespace default")
+    site.a.kubectl("delete", "namespace", *NAMES, "--ignore-not-found", timeout_s=120)
+
+
+def test_the_page_adds_a_cluster_with_its_rights_and_no_more(here: Shell) -> None:
+    commands = blocks(OPERATIONS)
+    first = commands.index(block(OPERATIONS, "helm upgrade --install placement-target"))
+    last = commands.index(block(OPERATIONS, "edge clusters remove"))
+    said = ""
+    for one in commands[first : last + 1]:
+        if "faas-cli" not in one:
+            said += here.run(one, timeout_s=120)
+    assert "added munich-1" in said
+    (room,) = [line for line in said.splitlines() if line.startswith("munich-1") and "CPU" in line]
+    assert room.endswith(" ok"), room
+    assert "removed munich-1" in said
+    kubeconfig = here.folder / "keys/edge-kubeconfigs"
+    assert kubeconfig.stat().st_mode & 0o077 == 0
+    # The token is this account's, and it may no more than the chart grants.
+    as_account = f"env KUBECONFIG={kubeconfig} kubectl --context munich-1"
+    assert here.run(f"{as_account} auth whoami -o jsonpath={{.status.userInfo.username}}") == (
+        "system:serviceaccount:placement-system:placement"
+    )
+    with pytest.raises(LabError, match="forbidden"):
+        here.run(f"{as_account} get secrets --all-namespaces")
