@@ -56,6 +56,37 @@ def pods(manifests: list[Manifest]) -> dict[str, Manifest]:
     return found
 
 
+# The lines of conf/cassandra.yaml in Apache Cassandra 5.0 that are about it.
+PERIODIC = """# milliseconds.
+commitlog_sync: periodic
+# Min unit: ms
+commitlog_sync_period: 10000ms
+commitlog_segment_size: 32MiB
+"""
+
+
+@pytest.mark.parametrize("text", [PERIODIC, PERIODIC.replace("sync: periodic", "sync: group"), ""])
+def test_cassandra_acknowledges_what_is_on_the_disk_or_does_not_start(
+    default: list[Manifest], tmp_path: Path, text: str
+) -> None:
+    (container,) = pods(default)["StatefulSet cassandra"]["spec"]["initContainers"]
+    image, copy = tmp_path / "image", tmp_path / "copy"
+    for folder in (image, copy):
+        folder.mkdir()
+    (image / "cassandra.yaml").write_text(text)
+    argv = [
+        word.replace("/etc/cassandra", str(image)).replace("/configuration", str(copy)) for word in container["command"]
+    ]
+    done = subprocess.run(argv, check=False, capture_output=True, timeout=60)
+    if text != PERIODIC:
+        assert done.returncode != 0
+        return
+    assert done.returncode == 0, done.stderr
+    read = yaml.safe_load((copy / "cassandra.yaml").read_text())
+    # Cassandra refuses a period beside `batch`.
+    assert read == {"commitlog_sync": "batch", "commitlog_segment_size": "32MiB"}
+
+
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.name)
 def test_what_it_renders_is_what_the_api_describes(charts: Charts, path: Path) -> None:
     manifests = charts.render("edge-platform", values(path), release="edge")

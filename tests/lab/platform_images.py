@@ -46,6 +46,7 @@ def cassandra() -> oci.Image:
         files={
             **{f"{_LIBRARIES}/{Path(jar).name}": Path(jar) for jar in classpath.split(":")},
             "/etc/cassandra/jvm.options": "\n".join(node.MODULES) + "\n",
+            "/etc/cassandra/cassandra.yaml": (_FOLDER / "cassandra.yaml").read_text(),
             "/etc/cassandra/logback.xml": (_FOLDER / "logback.xml").read_text(),
             "/usr/local/bin/cassandra": (_FOLDER / "start.py").read_text(),
             "/usr/local/bin/nodetool": (_FOLDER / "nodetool.sh").read_text(),

@@ -37,8 +37,6 @@ def main() -> None:
         "saved_caches_directory": f"{DATA}/saved_caches",
         "hints_directory": f"{DATA}/hints",
         "cdc_raw_directory": f"{DATA}/cdc_raw",
-        "commitlog_sync": "periodic",
-        "commitlog_sync_period": "10000ms",
         "authenticator": "AllowAllAuthenticator",
         "authorizer": "AllowAllAuthorizer",
         # A node of the lab shares two cores and its disk with two clusters.
@@ -47,8 +45,10 @@ def main() -> None:
         "concurrent_compactors": 1,
         "native_transport_max_threads": 64,
     }
-    # JSON is YAML, and this Python has nothing that writes the latter.
-    (CONFIGURATION / "cassandra.yaml").write_text(json.dumps(settings, indent=1))
+    # JSON is YAML, and this Python has nothing that writes the latter.  A restarted container finds its own lines.
+    path = CONFIGURATION / "cassandra.yaml"
+    others = [line for line in path.read_text().splitlines() if line.partition(":")[0] not in settings]
+    path.write_text("\n".join([*others, *(f"{name}: {json.dumps(value)}" for name, value in settings.items()), ""]))
     (CONFIGURATION / "cassandra-rackdc.properties").write_text(f"dc={told.get('DC', 'dc1')}\nrack=rack1\n")
     heap = os.environ.get("MAX_HEAP_SIZE", "512M")
     argv = [
