@@ -19,8 +19,10 @@ from enb_app.attach import attach
 from enb_app.exchange import Answer, Exchange
 from enb_app.options import AttachOptions
 from enb_app.result import Result
+from laptop import elsewhere
 from laptop.site import Site
-from localfaas.process import Running
+from localfaas.client import Client
+from localfaas.remote import Remote
 from mme.codec.envelope import Cost, Item
 
 
@@ -74,16 +76,27 @@ class Bench:
             site.provision(subscribers)
             yield Ground(self, site)
 
+    @contextlib.contextmanager
+    def ground_elsewhere(self, subscribers: int, gateway: Remote) -> Iterator[Ground]:
+        """The same for functions that somebody else runs; their store keeps what is written.
+
+        Raises localfaas.errors.StartError: the environment does not tell enough about them.
+        """
+        with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+            site = elsewhere.provisioned(Path(folder) / "site", subscribers)
+            yield Ground(self, site, callback_host=gateway.callback_host)
+
 
 @dataclass(slots=True)
 class Ground:
-    """A site and how many of its subscribers have been used."""
+    """A site and how many of its subscribers have been used.  callback_host: where its gateway reaches this process."""
 
     bench: Bench
     site: Site
     used: int = 0
+    callback_host: str = "127.0.0.1"
 
-    def attach(self, gateway: Running, **options: Any) -> Attached:
+    def attach(self, gateway: Client, **options: Any) -> Attached:
         """Attach UEs that have not been seen before (options: see AttachOptions; ues is a must)."""
         told = replace(
             AttachOptions(
@@ -91,6 +104,7 @@ class Ground:
                 secrets=self.site.secrets,
                 subscribers=self.site.subscribers,
                 first_ue=self.used,
+                callback_host=self.callback_host,
                 ladder_ues=0,
                 seed=1,
             ),

@@ -18,6 +18,7 @@ from bench.stub import free_port
 from laptop import programs
 from laptop.site import ROOT
 from localfaas.process import Running
+from localfaas.remote import Remote
 from tools.monitoring import thresholds
 
 FOLDER = ROOT / "k8s/monitoring"
@@ -71,12 +72,13 @@ def program(name: str) -> str:
 
 @contextlib.contextmanager
 def watched(
-    gateway: Running, folder: Path, functions: Mapping[str, Mapping[str, float]], targets: Mapping[str, int]
+    gateway: Running | Remote, folder: Path, functions: Mapping[str, Mapping[str, float]], targets: Mapping[str, int]
 ) -> Iterator[Prometheus]:
     """Watch it until the block ends; alerts of too much load go to its /system/alert.
 
     functions: thresholds by function, see tools.monitoring.thresholds.  targets: ports of 127.0.0.1 that are scraped
-    too, by job.  Raises RuntimeError: a program is missing or does not start.
+    too, by job.  A real gateway's functions are not: this machine does not reach their pods.
+    Raises RuntimeError: a program is missing or does not start.
     """
     folder.mkdir(parents=True, exist_ok=True)
     alertmanager_port = free_port()
@@ -102,7 +104,7 @@ def prometheus(folder: Path, configuration: Mapping[str, Any]) -> Iterator[Prome
         yield Prometheus(f"http://127.0.0.1:{port}")
 
 
-def _routes(gateway: Running, folder: Path) -> dict[str, Any]:
+def _routes(gateway: Running | Remote, folder: Path) -> dict[str, Any]:
     """k8s/monitoring/alertmanager.yml, for this gateway."""
     told: dict[str, Any] = yaml.safe_load((FOLDER / "alertmanager.yml").read_text())
     (webhook,) = (each["webhook_configs"][0] for each in told["receivers"] if each["name"] == "gateway")
@@ -122,11 +124,14 @@ def _login(auth: tuple[str, str], folder: Path) -> dict[str, str]:
     return {"username": user, "password_file": str(file)}
 
 
-def _scraping(gateway: Running, folder: Path, targets: Mapping[str, int], alertmanager_port: int) -> dict[str, Any]:
+def _scraping(
+    gateway: Running | Remote, folder: Path, targets: Mapping[str, int], alertmanager_port: int
+) -> dict[str, Any]:
     discovery: dict[str, Any] = {"url": f"{gateway.url}/localfaas/targets", "refresh_interval": f"{INTERVAL_S}s"}
     if gateway.auth is not None:
         discovery["basic_auth"] = _login(gateway.auth, folder)
     static = {"gateway": gateway.metrics_url.removeprefix("http://").removesuffix("/metrics")}
+    functions = [] if isinstance(gateway, Remote) else [{"job_name": "functions", "http_sd_configs": [discovery]}]
     static |= {job: f"127.0.0.1:{port}" for job, port in targets.items()}
     return {
         "global": {"scrape_interval": f"{INTERVAL_S}s", "evaluation_interval": f"{INTERVAL_S}s"},
@@ -134,7 +139,7 @@ def _scraping(gateway: Running, folder: Path, targets: Mapping[str, int], alertm
         "alerting": {"alertmanagers": [{"static_configs": [{"targets": [f"127.0.0.1:{alertmanager_port}"]}]}]},
         "scrape_configs": [
             *({"job_name": job, "static_configs": [{"targets": [at]}]} for job, at in static.items()),
-            {"job_name": "functions", "http_sd_configs": [discovery]},
+            *functions,
         ],
     }
 

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from prometheus_client import start_http_server
@@ -19,7 +19,9 @@ from bench.stub import free_port
 from enb_app.measure import distribution
 from enb_app.outbox import Policy
 from enb_app.result import Result
+from localfaas.client import Client
 from localfaas.process import Running
+from localfaas.remote import Remote, from_environment
 
 FUNCTION = "mme-uplink-nas"
 MESSAGES_PER_ATTACH = 3
@@ -57,7 +59,7 @@ class Plan:
     """steps: the last one is gone on with until the function is back at one replica, and once more after that.
 
     thresholds: of FUNCTION, which alone is scaled; by: the one that the load is to pass.
-    most, factor: its com.openfaas.scale labels; the edition is classic.
+    most, factor: its com.openfaas.scale labels; the edition is classic, and there are as many queue workers.
     """
 
     steps: tuple[Step, ...]
@@ -82,7 +84,7 @@ class Plan:
 class Watch:
     """Replicas of FUNCTION as the gateway's API tells them.  seen: (unix s, wanted, ready), when they change."""
 
-    gateway: Running
+    gateway: Client
     seen: list[tuple[float, int, int]] = field(default_factory=list)
     _over: threading.Event = field(default_factory=threading.Event)
 
@@ -111,39 +113,76 @@ class Watch:
 
 
 def run(bench: Bench, plan: Plan) -> Figures:
-    """Figures of the run; times in seconds from its beginning."""
+    """Figures of the run; times in seconds from its beginning.
+
+    On the gateway that OPENFAAS_URL names, where it does: with the limits that FUNCTION is deployed with there.
+    """
     ticker_port, caller_port = free_port(), free_port()
-    settings = {"SCALE_MAX": str(plan.most), "SCALE_FACTOR": str(plan.factor)}
+    remote = from_environment()
+    if remote is not None:
+        plan = _as_deployed(plan, remote)
     server, thread = start_http_server(caller_port, addr="127.0.0.1")
     try:
         with (
-            bench.ground(plan.subscribers) as ground,
-            ground.site.serve(
-                port=0,
-                workers=plan.most,
-                edition="classic",
-                settings=settings,
-                ticker_options=("--metrics-port", str(ticker_port)),
-            ) as gateway,
+            _serving(bench, plan, ticker_port) if remote is None else _elsewhere(bench, plan, remote) as (
+                ground,
+                gateway,
+            ),
             watched(
                 gateway,
                 ground.site.folder / "monitoring",
                 {FUNCTION: plan.thresholds},
-                {"ticker": ticker_port, "caller": caller_port},
+                {"caller": caller_port} if remote is not None else {"ticker": ticker_port, "caller": caller_port},
             ) as prometheus,
         ):
-            prometheus.waits_for(f'up{{job="functions", function_name="{FUNCTION}.openfaas-fn"}} == 1', 60)
+            scraped = (
+                'job="gateway"' if remote is not None else f'job="functions", function_name="{FUNCTION}.openfaas-fn"'
+            )
+            prometheus.waits_for(f"up{{{scraped}}} == 1", 60)
             watch = Watch(gateway)
             with watch.looking():
                 results = _load(bench, ground, gateway, plan, watch)
-            return _figures(plan, results, watch, prometheus)
+            told = {"gateway": _name(gateway), "workers": plan.most if remote is None else None}
+            return {**told, **_figures(plan, results, watch, prometheus)}
     finally:
         server.shutdown()
         server.server_close()
         thread.join()
 
 
-def _load(bench: Bench, ground: Ground, gateway: Running, plan: Plan, watch: Watch) -> list[tuple[Step, Result]]:
+@contextmanager
+def _serving(bench: Bench, plan: Plan, ticker_port: int) -> Iterator[tuple[Ground, Running | Remote]]:
+    """A localfaas of its own."""
+    settings = {"SCALE_MAX": str(plan.most), "SCALE_FACTOR": str(plan.factor)}
+    ticker = ("--metrics-port", str(ticker_port))
+    with (
+        bench.ground(plan.subscribers) as ground,
+        ground.site.serve(
+            port=0, workers=plan.most, edition="classic", settings=settings, ticker_options=ticker
+        ) as gateway,
+    ):
+        yield ground, gateway
+
+
+@contextmanager
+def _elsewhere(bench: Bench, plan: Plan, gateway: Remote) -> Iterator[tuple[Ground, Running | Remote]]:
+    with bench.ground_elsewhere(plan.subscribers, gateway) as ground:
+        yield ground, gateway
+
+
+def _as_deployed(plan: Plan, gateway: Remote) -> Plan:
+    """The plan with FUNCTION's own labels; OpenFaaS' defaults are 5 and 10."""
+    labels = gateway.manage("GET", f"/system/function/{FUNCTION}").get("labels", {})
+    most, factor = (int(labels.get(f"com.openfaas.scale.{of}", usual)) for of, usual in (("max", 5), ("factor", 10)))
+    return replace(plan, most=most, factor=factor)
+
+
+def _name(gateway: Client) -> str:
+    info = gateway.manage("GET", "/system/info")
+    return f"{info['version']['release']}, {info['provider']['provider']} {info['provider']['version']['release']}"
+
+
+def _load(bench: Bench, ground: Ground, gateway: Client, plan: Plan, watch: Watch) -> list[tuple[Step, Result]]:
     found: list[tuple[Step, Result]] = []
 
     def play(step: Step) -> None:
@@ -193,7 +232,6 @@ def _figures(plan: Plan, results: list[tuple[Step, Result]], watch: Watch, prome
         "by": plan.by,
         "most": plan.most,
         "factor": plan.factor,
-        "workers": plan.most,
         "batch": plan.policy.batch,
         "linger_s": plan.policy.linger_s,
         "interval_s": INTERVAL_S,

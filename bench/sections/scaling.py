@@ -76,10 +76,15 @@ def markdown(figures: Figures) -> list[str]:
         else "one message per call"
     )
     turn = " → ".join(str(count) for count in figures["wanted_in_turn"])
+    where = (
+        f"`--edition classic` with {figures['workers']} queue workers"
+        if figures["workers"] is not None
+        else f"on OpenFaaS ({figures['gateway']})"
+    )
     about = (
-        f"`{figures['function']}` alone is scaled, at {thresholds_told}; `--edition classic`, scale.max "
-        f"{figures['most']}, scale.factor {figures['factor']}, {figures['workers']} queue workers; asynchronous, open "
-        f"loop, {batching}. Scrapes and evaluations {figures['interval_s']} s apart."
+        f"`{figures['function']}` alone is scaled, at {thresholds_told}; {where}, scale.max "
+        f"{figures['most']}, scale.factor {figures['factor']}; asynchronous, open loop, {batching}. "
+        f"Scrapes and evaluations {figures['interval_s']} s apart."
     )
     seen = (
         f"Replicas wanted: {turn}. First new replica ready {figures['first_new_replica_s']} s after the first attach "

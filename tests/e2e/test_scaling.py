@@ -1,11 +1,13 @@
-"""Real Prometheus and Alertmanager over localfaas make a function grow and shrink: sections of `make scaling`, short.
+"""Real Prometheus and Alertmanager make a function grow and shrink: sections of `make scaling`, short.
 
-By the rule on invocations, and by that on messages where callers batch and invocations stay below their threshold.
+Over localfaas or the gateway that OPENFAAS_URL names: by the rule on invocations, and by that on messages where callers
+batch and invocations stay below their threshold.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +32,7 @@ def grew_and_shrank(figures: dict[str, Any]) -> None:
     assert figures["failed"] == 0, figures["causes"]
     *growth, last = figures["wanted_in_turn"]
     assert (growth[0], last) == (1, 1)
-    step = figures["most"] * figures["factor"] // 100
+    step = math.ceil(figures["most"] * figures["factor"] / 100)
     assert growth == [min(1 + number * step, figures["most"]) for number in range(len(growth))]
     assert len(growth) > 1
     assert figures["most_ready"] == growth[-1]
@@ -44,6 +46,7 @@ def test_by_invocations(tmp_path: Path) -> None:
     grew_and_shrank(measured("scaling", tmp_path))
 
 
+@pytest.mark.localfaas_only("its rule reads the functions' own metrics, which this machine does not reach")
 def test_by_messages_where_callers_batch(tmp_path: Path) -> None:
     figures = measured("scaling-batched", tmp_path)
     grew_and_shrank(figures)
