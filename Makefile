@@ -80,7 +80,7 @@ test-cassandra: $(STAMP) ## the tests on a real Cassandra: CASSANDRA_HOSTS names
 chaos: $(STAMP) ## 2000 UEs for MINUTES=10 while nodes, replicas and the ticker die; then judge (SEED=n, UES=n, NODES=3, STORE=sqlite)
 	@$(BIN)/python -m chaos $(if $(SEED),--seed $(SEED)) --minutes $(or $(MINUTES),10) --ues $(if $(filter command line environment,$(origin UES)),$(UES),2000) --store $(if $(filter command line environment,$(origin STORE)),$(STORE),cassandra)$(if $(filter command line environment,$(origin NODES)), --nodes $(NODES))
 
-chaos-short: $(STAMP) ## a short chaos run: two minutes, 120 UEs, three nodes
+chaos-short: $(STAMP) ## the chaos run of CI: two minutes, 120 UEs, three nodes
 	@$(BIN)/python -m chaos --minutes 2 --ues 120
 
 cassandra-up: $(STAMP) ## start real Cassandra nodes on loopback addresses (NODES=1|3, CQL_PORT, STORAGE_PORT, JMX_PORT, NETWORK)

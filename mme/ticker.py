@@ -197,18 +197,16 @@ class Ticker:
         begin_s = self.clock()
         stepped = False
         for _ in range(CATCH_UP_S // STEP_S):
-            for number, shard in sorted(
-                self._shards.items(), key=lambda item: (item[1].turn, -max(item[1].step(), default=0))
-            ):
-                step = shard.step()
-                if not step or shard.unread:
-                    continue
+            behind = [(number, shard) for number, shard in self._shards.items() if shard.past and not shard.unread]
+            for number, shard in sorted(behind, key=lambda item: (item[1].turn, -item[1].past[-1].stop)):
                 if trouble.is_enough() or (stepped and self.clock() - begin_s >= PART_LIMIT_S):
                     return stepped
                 stepped = True
-                if self._read(number, shard, step, trouble):
+                if self._read(number, shard, shard.step(), trouble):
                     self._turn += 1
                     shard.has_stepped(self._turn)
+            if not behind:
+                break
         return stepped
 
     def _judged(self, row: TimerRow, now_ms: int) -> Verdict:
