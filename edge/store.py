@@ -130,7 +130,7 @@ def backup(args: argparse.Namespace) -> int:
         raise ConfigError(str(folder), "is not empty: name a new directory")
     made = int(time.time())
     parts: dict[str, Part] = {}
-    with _opened(args.store) as store, _progress() as bar:
+    with _cleared_on_failure(folder), _opened(args.store) as store, _progress() as bar:
         for table in (table for table in Table if table not in _PASSING):
             records: Iterator[Record] = (
                 (s.key, s.row.version, s.row.writer, s.row.value, None if s.ttl_s is None else _now_s() + s.ttl_s)
@@ -146,8 +146,8 @@ def backup(args: argparse.Namespace) -> int:
             for place in _PLACED:
                 found = ((key, row.version, row.writer, row.value, None) for key, row in placed.scan(place))
                 parts[place.value] = _write(folder / place.value, found, bar(place.value, None))
-    with _private(folder / MANIFEST) as file:
-        file.write(msgspec.json.format(msgspec.json.encode(Manifest(FORMAT, made, parts))) + b"\n")
+        with _private(folder / MANIFEST) as file:
+            file.write(msgspec.json.format(msgspec.json.encode(Manifest(FORMAT, made, parts))) + b"\n")
     total = sum(part.rows for part in parts.values())
     _say(f"{total} rows to {folder}, which holds keys: keep it as safe as the store")
     return 0
@@ -213,6 +213,17 @@ def _timers(records: Iterable[Record]) -> Iterator[StoredTimer]:
         ttl_s = expires_s - _now_s()
         if ttl_s > 0:
             yield StoredTimer(TimerRow(shard, due_ms, name, token, owner), ttl_s)
+
+
+@contextmanager
+def _cleared_on_failure(folder: Path) -> Iterator[None]:
+    """Leave a folder that was empty as empty as it was, so that the same command can be given again."""
+    try:
+        yield
+    except BaseException:
+        for path in folder.iterdir():
+            path.unlink()
+        raise
 
 
 def _private(path: Path) -> IO[bytes]:

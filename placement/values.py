@@ -17,9 +17,9 @@ from urllib3.exceptions import HTTPError
 from placement import manifest
 from placement.errors import Code, PlacementError
 from placement.request import Request, values_file
+from reload.aliases import MOST_NODES, are_too_many
 
 MAX_OCTETS = 256 * 1024
-MAX_NODES = 50_000
 CONNECT_S = 1.0
 READ_S = 2.0
 _MISSING = frozenset({"NoSuchKey", "NoSuchBucket", "NoSuchUpload"})
@@ -132,6 +132,8 @@ def decode(octets: bytes, name: str) -> str:
 def parse(text: str, name: str) -> dict[str, Any]:
     """A values file as a mapping; an empty one is {}.  Raises PlacementError bad_values, with the line, no content."""
     try:
+        if "*" in text and are_too_many(yaml.compose(text, yaml.SafeLoader)):
+            raise PlacementError(Code.BAD_VALUES, f"{name} has more than {MOST_NODES} values, aliases written out.")
         found = yaml.safe_load(text)
     except yaml.YAMLError as e:
         mark = getattr(e, "problem_mark", None)
@@ -143,19 +145,4 @@ def parse(text: str, name: str) -> dict[str, Any]:
         return {}
     if not isinstance(found, dict):
         raise PlacementError(Code.BAD_VALUES, f"{name} is no YAML mapping.")
-    if _nodes(found, MAX_NODES) > MAX_NODES:
-        raise PlacementError(Code.BAD_VALUES, f"{name} has more than {MAX_NODES} values, aliases written out.")
     return found
-
-
-def _nodes(value: object, limit: int) -> int:
-    """How many nodes there are with aliases written out; stops counting beyond the limit."""
-    count, waiting = 0, [value]
-    while waiting and count <= limit:
-        part = waiting.pop()
-        count += 1
-        if isinstance(part, dict):
-            waiting += part.values()
-        elif isinstance(part, list):
-            waiting += part
-    return count

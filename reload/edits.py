@@ -18,6 +18,7 @@ from ruamel.yaml.error import YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
+from reload.aliases import MOST_NODES, are_too_many
 from reload.errors import ReloadError
 
 Path = tuple[str | int, ...]
@@ -50,7 +51,7 @@ def edited(name: str, content: bytes, changes: Mapping[Path, object], *, create:
     """The file with these paths set.  create: a missing last key of a mapping is added.
 
     Raises ReloadError: path_unknown; values_invalid (another type of scalar, a file that cannot be parsed or is neither
-    YAML nor JSON, a value shared by an anchor).
+    YAML nor JSON, a value shared by an anchor, aliases that stand for too much).
     """
     try:
         text = content.decode()
@@ -77,6 +78,8 @@ def require_parsable(name: str, content: bytes) -> None:
         _json(name, text)
     else:
         try:
+            if "*" in text and any(are_too_many(root) for root in _reader().compose_all(text)):
+                raise _too_large(name)
             list(_reader().load_all(text))
         except (YAMLError, ValueError, RecursionError) as e:
             raise _unparsable(name, e) from None
@@ -115,8 +118,10 @@ def _are_apart(changes: Mapping[Path, object]) -> bool:
 def _at_once(name: str, text: str, changes: Mapping[Path, object], create: bool) -> str | None:
     """The text with them, None = it would differ elsewhere too.  Raises ReloadError."""
     try:
-        wanted = _reader().load(text)
         root = _reader().compose(text)
+        if are_too_many(root):
+            raise _too_large(name)
+        wanted = _reader().load(text)
     except (YAMLError, ValueError, RecursionError) as e:
         raise _unparsable(name, e) from None
     shared = set() if root is None else _shared(root)
@@ -243,6 +248,10 @@ def _unparsable(name: str, error: Exception) -> ReloadError:
     line = mark.line + 1 if mark is not None else getattr(error, "lineno", None)
     where = f" (line {line})" if line is not None else ""
     return ReloadError("values_invalid", f"{name} cannot be parsed{where}", "give the whole file under `files`")
+
+
+def _too_large(name: str) -> ReloadError:
+    return ReloadError("values_invalid", f"{name} has more than {MOST_NODES} keys and values, aliases written out")
 
 
 def _key(holder: object, step: str | int) -> str | int:

@@ -6,19 +6,17 @@ value moved to another subscriber's row does not open.
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 import msgspec
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from mme.errors import ConfigError
 from mme.ids import Imsi
 from mme.needs import ApnConfiguration, Profile
+from trust.sealing import Seal
 
 SUBSCRIBER_KEY: Final = "subscriber-key"
 """Name of the secret."""
@@ -32,7 +30,6 @@ DEFAULT_PROFILE: Final = Profile(
     ue_ambr_ul_bps=50_000_000,
     apns=(ApnConfiguration("internet", 9, 8, 100_000_000, 50_000_000, (1, 2, 3)),),
 )
-_NONCE_OCTETS: Final = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,13 +95,11 @@ class KeyCipher:
         for octets in (key, *others):
             if len(octets) != 32:
                 raise ConfigError(SUBSCRIBER_KEY, f"must be 32 octets, not {len(octets)}")
-        self._aeads = [AESGCM(octets) for octets in (key, *others)]
-        self._random = random
+        self._seal = Seal(key, *others, random=random)
 
     def seal(self, imsi: Imsi, keys: Keys) -> bytes:
         """-> nonce (12 octets), 32 octets, tag (16 octets)."""
-        nonce = self._random(_NONCE_OCTETS)
-        return nonce + self._aeads[0].encrypt(nonce, keys.k + keys.opc, self._bound_to(imsi))
+        return self._seal.seal(keys.k + keys.opc, self._bound_to(imsi))
 
     def open(self, subscriber: Subscriber) -> Keys:
         """Raises ConfigError: the row was sealed under another key, or altered."""
@@ -112,19 +107,18 @@ class KeyCipher:
 
     def resealed(self, subscriber: Subscriber) -> Subscriber | None:
         """The row under the key that seals; None: it is so already.  Raises ConfigError as `open`."""
-        keys, under = self._opened(subscriber)
-        return None if under == 0 else replace(subscriber, sealed=self.seal(subscriber.imsi, keys))
+        keys, is_old = self._opened(subscriber)
+        return replace(subscriber, sealed=self.seal(subscriber.imsi, keys)) if is_old else None
 
-    def _opened(self, subscriber: Subscriber) -> tuple[Keys, int]:
-        """The keys, and the number of the key that they were sealed under."""
-        nonce, sealed = subscriber.sealed[:_NONCE_OCTETS], subscriber.sealed[_NONCE_OCTETS:]
-        for number, aead in enumerate(self._aeads):
-            with contextlib.suppress(InvalidTag, ValueError):
-                plain = aead.decrypt(nonce, sealed, self._bound_to(subscriber.imsi))
-                return Keys(plain[:16], plain[16:]), number
-        raise ConfigError(
-            SUBSCRIBER_KEY, f"does not open the keys of {subscriber.imsi}: provisioned under another secret?"
-        )
+    def _opened(self, subscriber: Subscriber) -> tuple[Keys, bool]:
+        """The keys, and whether a key of the others opened them."""
+        opened = self._seal.open(subscriber.sealed, self._bound_to(subscriber.imsi))
+        if opened is None:
+            raise ConfigError(
+                SUBSCRIBER_KEY, f"does not open the keys of {subscriber.imsi}: provisioned under another secret?"
+            )
+        plain, is_old = opened
+        return Keys(plain[:16], plain[16:]), is_old
 
     @staticmethod
     def _bound_to(imsi: Imsi) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import stat
 import tracemalloc
@@ -195,6 +196,18 @@ def test_what_is_damaged_or_newer_is_refused(
 def test_a_backup_is_never_laid_over_another(backup: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["store", "backup", str(backup), "--store", f"sqlite:///{backup.parent}/first.db"]) == 1
     assert "is not empty" in capsys.readouterr().err
+
+
+def test_after_a_backup_that_failed_one_can_be_made_there(backup: Path, tmp_path: Path) -> None:
+    broken, folder = tmp_path / "broken.db", tmp_path / "again"
+    broken.write_bytes((tmp_path / "first.db").read_bytes())
+    with sqlite3.connect(broken) as file:
+        file.execute("DROP TABLE timer")
+    with contextlib.suppress(sqlite3.OperationalError):
+        assert main(["store", "backup", str(folder), "--store", f"sqlite:///{broken}"]) == 1
+    assert list(folder.iterdir()) == []
+    edge("backup", str(folder), "--store", f"sqlite:///{tmp_path}/first.db")
+    assert {path.name for path in folder.iterdir()} == {path.name for path in backup.iterdir()}
 
 
 def test_memory_does_not_grow_with_the_store(tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ import difflib
 import pytest
 import yaml
 
+from placement import values
+from placement.errors import PlacementError
 from reload.edits import edited, require_parsable, split_target
 from reload.errors import ReloadError
 
@@ -117,6 +119,27 @@ def test_beside_an_anchor_everything_can_be_changed() -> None:
     assert after.decode() == SHARED.replace("name: m", "name: two")
     own = yaml.safe_load(edited("a.yaml", SHARED.encode(), {("munich", "tac"): 8}))
     assert (own["munich"]["tac"], own["usual"]["tac"], own["berlin"]["tac"]) == (8, 7, 7)
+
+
+def bomb(first: str, each: str) -> str:
+    """Twelve lines of nine aliases each to the line before.  each: with {} for those nine."""
+    lines = [f"a0: &a0 {first}"]
+    lines += [f"a{n}: &a{n} {each.format(', '.join([f'*a{n - 1}'] * 9))}" for n in range(1, 13)]
+    return "\n".join((*lines, "tac: 7\n"))
+
+
+BOMBS = [bomb("[x, x]", "[{}]"), bomb("{k: v}", "{{<<: [{}]}}"), "a: &a [*a]\ntac: 7\n"]
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("text", BOMBS, ids=["list", "merge", "endless"])
+def test_aliases_that_stand_for_too_much_are_refused_at_once(text: str) -> None:
+    with pytest.raises(ReloadError, match="aliases written out"):
+        edited("a.yaml", text.encode(), {("tac",): 8})
+    with pytest.raises(ReloadError, match="aliases written out"):
+        require_parsable("a.yaml", text.encode())
+    with pytest.raises(PlacementError, match="aliases written out"):
+        values.parse(text, "a.yaml")
 
 
 @pytest.mark.parametrize("order", [1, -1])
