@@ -10,18 +10,18 @@ import re
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from tests.lab import images, oci, platform_images
+from tests.lab.documented import WALK, Shell, block, shell
 from tests.lab.errors import LabError
 from tests.lab.kubectl import Cluster
-from tests.lab.run import run
 from tests.lab.site import Site
 
-ROOT: Final = Path(__file__).resolve().parents[2]
 RELEASE: Final = "edge"
 CLIENT: Final = "client"
 INSTALL_S: Final = 600
@@ -47,10 +47,13 @@ http.server.ThreadingHTTPServer(("", 8080), Handler).serve_forever()
 
 @dataclass(frozen=True)
 class Platform:
-    """A release of the chart.  namespace: its own; gateway, functions: the other two.  tools: edge-tools' reference."""
+    """A release of the chart.  namespace: its own; gateway, functions: the other two.  tools: edge-tools' reference.
+
+    shell: where the pages' commands run, with the lab's helm.
+    """
 
     cluster: Cluster
-    helm: Path
+    shell: Shell
     namespace: str
     tools: str
     folder: Path
@@ -70,19 +73,19 @@ class Platform:
         return f"cassandra://cassandra.{self.namespace}:9042/edge?rf=1&dc=datacenter1"
 
     def install(self, *words: str) -> None:
-        """`helm upgrade --install`, as docs/operations.md has it.  words: more of its arguments."""
+        """`helm upgrade --install`, as k8s/README.md has it.  words: more of its arguments."""
         values = self.folder / "values.json"
         values.write_text(json.dumps(self.values))
-        chart = str(ROOT / "charts/edge-platform")
-        self._helm("upgrade", "--install", RELEASE, chart, "-f", str(values), *words, timeout_s=INSTALL_S)
+        command, wait = block(WALK, f"helm upgrade --install {RELEASE} ").splitlines()
+        repository, _, tag = self.tools.rpartition(":")
+        image = {"registry.example:5000/edge-tools": repository, "tools.image.tag=1.0": f"tools.image.tag={tag}"}
+        where = {"--namespace edge": f"--namespace {self.namespace} -f {values}"}
+        self.shell.run(" ".join((command, *words)), image | where, timeout_s=INSTALL_S)
+        self.shell.run(wait, {"-n edge": f"-n {self.namespace}"}, timeout_s=INSTALL_S)
 
     def uninstall(self) -> None:
         """`helm uninstall`, until its pods are gone."""
-        self._helm("uninstall", RELEASE, "--wait", timeout_s=INSTALL_S)
-
-    def _helm(self, *words: str, timeout_s: float) -> str:
-        where = [f"--kubeconfig={self.cluster.kubeconfig}", "--namespace", self.namespace]
-        return run([self.helm, *where, *words], timeout_s=timeout_s)
+        self.shell.run(f"helm uninstall {RELEASE} --wait --namespace {self.namespace}", timeout_s=INSTALL_S)
 
     def kubectl(self, *words: str, stdin: str | None = None, timeout_s: float = 60) -> str:
         """In the release's namespace."""
@@ -121,6 +124,29 @@ class Platform:
             finally:
                 forwarding.terminate()
 
+    @contextlib.contextmanager
+    def followed(self, pod: str) -> Iterator[Callable[[], str]]:
+        """Follow what a pod logs from now on, also while it ends; the function gives it, once the pod has ended."""
+        argv = self.cluster.argv("-n", self.namespace, "logs", "--follow", "--tail=1", pod)
+        with subprocess.Popen(argv, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True) as following:
+            assert following.stdout is not None
+            lines = [following.stdout.readline()]
+            reader = threading.Thread(target=lines.extend, args=(following.stdout,), daemon=True)
+            reader.start()
+
+            def told() -> str:
+                reader.join(60)
+                if reader.is_alive():
+                    raise LabError(f"the log of {pod} has no end")
+                return "".join(lines)
+
+            try:
+                yield told
+            finally:
+                if reader.is_alive():
+                    reader.join(10)
+                following.terminate()
+
     def pod(self, name: str) -> dict[str, Any]:
         return self.cluster.get("pod", name, namespace=self.namespace)
 
@@ -157,13 +183,12 @@ def platform(site: Site, cluster: Cluster, name: str, folder: Path) -> Iterator[
     storage = {"size": "1Gi", "className": name if site.plan else ""}
     one = Platform(
         cluster,
-        site.helm,
+        shell(cluster, site.helm, folder / "shell"),
         name,
         references["tools"],
         folder,
         {
             "openfaas": {"namespace": f"{name}-gateway", "functionNamespace": f"{name}-functions"},
-            "tools": {"image": _image(references["tools"])},
             "cassandra": {
                 "image": _image(references["cassandra"]),
                 "heap": "400M",
@@ -180,7 +205,8 @@ def platform(site: Site, cluster: Cluster, name: str, folder: Path) -> Iterator[
             stack.enter_context(_volumes(cluster, name, site.plan.state / cluster.name / "volumes" / name))
         for namespace in (one.namespace, one.gateway, one.functions):
             stack.callback(_delete_namespace, cluster, namespace)
-            cluster.kubectl("create", "namespace", namespace)
+            if namespace != one.namespace:  # that one the command of the page makes
+                cluster.kubectl("create", "namespace", namespace)
         cluster.apply(*_gateway(one.gateway, references["debian"]), client(one, CLIENT))
         one.install()
         one.ready()
@@ -208,11 +234,8 @@ def tool_pod(
     labels: Mapping[str, str],
     *,
     command: Sequence[str] = ("sleep", "infinity"),
-    claim: str = "",
 ) -> dict[str, Any]:
-    """A pod of edge-tools.  claim: mounted at /backups."""
-    mounts = [{"name": "claim", "mountPath": "/backups"}] if claim else []
-    volumes = [{"name": "claim", "persistentVolumeClaim": {"claimName": claim}}] if claim else []
+    """A pod of edge-tools."""
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -220,9 +243,8 @@ def tool_pod(
         "spec": {
             "terminationGracePeriodSeconds": 0,
             "restartPolicy": "Never",
-            "securityContext": {"runAsNonRoot": True, "fsGroup": 1000},
-            "containers": [{"name": "main", "image": one.tools, "command": list(command), "volumeMounts": mounts}],
-            "volumes": volumes,
+            "securityContext": {"runAsNonRoot": True},
+            "containers": [{"name": "main", "image": one.tools, "command": list(command)}],
         },
     }
 

@@ -10,22 +10,28 @@ import pytest
 from tests.lab.documented import OPERATIONS, WALK, Shell, block, blocks
 from tests.lab.errors import LabError
 
-RUN = ("cat > keys/edge-kubeconfigs", "edge clusters check")
-"""Words of the blocks that `test_edge_cluster.py` runs."""
-LEFT = ("faas-cli ", "openfaas", "backup-now")
-"""Words of those that no test runs: without OpenFaaS they have nothing to do, but for the backup."""
+RUN = {
+    OPERATIONS: ("backup-now", "k8s/restore.yaml", "cat > keys/edge-kubeconfigs", "edge clusters check"),
+    WALK: (
+        *("helm upgrade --install edge ", "get secret subscriber-key", "port-forward"),
+        *("edge subscribers import", "enb-app attach"),
+    ),
+}
+"""Words of the blocks that `test_platform.py` and `test_edge_cluster.py` run (the forwarding by another port)."""
+NEED_OPENFAAS = ("faas-cli ", "openfaas", "make images")
 
 
-def test_every_block_that_needs_a_cluster_is_run_or_named_as_left() -> None:
-    found = re.findall(r"^ *```console\n(.*?)^ *```$", OPERATIONS.read_text(), re.M | re.S)
-    rest = [one for one in found if not any(words in one for words in (*RUN, *LEFT))]
-    assert rest == []
-    for words in RUN:
-        assert words in block(OPERATIONS, words)
+@pytest.mark.parametrize("page", list(RUN), ids=lambda page: page.name)
+def test_every_block_that_needs_a_cluster_is_run_or_needs_openfaas(page: Path) -> None:
+    found = re.findall(r"^ *```console\n(.*?)^ *```$", page.read_text(), re.M | re.S)
+    left = [one for one in found if not any(words in one for words in RUN[page])]
+    assert all(any(words in one for words in NEED_OPENFAAS) for one in left), left
+    for words in RUN[page]:
+        assert words in block(page, words)
 
 
 def test_a_block_is_without_its_indent_and_found_once() -> None:
-    assert block(WALK, "make placement-helm").startswith("make placement-helm\nmake images ")
+    assert block(WALK, "port-forward") == "kubectl -n edge port-forward svc/cassandra 9042\n"
     assert len(blocks(OPERATIONS)) >= 12
     with pytest.raises(LabError, match=r"README.md has 0 blocks with 'nothing like it'"):
         block(WALK, "nothing like it")

@@ -1,25 +1,28 @@
 """charts/edge-platform on a real cluster: it works, and outlives killed pods, an upgrade and an uninstall.
 
-The tests build on one installation and go in their order; each leaves it as it found it, but the last.
+All on one installation, which each leaves as it found it.  Commands are the pages' own where these have them.
 """
 
 from __future__ import annotations
 
-import os
+import contextlib
+import re
 import secrets
-import subprocess
-import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from edge import cli as edge
 from laptop.site import Site as LaptopSite
 from mme.codec import envelope
-from tests.lab.installed import READY_S, RELEASE, ROOT, Platform, gateway_calls, platform
+from tests.lab import oci, platform_images
+from tests.lab.documented import OPERATIONS, WALK, block
+from tests.lab.installed import CLIENT, READY_S, RELEASE, Platform, gateway_calls, platform, tool_pod
 from tests.lab.kubectl import eventually
+from tests.lab.policies import enforced
+from tests.lab.reaching import prober
 from tests.lab.site import Site
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
@@ -68,8 +71,20 @@ store.insert_timer(TimerRow(0, due_ms, TimerName.UNUSED_SESSION.value, sys.argv[
 """
 
 
+PUT = """
+import sys
+from mme.store.base import Saved, Table
+from mme.store.opening import open_store
+
+store = open_store(sys.argv[1])
+for number in range(int(sys.argv[2])):
+    done = store.save(Table.UE_CONTEXT, f"{sys.argv[3]}{number}", bytes(400), expect=None, writer="put")
+    assert isinstance(done, Saved), done
+"""
+
 KEYS = ("edge-signing-key", "subscriber-key", "m-tmsi-key")
 UES = 8
+ENDS = ("cql", "storage", "function")
 
 
 @pytest.fixture(scope="module")
@@ -128,29 +143,40 @@ def fired(one: Platform) -> set[str]:
     }
 
 
-def test_ues_attach_on_this_cassandra(one: Platform, tmp_path: Path) -> None:
-    """With localfaas here as the gateway, and the keys that the chart made.  What they leave is killed below."""
+def test_the_walk_goes_on_to_the_first_attach(one: Platform, tmp_path: Path) -> None:
+    """k8s/README.md from its keys on, with localfaas here as the gateway, and no eNB but enb-app."""
+    before, here = rows(one), one.shell
+    here.run(block(WALK, "edge secrets init keys").splitlines()[0])
+    here.run(block(WALK, "get secret subscriber-key"), {"-n edge": f"-n {one.namespace}"})
+    assert (here.folder / "keys/subscriber-key").read_text() == one.key("subscriber-key")
     with one.forwarded() as store:
+        here.run(block(WALK, "edge subscribers import"), {"cassandra://127.0.0.1:9042/edge": store.partition("?")[0]})
         serving = LaptopSite(tmp_path / "site", store)
-        assert edge.main(["secrets", "init", str(serving.secrets)]) == 0
-        for name in KEYS:
-            (serving.secrets / name).write_text(one.key(name))
-        serving.provision(UES)
+        serving.folder.mkdir()
+        serving.secrets.symlink_to(here.folder / "keys")
         with serving.serve(port=0, ticker=False) as gateway:
-            words = ["attach", "--ues", str(UES), "--gateway", gateway.url, "--secrets", str(serving.secrets)]
-            done = subprocess.run(
-                [sys.executable, "-m", "enb_app.cli", *words, "--subscribers", str(serving.subscribers)],
-                env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'enb-app'}"},
-                check=False,
-                capture_output=True,
-                text=True,
-                timeout=300,
-            )
-        assert done.returncode == 0, done.stdout + done.stderr
-    assert len([key for key in rows(one) if key.startswith("ue_context ")]) == UES
+            places = {"http://GATEWAY:8080": gateway.url, "192.0.2.7": "127.0.0.1", "--ues 1": f"--ues {UES}"}
+            here.run(block(WALK, "enb-app attach"), places, timeout_s=300)
+    made = rows(one).keys() - before.keys()
+    assert len([key for key in made if key.startswith("ue_context ")]) == UES
 
 
-@pytest.mark.parametrize("death", ["pod"])
+def test_a_backup_made_at_once_is_restored_beside_what_runs(one: Platform) -> None:
+    one.python(PUT, one.store, "50", "kept-")
+    before = rows(one)
+    where = {"-n edge": f"-n {one.namespace}"}
+    one.shell.run(block(OPERATIONS, "backup-now"), where)
+    one.python(PUT, one.store, "1", "later-")
+    one.shell.run(block(OPERATIONS, "k8s/restore.yaml"), where)
+    restored = rows(one, one.store.replace("/edge?", "/restored?"))
+    assert restored == before
+    assert len([key for key in restored if key.startswith("ue_context kept-")]) == 50
+    for name in ("backup-now", "restore"):
+        # The CronJob takes away all but the last of its jobs that ended well, whoever began them.
+        one.kubectl("delete", "job", name, "--ignore-not-found")
+
+
+@pytest.mark.parametrize("death", ["pod", "process"])
 def test_a_killed_cassandra_loses_nothing_and_everybody_finds_it_again(one: Platform, site: Site, death: str) -> None:
     if death == "process" and site.plan is None:
         pytest.skip("LAB_KUBECONFIGS names clusters whose nodes' processes are out of reach")
@@ -189,29 +215,121 @@ def test_a_killed_cassandra_loses_nothing_and_everybody_finds_it_again(one: Plat
 def came_back(one: Platform, old: dict[str, Any], death: str) -> bool:
     """Whether the pod, or the process in it, is another one and Ready."""
     new = one.pod("cassandra-0")
-    (container,) = new["status"].get("containerStatuses", [{"restartCount": 0}])
-    other = new["metadata"]["uid"] != old["metadata"]["uid"] if death == "pod" else container["restartCount"] > 0
+    (before,), (container,) = (pod["status"].get("containerStatuses", [{"restartCount": 0}]) for pod in (old, new))
+    restarted = container["restartCount"] > before["restartCount"]
+    other = new["metadata"]["uid"] != old["metadata"]["uid"] if death == "pod" else restarted
     ready = {c["type"]: c["status"] for c in new["status"].get("conditions", [])}.get("Ready")
     return other and container.get("ready", False) and ready == "True"
 
 
-def test_an_upgrade_migrates_first_and_leaves_cassandra_and_the_keys(one: Platform) -> None:
+def test_policies_refuse_strangers_and_let_the_platform_work(one: Platform, site: Site) -> None:
+    """Enforced by tests/lab/policies.py: the lab's network does not, and no engine of other makers could be had."""
+    if site.plan is None:
+        pytest.skip("LAB_KUBECONFIGS names clusters whose nodes' rules are out of reach")
+    labels = {"app.kubernetes.io/name": "edge-platform", "app.kubernetes.io/instance": RELEASE}
+    part = "app.kubernetes.io/component"
+    # Under the names of who is let in, but in the wrong place or with a part of the labels.
+    cast = {
+        "app-beside-functions": (one.functions, {"app": "gateway"}),
+        "function-beside-gateway": (one.gateway, {"faas_function": "x"}),
+        "ticker-of-nobody": (one.namespace, {"faas_function": "x", part: "ticker"}),
+        "ticker-beside-functions": (one.functions, {**labels, part: "ticker"}),
+        "prometheus": (one.namespace, {**labels, part: "prometheus"}),
+        "ticker": (one.namespace, {**labels, part: "ticker"}),
+        "function": (one.functions, {"faas_function": "f"}),
+    }
+    made = list(cast)
+    serving = ["python", "-m", "http.server", "8080", "--directory", "/tmp"]  # noqa: S108
+    with contextlib.ExitStack() as stack:
+        for name, (namespace, _) in cast.items():
+            stack.callback(one.cluster.kubectl, "-n", namespace, "delete", "pod", name, "--ignore-not-found")
+        one.cluster.apply(*(tool_pod(one, name, *where, command=serving) for name, where in cast.items()))
+        for name in made:
+            one.cluster.wait("-n", cast[name][0], "--for=condition=Ready", f"pod/{name}", within_s=READY_S)
+        cast |= {"gateway": (one.gateway, {}), CLIENT: (one.functions, {})}
+        function = one.cluster.get("pod", "function", namespace=one.functions)["status"]["podIP"]
+        node = one.pod("cassandra-0")["status"]["podIP"]
+        ask = {
+            name: stack.enter_context(prober(one.cluster, namespace, name)).ask for name, (namespace, _) in cast.items()
+        }
+
+        def reached() -> dict[str, set[str]]:
+            """Who reaches what; whom neither lets in nor refuses is in neither."""
+            found: dict[str, set[str]] = {f"{what} {how}": set() for what in ENDS for how in ("open", "refused")}
+            for name, tries in ask.items():
+                told = tries([(node, 9042), (node, 7000), (function, 8080)])
+                for what, how in zip(ENDS, told, strict=True):
+                    found.setdefault(f"{what} {how}", set()).add(name)
+            return found
+
+        everybody = set(cast)
+        open_to_all = {f"{what} open": everybody for what in ENDS} | {f"{what} refused": set() for what in ENDS}
+        eventually(lambda: reached() == open_to_all, "everybody to reach everything", within_s=60)
+        with enforced(one.cluster):
+            # No policy keeps a pod from itself.
+            allowed = {
+                "cql": {"ticker", "function", CLIENT},
+                "storage": set(),
+                "function": {"gateway", "function"},
+            }
+            told = reached()
+            for what, who in allowed.items():
+                assert told[f"{what} open"] == who
+                assert told[f"{what} refused"] == everybody - who
+            fires(one, "under-policies")
+            # A job's pod is let in some seconds after it is there, as with any engine: it has to wait for its store.
+            one.kubectl("create", "job", f"--from=cronjob/{RELEASE}-backup", "backup-under-policies")
+            one.kubectl(
+                "wait", "--for=condition=complete", "job/backup-under-policies", "--timeout=240s", timeout_s=250
+            )
+            one.kubectl("delete", "job", "backup-under-policies", "--ignore-not-found")
+            one.install()  # its migration has to reach the store
+        eventually(lambda: reached() == open_to_all, "everybody to reach everything again", within_s=60)
+
+
+def test_an_upgrade_migrates_first_and_leaves_cassandra_the_keys_and_what_was_set(one: Platform, site: Site) -> None:
     before = {name: one.cluster.get("secret", name, namespace=one.functions)["data"] for name in KEYS}
-    job = one.cluster.get("job", f"{RELEASE}-migrate", namespace=one.namespace)["metadata"]["uid"]
+    job = one.cluster.get("job", f"{RELEASE}-migrate", namespace=one.namespace)
     node = one.pod("cassandra-0")["metadata"]["uid"]
-    one.install("--set", "ticker.replicas=3")
+    image = platform_images.edge_tools()
+    newer = oci.push(replace(image, environment={**image.environment, "NEWER": "1"}), site.registry)
+    line = next(line for line in block(OPERATIONS, "tools.image.tag=1.1").splitlines() if line.startswith("helm "))
+    tag = {"tools.image.tag=1.1": f"tools.image.tag={newer.rpartition(':')[2]}"}
+    one.shell.run(line, {"--namespace edge": f"--namespace {one.namespace}", **tag})
     one.ready()
-    assert one.cluster.get("job", f"{RELEASE}-migrate", namespace=one.namespace)["metadata"]["uid"] != job
+    newest = one.cluster.get("job", f"{RELEASE}-migrate", namespace=one.namespace)
+    assert newest["status"]["succeeded"] == 1
+    labels = "app.kubernetes.io/component=ticker"
+    sets = one.cluster.get("replicasets", namespace=one.namespace, labels=labels)["items"]
+    assert job["metadata"]["uid"] != newest["metadata"]["uid"]
+    # By one machine's clock, in whole seconds.
+    assert newest["status"]["completionTime"] <= max(each["metadata"]["creationTimestamp"] for each in sets)
+    images = {container["image"] for pod in tickers(one) for container in pod["spec"]["containers"]}
+    assert images == {newer}
     assert one.pod("cassandra-0")["metadata"]["uid"] == node
-    found = one.cluster.get("deployment", f"{RELEASE}-ticker", namespace=one.namespace)
-    assert found["status"]["readyReplicas"] == 3
     assert before == {name: one.cluster.get("secret", name, namespace=one.functions)["data"] for name in KEYS}
+    one.install()
+    one.ready()
 
 
-def test_after_an_uninstall_data_backups_and_keys_are_there_and_an_install_takes_them_over(one: Platform) -> None:
+def tickers(one: Platform) -> list[dict[str, Any]]:
+    """The pods of both tickers, but those that are on their way out."""
+    found = one.cluster.get("pods", namespace=one.namespace)["items"]
+    return [
+        pod
+        for pod in found
+        if pod["metadata"]["labels"].get("app.kubernetes.io/component") in ("ticker", "placement-ticker")
+        and "deletionTimestamp" not in pod["metadata"]
+    ]
+
+
+def test_an_uninstall_drains_and_leaves_data_backups_and_keys_which_an_install_takes_over(one: Platform) -> None:
     before = rows(one)
     keys = {name: one.cluster.get("secret", name, namespace=one.namespace)["data"] for name in KEYS}
-    one.uninstall()
+    with one.followed("cassandra-0") as told:
+        one.uninstall()
+    # By `nodetool`, before anybody told the process to end: its own end flushes, too, but clients are not told first.
+    assert re.search(r"\[RMI [^]]*\] .* DRAINED$", told(), re.M), told()[-3000:]
     claims = {c["metadata"]["name"] for c in one.cluster.get("pvc", namespace=one.namespace)["items"]}
     assert claims == {"data-cassandra-0", f"{RELEASE}-backups"}
     for namespace in (one.namespace, one.functions):
