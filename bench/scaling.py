@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -243,6 +243,7 @@ def _figures(plan: Plan, results: list[tuple[Step, Result]], watch: Watch, prome
         "passed_s": passed_s,
         "intervals_allow_s": allowed_s(plan),
         "first_new_replica_s": None if passed_s is None or first_s is None else round(first_s - passed_s, 1),
+        "rate_passed_s": rate_passed_s(kept[plan.by], plan.thresholds[plan.by]),
         "most_wanted": max(wanted for _, wanted, _ in replicas),
         "most_ready": max(ready for _, _, ready in replicas),
         "last_wanted": replicas[-1][1],
@@ -252,6 +253,20 @@ def _figures(plan: Plan, results: list[tuple[Step, Result]], watch: Watch, prome
         "windows": windows([(at, o.attach_ms) for at, o in outcomes if o.attach_ms is not None]),
         "series": kept,
     }
+
+
+def rate_passed_s(rates: Sequence[Sequence[float]], threshold: float) -> float | None:
+    """When the rule's rate was last seen below before it was first seen above: where one replica cannot serve what is
+    offered, much later than the first attach above.
+
+    rates: (s, per second), as evaluated.
+    """
+    before_s = None
+    for at_s, rate in rates:
+        if rate > threshold:
+            return before_s
+        before_s = at_s
+    return None
 
 
 def allowed_s(plan: Plan) -> float:

@@ -40,8 +40,9 @@ class Pending:
 class Shard:
     """What is known of a shard since it is ours.
 
-    next_s: the first second to be read when it is time again.  past: what was left out before that, the latest last.
-    unread: it could not be read the last time.  turn: which of all shards' steps was its last one.
+    next_s: the first second to be read when it is time again.  read_s: in this second the last read was of all from
+    there on, -1 if it was of less.  past: what was left out before that, the latest last.  unread: it could not be read the last time.  turn: which
+    of all shards' steps was its last one.
     """
 
     next_s: int
@@ -50,10 +51,16 @@ class Shard:
     pending: dict[str, Pending] = field(default_factory=dict)
     unread: bool = False
     turn: int = 0
+    read_s: int = -1
     _earliest: bool = False
 
     def recent(self, now_s: int) -> range:
-        """Seconds that have become due or may have been written late; what is long due is left to `past`."""
+        """Seconds that have become due or may have been written late; what is long due is left to `past`.
+
+        The closed ones every other time within a second: each is a read of the store, four times a second, for each shard.
+        """
+        if now_s == self.read_s:
+            return range(now_s, now_s + 1)
         first, recent_s = min(self.next_s, now_s - LATE_S), now_s - RECENT_S
         if first < recent_s:
             if self.past and self.past[-1].stop == first:
@@ -64,6 +71,7 @@ class Shard:
 
     def has_read(self, now_s: int) -> None:
         """What was recent at that second has been read."""
+        self.read_s = -1 if self.read_s == now_s else now_s
         self.next_s = now_s - LATE_S
         self.known = {item: due_ms for item, due_ms in self.known.items() if due_ms // 1000 >= now_s - _KNOWN_S}
 

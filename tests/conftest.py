@@ -1,7 +1,7 @@
 """What the whole suite leaves out, each with a line.
 
 Tests on a real Cassandra unless `--cassandra` or CASSANDRA_HOSTS is given; those that must control the gateway where
-OPENFAAS_URL names a real one.
+OPENFAAS_URL names a real one, and those that need a real one where it names none.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from cassandra_lab.cluster import Cluster, running
 
 _HOSTS = "CASSANDRA_HOSTS"
 _left_out = pytest.StashKey[int]()
-_not_on_a_real_gateway = pytest.StashKey[list[tuple[str, str]]]()
+_not_on_this_gateway = pytest.StashKey[list[tuple[str, str]]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -27,7 +27,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if "own_node" in getattr(item, "fixturenames", ()):
             item.add_marker("nodes")
-    _leave_out_what_controls_the_gateway(config, items)
+    _leave_out_what_needs_the_other_kind_of_gateway(config, items)
     if config.getoption("--cassandra") or os.environ.get(_HOSTS):
         return
     chosen = [item for item in items if item.get_closest_marker("cassandra") is None]
@@ -37,14 +37,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     config.stash[_left_out] = len(out)
 
 
-def _leave_out_what_controls_the_gateway(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if not os.environ.get("OPENFAAS_URL"):
-        return
-    out = [item for item in items if item.get_closest_marker("localfaas_only") is not None]
+def _leave_out_what_needs_the_other_kind_of_gateway(config: pytest.Config, items: list[pytest.Item]) -> None:
+    other = "localfaas_only" if os.environ.get("OPENFAAS_URL") else "openfaas_only"
+    out = [item for item in items if item.get_closest_marker(other) is not None]
     config.hook.pytest_deselected(items=out)
     items[:] = [item for item in items if item not in out]
-    reasons = [(item.name, marker.args[0]) for item in out for marker in item.iter_markers("localfaas_only")]
-    config.stash[_not_on_a_real_gateway] = reasons
+    config.stash[_not_on_this_gateway] = [
+        (item.name, marker.args[0]) for item in out for marker in item.iter_markers(other)
+    ]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
@@ -53,8 +53,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     out = config.stash.get(_left_out, 0)
     if not (config.getoption("--cassandra") or os.environ.get(_HOSTS)) and (out or distributed):
         terminalreporter.write_line("left out: the tests on a real Cassandra; `make test-cassandra` runs them")
-    for name, reason in config.stash.get(_not_on_a_real_gateway, []):
-        terminalreporter.write_line(f"left out on a real gateway: {name}: {reason}")
+    kind = "a real gateway" if os.environ.get("OPENFAAS_URL") else "localfaas"
+    names: dict[str, list[str]] = {}
+    for name, reason in config.stash.get(_not_on_this_gateway, []):
+        names.setdefault(reason, []).append(name)
+    for reason, those in names.items():
+        terminalreporter.write_line(f"left out on {kind}: {', '.join(those)}: {reason}")
 
 
 @pytest.fixture(scope="session")

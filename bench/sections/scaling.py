@@ -38,7 +38,8 @@ QUICK_BATCHED = replace(BATCHED, steps=(Step(4, 10), Step(20, 40), Step(4, 10)),
 def measure(bench: Bench) -> Measured:
     """By the rule on invocations."""
     plan = QUICK if bench.quick else FULL
-    return _measured("1 to 20 and back" if not bench.quick else "quick", plan, run(bench, plan))
+    figures = run(bench, plan)
+    return _measured(f"1 to {figures['most']} and back" if not bench.quick else "quick", plan, figures)
 
 
 def measure_batched(bench: Bench) -> Measured:
@@ -53,7 +54,7 @@ def measure_batched(bench: Bench) -> Measured:
 
 
 def _measured(name: str, plan: Plan, figures: Figures) -> Measured:
-    most = plan.most if len(plan.steps) > 3 else 2  # the short ones only have to grow
+    most = figures["most"] if len(plan.steps) > 3 else 2  # the short ones only have to grow
     return Measured(
         figures,
         (
@@ -89,6 +90,7 @@ def markdown(figures: Figures) -> list[str]:
     seen = (
         f"Replicas wanted: {turn}. First new replica ready {figures['first_new_replica_s']} s after the first attach "
         f"above the threshold of {figures['by']}; the intervals alone may take {figures['intervals_allow_s']} s. "
+        f"The rule's own rate passed it after {figures['rate_passed_s']} s. "
         f"{figures['attached']} attached, {figures['failed']} failed, {figures['refused_before']} refused for "
         f"congestion, {figures['resends']} resends."
     )

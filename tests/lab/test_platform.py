@@ -176,6 +176,41 @@ def test_a_backup_made_at_once_is_restored_beside_what_runs(one: Platform) -> No
         one.kubectl("delete", "job", name, "--ignore-not-found")
 
 
+def test_a_replaced_key_reaches_tickers_and_functions_by_the_pages_commands(one: Platform) -> None:
+    """With a Deployment in a function's place, which has the secret where functions have it."""
+    where, name = "/var/openfaas/secrets", "edge-signing-key"
+    pod = tool_pod(one, "function", one.functions, {"faas_function": "function"})
+    main = pod["spec"]["containers"][0] | {"volumeMounts": [{"name": "secrets", "mountPath": where}]}
+    spec = pod["spec"] | {"restartPolicy": "Always", "containers": [main]}
+    spec["volumes"] = [{"name": "secrets", "secret": {"secretName": name}}]
+    labels = pod["metadata"]["labels"]
+    template = {"metadata": {"labels": labels}, "spec": spec}
+    deployment = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "function", "namespace": one.functions},
+        "spec": {"selector": {"matchLabels": labels}, "template": template},
+    }
+    old, here = tickers(one), one.shell
+    one.cluster.apply(deployment)
+    one.cluster.wait("-n", one.functions, "--for=condition=Available", "deployment/function", within_s=READY_S)
+    (here.folder / "keys").mkdir(exist_ok=True)
+    (here.folder / "keys" / name).write_text(one.key(name))
+    here.run(f"edge secrets add-key {name} --secrets keys")
+    new = (here.folder / "keys" / name).read_text()
+    namespaces = {"edge openfaas-fn": f"{one.namespace} {one.functions}"}
+    namespaces |= {"-n edge ": f"-n {one.namespace} ", "-n openfaas-fn": f"-n {one.functions}"}
+    here.run(block(OPERATIONS, "for namespace in edge openfaas-fn"), namespaces)
+    assert one.cluster.exec("deployment/function", "cat", f"{where}/{name}", namespace=one.functions) == new
+    assert len(tickers(one)) == len(old)
+    for ticker in tickers(one):
+        assert ticker["metadata"]["uid"] not in {pod["metadata"]["uid"] for pod in old}
+        said = one.cluster.exec(ticker["metadata"]["name"], "cat", f"/var/secrets/edge/{name}", namespace=one.namespace)
+        assert said == new
+    one.cluster.kubectl("-n", one.functions, "delete", "deployment", "function")
+    fires(one, "after-a-key")
+
+
 @pytest.mark.parametrize("death", ["pod", "process"])
 def test_a_killed_cassandra_loses_nothing_and_everybody_finds_it_again(one: Platform, site: Site, death: str) -> None:
     if death == "process" and site.plan is None:

@@ -237,6 +237,17 @@ def test_a_row_written_late_is_still_found(bench: Bench) -> None:
     assert len(bench.fired) == 1
 
 
+def test_with_nothing_due_closed_seconds_are_read_every_other_time(bench: Bench) -> None:
+    bench.go(LATE_S)
+    reads: list[int] = []
+    due_timers = bench.store.due_timers
+    bench.store.due_timers = lambda shard, second: (reads.append(second), due_timers(shard, second))[1]  # type: ignore[method-assign]
+    begun_s = int(bench.clock.now_s)
+    bench.go(4)
+    assert len(reads) <= 16 * 4 * (2 * (LATE_S + 1) + 2)
+    assert all(reads.count(second) >= 4 * 16 for second in range(begun_s, begun_s + 3))
+
+
 def test_a_store_that_was_away_hides_no_timer(bench: Bench) -> None:
     bench.go(1)
     bench.row(in_s=1)

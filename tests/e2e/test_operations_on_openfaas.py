@@ -1,0 +1,166 @@
+"""The pages' commands with faas-cli, and those on functions' pods, on a real OpenFaaS on which stack.yml is deployed.
+
+docs/openfaas.md says what they need.  The rest of docs/operations.md runs in `test_operations.py` and in tests/lab.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from enb_app.measure import Verdict
+from enb_app.result import Result
+from laptop.elsewhere import provisioned
+from laptop.site import ROOT
+from localfaas.remote import from_environment
+from tests.e2e.conftest import Core
+from tests.lab.documented import OPERATIONS, WALK, Shell, block
+
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.timeout(900),
+    pytest.mark.openfaas_only("faas-cli, and pods, are had by a real gateway only"),
+]
+GIVEN = ("edge-kubeconfigs", "reload-policy", "placement-policy", "placement-credentials")
+"""Secrets that the walk makes with faas-cli; the chart makes the others."""
+NAMESPACE = "openfaas-fn"
+READY_S = 300
+SUBSCRIBERS = 1500
+ATTACH_CALLS = {"mme-initial-ue", "mme-uplink-nas", "mme-ue-context"}
+
+
+@pytest.fixture(scope="module")
+def core(tmp_path_factory: pytest.TempPathFactory) -> Core:
+    """With as many subscribers as attach while functions are replaced."""
+    remote = from_environment()
+    assert remote is not None
+    return Core(provisioned(tmp_path_factory.mktemp("site") / "elsewhere", SUBSCRIBERS), remote)
+
+
+@pytest.fixture
+def here(core: Core, tmp_path: Path) -> Shell:
+    """Where the commands run: with the installation's keys, and what they name of the repository."""
+    for name in ("stack.yml", "functions", "template"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    (tmp_path / "keys").mkdir()
+    for path in Path(os.environ["OPENFAAS_SECRETS"]).iterdir():
+        (tmp_path / "keys" / path.name).write_bytes(path.read_bytes())
+    return Shell(tmp_path, {**os.environ, "STORE_URL": core.site.store_url})
+
+
+def kubectl(shell: Shell, words: str) -> Any:
+    return json.loads(shell.run(f"kubectl -n {NAMESPACE} get {words} -o json"))
+
+
+def secret(shell: Shell, name: str) -> bytes:
+    return base64.b64decode(kubectl(shell, f"secret {name}")["data"][name])
+
+
+def deployments(shell: Shell) -> dict[str, dict[str, Any]]:
+    found = kubectl(shell, "deployments -l faas_function")["items"]
+    return {one["metadata"]["name"]: one for one in found if one["metadata"]["name"] in of_the_stack()}
+
+
+def of_the_stack() -> set[str]:
+    return set(re.findall(r"^  ([a-z-]+):$", (ROOT / "stack.yml").read_text().partition("\nfunctions:")[2], re.M))
+
+
+def deployed(shell: Shell, command: str, replaced: dict[str, str]) -> None:
+    """Run a command that deploys, until every function runs as it says, and no pod of before is left."""
+    before = pods(shell)
+    said = shell.run(command, replaced)
+    assert said.count("202 Accepted") == len(of_the_stack()), said
+    shell.run(f"kubectl -n {NAMESPACE} rollout status deployment --timeout={READY_S}s")
+    until = time.monotonic() + READY_S
+    while pods(shell) & before:
+        assert time.monotonic() < until, "pods of before are left"
+        time.sleep(1)
+
+
+def image(command: str) -> dict[str, str]:
+    """The page's registry and tag by those that the images are under here."""
+    registry, tag = (re.search(rf"{name}=\S+", command) for name in ("REGISTRY", "TAG"))
+    assert registry is not None
+    assert tag is not None
+    return {registry[0]: f"REGISTRY={os.environ['REGISTRY']}", tag[0]: f"TAG={os.environ['TAG']}"}
+
+
+def test_the_walk_gives_the_functions_their_secrets_and_deploys_them(here: Shell, core: Core) -> None:
+    here.run(f"kubectl -n {NAMESPACE} delete secret {' '.join(GIVEN)}")
+    _, secrets, deploy = block(WALK, "edge secrets init keys").splitlines()
+    here.run(secrets)
+    for name in GIVEN:
+        assert secret(here, name) == (here.folder / "keys" / name).read_bytes()
+    deployed(here, deploy, {**image(deploy), "http://192.0.2.7": os.environ["CALLBACK_ALLOW"]})
+    images = {one["spec"]["template"]["spec"]["containers"][0]["image"] for one in deployments(here).values()}
+    assert images == {f"{os.environ['REGISTRY']}/{name}:{os.environ['TAG']}" for name in of_the_stack()}
+    assert core.attach(ues=2).attached == 2
+
+
+def test_an_upgrade_replaces_every_function_while_ues_attach(here: Shell, core: Core) -> None:
+    deploy = block(OPERATIONS, "TAG=1.1 faas-cli deploy")
+    attach_through(core, lambda: deployed(here, deploy, image(deploy)))
+
+
+def test_another_login_of_the_store_is_given_by_a_deployment(here: Shell, core: Core) -> None:
+    """By another text of the same store's address: the lab's Cassandra asks nobody for a password."""
+    deploy = block(OPERATIONS, "STORE_URL='cassandra://")
+    written = re.search(r"STORE_URL='[^']*'", deploy)
+    assert written is not None
+    other = f"{core.site.store_url}{'&' if '?' in core.site.store_url else '?'}dc=datacenter1"
+    attach_through(core, lambda: deployed(here, deploy, {written[0]: f"STORE_URL='{other}'"}))
+    for one in deployments(here).values():
+        told = {e["name"]: e.get("value") for e in one["spec"]["template"]["spec"]["containers"][0]["env"]}
+        assert told.get("store_url", other) == other
+
+
+def test_a_changed_secret_is_what_the_file_holds(here: Shell) -> None:
+    path = here.folder / "keys/edge-kubeconfigs"
+    path.write_bytes(path.read_bytes() + b"# once more\n")
+    here.run(block(OPERATIONS, "faas-cli secret update"))
+    assert secret(here, "edge-kubeconfigs") == path.read_bytes().strip()  # as `secret update` does, unlike `create`
+
+
+def test_one_attach_is_one_grep_over_all_pods(here: Shell, core: Core) -> None:
+    [outcome] = core.attach(ues=1).outcomes
+    lines = here.run(f"run={outcome.run}\n{block(OPERATIONS, 'logs -l faas_function')}").splitlines()
+    entries = [json.loads(line[line.index("{") :]) for line in lines]
+    worked = [entry for entry in entries if entry["event"] == "item"]
+    assert {entry["trace"] for entry in entries} == {f"{outcome.enb}/{outcome.run}"}
+    assert {entry["function"] for entry in worked} == ATTACH_CALLS
+    assert len({entry["item"] for entry in worked}) == 6
+
+
+def attach_through(core: Core, change: Callable[[], None]) -> None:
+    """UEs attach before, after, and for as long as that takes: each of them has to."""
+    is_over = threading.Event()
+    results: list[Result] = []
+
+    def keep_on() -> None:
+        while not (results and is_over.is_set()):
+            results.append(core.attach(ues=2, concurrency=2))
+
+    with ThreadPoolExecutor(1) as pool:
+        attaching = pool.submit(keep_on)
+        try:
+            change()
+        finally:
+            is_over.set()
+        attaching.result()
+    results.append(core.attach(ues=2))
+    outcomes = [outcome for result in results for outcome in result.outcomes]
+    assert [one for one in outcomes if one.verdict is not Verdict.ATTACHED] == []
+
+
+def pods(shell: Shell) -> set[str]:
+    return {one["metadata"]["uid"] for one in kubectl(shell, "pods -l faas_function")["items"]}
