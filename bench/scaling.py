@@ -243,7 +243,6 @@ def _figures(plan: Plan, results: list[tuple[Step, Result]], watch: Watch, prome
         "passed_s": passed_s,
         "intervals_allow_s": allowed_s(plan),
         "first_new_replica_s": None if passed_s is None or first_s is None else round(first_s - passed_s, 1),
-        "rate_passed_s": rate_passed_s(kept[plan.by], plan.thresholds[plan.by]),
         "most_wanted": max(wanted for _, wanted, _ in replicas),
         "most_ready": max(ready for _, _, ready in replicas),
         "last_wanted": replicas[-1][1],

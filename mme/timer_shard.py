@@ -41,8 +41,8 @@ class Shard:
     """What is known of a shard since it is ours.
 
     next_s: the first second to be read when it is time again.  read_s: in this second the last read was of all from
-    there on, -1 if it was of less.  past: what was left out before that, the latest last.  unread: it could not be read the last time.  turn: which
-    of all shards' steps was its last one.
+    there on, -1 if it was of less.  past: what was left out before that, the latest last.  unread: it could not be read
+    the last time.  turn: which of all shards' steps was its last one.
     """
 
     next_s: int
@@ -57,7 +57,7 @@ class Shard:
     def recent(self, now_s: int) -> range:
         """Seconds that have become due or may have been written late; what is long due is left to `past`.
 
-        The closed ones every other time within a second: each is a read of the store, four times a second, for each shard.
+        The closed ones every other time within a second: each is a read of the store, for each shard.
         """
         if now_s == self.read_s:
             return range(now_s, now_s + 1)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bench.bench import Bench
-from bench.scaling import Plan, Step, run
+from bench.scaling import Plan, Step, rate_passed_s, run
 from bench.section import Figures, Measured, Target
 from enb_app.outbox import Policy
 from tools.monitoring import thresholds
@@ -68,6 +68,13 @@ def _measured(name: str, plan: Plan, figures: Figures) -> Measured:
     )
 
 
+def _after_the_rate(figures: Figures) -> str:
+    """How long after the rule's own rate had passed the threshold the first new replica was ready."""
+    passed_s = rate_passed_s(figures["series"][figures["by"]], figures["thresholds"][figures["by"]])
+    ready_s = next((at_s for at_s, _, ready in figures["replicas"] if ready > 1), None)
+    return f"{ready_s - passed_s:.1f} s at most" if passed_s is not None and ready_s is not None else "not seen"
+
+
 def markdown(figures: Figures) -> list[str]:
     """Lines of the summary."""
     thresholds_told = ", ".join(f"{value:g} {of} a second" for of, value in figures["thresholds"].items())
@@ -90,7 +97,7 @@ def markdown(figures: Figures) -> list[str]:
     seen = (
         f"Replicas wanted: {turn}. First new replica ready {figures['first_new_replica_s']} s after the first attach "
         f"above the threshold of {figures['by']}; the intervals alone may take {figures['intervals_allow_s']} s. "
-        f"The rule's own rate passed it after {figures['rate_passed_s']} s. "
+        f"Of the rule's own rate: {_after_the_rate(figures)}. "
         f"{figures['attached']} attached, {figures['failed']} failed, {figures['refused_before']} refused for "
         f"congestion, {figures['resends']} resends."
     )

@@ -32,3 +32,10 @@ def test_attaches_by_when_they_began() -> None:
         {"at_s": 0.0, "attaches": 2, "p50_ms": 20.0, "p99_ms": 29.8},
         {"at_s": 10.0, "attaches": 1, "p50_ms": 7.0, "p99_ms": 7.0},
     ]
+
+
+def test_when_the_rules_own_rate_passed() -> None:
+    """Before the first look that shows more; as much as the threshold is not more."""
+    seen = [[95.0, 3.5], [100.0, 10.0], [105.0, 11.8], [110.0, 9.0], [115.0, 16.7]]
+    assert scaling.rate_passed_s(seen, 10.0) == 100.0
+    assert scaling.rate_passed_s(seen[:2], 10.0) is None
