@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import msgspec
 
 from durable.journal import Hand
@@ -10,12 +12,12 @@ from placement.api import Api
 from placement.ending import Ending
 from placement.errors import Code, PlacementError
 from placement.helm import registry_files
-from placement.installing import Installed, Installer, InterruptedRunError, Run, left
+from placement.installing import FailedRunError, Installed, Installer, Run, left
 from placement.masking import all_words
 from placement.operation import ErrorAnswer, Operation, Phase, error_answer
 from placement.parts import TRY_AGAIN_S, Next, Parts
 from placement.plan import helm_argv, rollback_argv, uninstall_argv
-from placement.releases import Revision
+from placement.releases import GOOD, Revision
 from placement.request import Request
 from placement.settling import LOOK_SOON_S, Settling
 
@@ -41,19 +43,19 @@ class Changing:
         api = self._parts.api(operation)
         try:
             run, operation = self._what_to_run(api, request, operation)
-            if request.action == "rollback" and (done := _rolled_back_before(api, operation)) is not None:
-                return self._settling.installed(api, operation, Installed(None, done, repeated=True))
-            operation = _replace(operation, attempt=operation.attempt + 1, since_s=api.now())
-            hand.keep(operation)
+            book = _Book(hand, operation, api, _done_already)
             try:
-                installed = self._installer.run(api, run)
-            except InterruptedRunError as e:
-                return self._to_mend(operation, error_answer(e.error))
+                installed = self._installer.run(api, run, book.begins)
+            except FailedRunError as e:
+                if e.kept is None:
+                    return self._to_mend(book.operation, error_answer(e.error))
+                return self._failed(book.operation, error_answer(e.error), e.kept)
             except PlacementError as e:
-                if e.code is Code.CLUSTER_DOWN and operation.attempt > 1:
-                    return self._to_mend(operation, error_answer(e))
-                raise
-            return self._settling.installed(api, operation, installed)
+                if e.code is Code.CLUSTER_DOWN and book.operation.attempt:
+                    return self._to_mend(book.operation, error_answer(e))
+                tried = _replace(book.operation, attempt=max(1, book.operation.attempt))
+                return self._ending.failed(tried, error_answer(e))
+            return self._settling.installed(api, book.operation, installed)
         finally:
             api.close()
 
@@ -66,12 +68,11 @@ class Changing:
                 target = operation.target or _good_before(kept, kept[-1].number if kept else 0)
                 if not kept:
                     raise PlacementError(Code.NO_SUCH_RELEASE)
-                if target not in [r.number for r in kept]:
+                if not operation.attempt and target not in [r.number for r in kept]:
                     raise PlacementError(Code.NO_SUCH_REVISION)
                 argv = rollback_argv(release, namespace, target, timeout_s=self._timeout_s)
                 # Fixed at the first attempt: a repeat goes to the same revision.
-                newest = operation.before if operation.attempt else kept[-1].number
-                changed = _replace(operation, target=target, before=newest)
+                changed = _replace(operation, target=target)
                 return Run(argv, files(operation, None), namespace, release, holder), changed
             case "uninstall":
                 argv = uninstall_argv(release, namespace, timeout_s=self._timeout_s)
@@ -103,8 +104,7 @@ class Changing:
         error = operation.error or error_answer(PlacementError(Code.INTERNAL))
         api = self._parts.api(operation)
         try:
-            after = self._installer.mend(api, operation.namespace, operation.release, operation.mark)
-            kept = releases.revisions(api, operation.namespace, operation.release)
+            kept = self._installer.mend(api, operation.namespace, operation.release, operation.mark)
         except PlacementError as e:
             is_early = self._parts.now_ms() < operation.deadline_ms
             if is_early and e.code in (Code.CLUSTER_DOWN, Code.CLUSTER_REFUSED, Code.BUSY):
@@ -113,20 +113,23 @@ class Changing:
             return self._ending.finish(operation, "failed", error=_replace(error, message=unknown))
         finally:
             api.close()
-        if after is not None and (after.description, after.status) == (operation.mark, "deployed"):
+        done = _done_already(operation, kept)
+        if done is not None:
             # Helm had done all of it when it was stopped.
             api = self._parts.api(operation)
             try:
-                done = Installed(None, after, repeated=True)
                 return self._settling.installed(api, _replace(operation, error=None), done)
             finally:
                 api.close()
-        good = next((r for r in kept if r.number == _good_before(kept, after.number if after else 0)), None)
-        what = left(good, after) if operation.action != "uninstall" else left(None, after)
+        return self._failed(operation, error, kept)
+
+    def _failed(self, operation: Operation, error: ErrorAnswer, kept: Sequence[Revision]) -> Next:
+        """The end of a run that failed, with what it left.  kept: the revisions since."""
+        made = _made(operation, kept)
+        what = left(next((r for r in kept if r.number == operation.before), None), made)
         if what:
             error = _replace(error, message=f"{error.message} Left on the cluster: {what}.")
-        revision = after.number if after is not None else 0
-        return self._ending.failed(_replace(operation, revision=revision), error)
+        return self._ending.failed(_replace(operation, revision=made.number if made is not None else 0), error)
 
     def undo(self, hand: Hand[Operation]) -> Next:
         """Go back to the last good revision, or uninstall."""
@@ -136,24 +139,30 @@ class Changing:
         api = self._parts.api(operation)
         try:
             known = releases.revisions(api, namespace, release)
-            target = _good_before(known, operation.revision or (known[-1].number if known else 0))
+            target = _good_before(known, operation.revision)
             if target:
                 argv = rollback_argv(release, namespace, target, timeout_s=self._timeout_s)
             else:
                 argv = uninstall_argv(release, namespace, timeout_s=self._timeout_s)
-            operation = _replace(operation, attempt=operation.attempt + 1, since_s=api.now())
-            hand.keep(operation)
             files = self._parts.files(operation, None)
-            self._installer.run(api, Run(argv, files, namespace, release, operation.mark))
-        except (InterruptedRunError, PlacementError) as e:
+            book = _Book(hand, operation, api, _undone_already(target))
+            installed = self._installer.run(api, Run(argv, files, namespace, release, operation.mark), book.begins)
+            operation = book.operation
+        except (FailedRunError, PlacementError) as e:
+            operation = hand.call
             if self._parts.now_ms() < operation.deadline_ms:
                 return Next(operation, TRY_AGAIN_S)
-            cause = e.error if isinstance(e, InterruptedRunError) else e
+            cause = e.error if isinstance(e, FailedRunError) else e
             message = f"{error.message} Going back failed too: {cause.detail}"
             return self._ending.finish(operation, "failed", error=_replace(error, message=message))
         finally:
             api.close()
-        message = f"{error.message.split(' Left on the cluster: ')[0]} " + (
+        why = error.message.split(" Left on the cluster: ")[0]
+        if installed.overtaken:
+            message = f"{why} The release was not taken back: another call has changed it meanwhile."
+            changed = _replace(operation, revision=0)
+            return self._ending.finish(changed, "failed", error=_replace(error, message=message))
+        message = f"{why} " + (
             f"The release was rolled back to what revision {target} was." if target else "The release was uninstalled."
         )
         changed = _replace(operation, error=_replace(error, message=message), phase=Phase.WATCH_UNDO)
@@ -162,16 +171,88 @@ class Changing:
         return Next(self._ending.progress(changed), LOOK_SOON_S)
 
 
-def _rolled_back_before(api: Api, operation: Operation) -> Revision | None:
-    """What an earlier attempt, whose end was not heard of, has come to."""
-    newest = releases.latest(api, operation.namespace, operation.release)
-    if operation.attempt == 0 or newest is None or newest.number <= operation.before:
+class _Book:
+    """A run's place in its operation's row: it is written there before helm begins.
+
+    done: what an earlier run, whose end was not heard of, has come to.
+    """
+
+    def __init__(
+        self,
+        hand: Hand[Operation],
+        operation: Operation,
+        api: Api,
+        done: Callable[[Operation, Sequence[Revision]], Installed | None],
+    ) -> None:
+        self.operation = operation
+        self._hand = hand
+        self._api = api
+        self._done = done
+
+    def begins(self, kept: Sequence[Revision]) -> Installed | None:
+        """As installing.Begins."""
+        done = self._done(self.operation, kept)
+        if done is None:
+            begun = _replace(self.operation, attempt=self.operation.attempt + 1, since_s=self._api.now())
+            if begun.phase is not Phase.UNDO:
+                begun = _replace(begun, before=_before(begun, kept))
+            self._hand.keep(begun)
+            self.operation = self._hand.call
+        return done
+
+
+def _before(operation: Operation, kept: Sequence[Revision]) -> int:
+    """The newest revision that is not this call's; one that failed may be an earlier run's of it."""
+    newest = kept[-1] if kept else None
+    if operation.before is not None and (newest is None or newest.status not in GOOD):
+        return operation.before
+    return newest.number if newest is not None else 0
+
+
+def _done_already(operation: Operation, kept: Sequence[Revision]) -> Installed | None:
+    """What an earlier run of this call, whose end was not heard of, has done."""
+    newest = kept[-1] if kept else None
+    if operation.action == "uninstall" or newest is None or not _is_done_by(operation, newest):
         return None
-    is_ours = newest.description == f"Rollback to {operation.target}" and newest.status == "deployed"
-    return newest if is_ours else None
+    return Installed(None, newest, repeated=True)
 
 
-def _good_before(kept: list[Revision], number: int) -> int:
+def _is_done_by(operation: Operation, revision: Revision) -> bool:
+    """Whether helm had finished this revision for this call."""
+    if revision.status not in GOOD:
+        return False
+    if operation.action == "rollback":
+        is_new = operation.before is not None and revision.number > operation.before
+        return is_new and revision.description == f"Rollback to {operation.target}"
+    return revision.description == operation.mark
+
+
+def _undone_already(target: int) -> Callable[[Operation, Sequence[Revision]], Installed | None]:
+    """For going back to `target`, 0 = uninstalling: what there is no more to be done."""
+
+    def done(operation: Operation, kept: Sequence[Revision]) -> Installed | None:
+        if not kept:
+            return Installed(None, None, repeated=True, overtaken=target > 0)
+        newest = kept[-1]
+        if newest.status not in GOOD or newest.description == operation.mark:
+            return None
+        is_ours = newest.number > operation.revision and newest.description == f"Rollback to {target}"
+        return Installed(None, newest, repeated=True, overtaken=not is_ours)
+
+    return done
+
+
+def _made(operation: Operation, kept: Sequence[Revision]) -> Revision | None:
+    """The newest revision that a failed run of this call made; None = there is none, or others came after it."""
+    if operation.before is None or not kept:
+        return None
+    if operation.action == "uninstall":
+        return kept[-1] if kept[-1].status not in GOOD else None
+    since = [r for r in kept if r.number > (operation.before or 0)]
+    return since[-1] if since and not any(r.status in GOOD for r in since) else None
+
+
+def _good_before(kept: Sequence[Revision], number: int) -> int:
     """The newest revision before `number` that was once deployed, 0 = none."""
-    good = [r.number for r in kept if r.number < number and r.status in ("deployed", "superseded")]
+    good = [r.number for r in kept if r.number < number and r.status in GOOD]
     return max(good, default=0)

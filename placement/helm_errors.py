@@ -22,12 +22,12 @@ _MEANINGS: tuple[tuple[Code, tuple[str, ...]], ...] = (
     ),
     (
         Code.CLUSTER_DOWN,
-        (r"Kubernetes cluster unreachable", r"TLS handshake", r"etcdserver", r"ServiceUnavail"),
+        (r"Kubernetes cluster unreachable", r"etcdserver", r"ServiceUnavail"),
     ),
     (
         Code.REGISTRY_DOWN,
         (
-            rf"{_REGISTRY}.*(?:refused|no such host|timeout|deadline|unreachable|EOF|reset|server gave HTTP)",
+            rf"{_REGISTRY}.*(?:refused|no such host|timeout|deadline|unreachable|EOF|reset|server gave HTTP|TLS)",
             rf"{_REGISTRY}.*certificate",
             rf"{_REGISTRY}.*\b5\d\d\b",
         ),
@@ -65,7 +65,17 @@ _MEANINGS: tuple[tuple[Code, tuple[str, ...]], ...] = (
         ),
     ),
     (Code.TIMEOUT, (r"context deadline exceeded", r"timed out waiting", r"context canceled")),
-    (Code.CLUSTER_DOWN, (r"connection refused", r"i/o timeout", r"no route to host", r"connection reset", r"EOF")),
+    (
+        Code.CLUSTER_DOWN,
+        (
+            r"connection refused",
+            r"i/o timeout",
+            r"no route to host",
+            r"connection reset",
+            r"EOF",
+            r"TLS handshake",
+        ),
+    ),
 )
 _COMPILED = tuple((code, [re.compile(form, re.IGNORECASE) for form in forms]) for code, forms in _MEANINGS)
 _NOISE = re.compile(r"(?:WARNING|Pulled|Digest|coalesce\.go|W\d{4}|I\d{4}|E\d{4})\b")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from placement import manifest, releases
@@ -36,11 +36,20 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Installed:
-    """before, after: the newest revisions around the run; None = no release.  repeated: an earlier run had done it."""
+    """before, after: the newest revisions around the run; None = no release.  repeated: an earlier run had done it.
+
+    overtaken: another call has changed the release since.
+    """
 
     before: Revision | None
     after: Revision | None
     repeated: bool = False
+    overtaken: bool = False
+
+
+Begins = Callable[[Sequence[Revision]], Installed | None]
+"""Told the revisions there are, oldest first, under the lease: writes the run down, for helm begins now; or returns
+what an earlier run has done already, and helm is not run."""
 
 
 class Installer:
@@ -50,27 +59,23 @@ class Installer:
         self._helm = helm
         self._timeout_s = timeout_s
 
-    def run(self, api: Api, run: Run) -> Installed:
-        """Do it.  Raises NotNowError, and PlacementError: of the lease, of helm, or that nothing can be said yet.
-
-        A PlacementError of helm's run carries what it left, or that this is not known (cluster_down).
-        """
+    def run(self, api: Api, run: Run, begins: Begins) -> Installed:
+        """Do it.  Raises NotNowError, PlacementError before helm has begun, FailedRunError afterwards."""
         lease = self._lease(api, run)
         try:
             with self._helm.turn() as turn:
-                return self._under(api, run, lease, turn)
+                return self._under(api, run, lease, turn, begins)
         finally:
             lease.release()
 
-    def mend(self, api: Api, namespace: str, release: str, holder: str) -> Revision | None:
-        """After an interrupted run: under the lease, mark a pending revision as failed; the newest revision.
+    def mend(self, api: Api, namespace: str, release: str, holder: str) -> list[Revision]:
+        """After an interrupted run: under the lease, mark a pending revision as failed; every one, oldest first.
 
         Raises NotNowError, PlacementError.
         """
         lease = self._lease(api, Run((), {}, namespace, release, holder))
         try:
-            releases.recover(api, namespace, release)
-            return releases.latest(api, namespace, release)
+            return releases.recover(api, namespace, release)
         finally:
             lease.release()
 
@@ -90,11 +95,12 @@ class Installer:
             lease.take()
         return lease
 
-    def _under(self, api: Api, run: Run, lease: Lease, turn: Turn) -> Installed:
-        releases.recover(api, run.namespace, run.release)
-        before = releases.latest(api, run.namespace, run.release)
-        if run.mark and before is not None and (before.description, before.status) == (run.mark, "deployed"):
-            return Installed(None, before, repeated=True)
+    def _under(self, api: Api, run: Run, lease: Lease, turn: Turn, begins: Begins) -> Installed:
+        kept = releases.recover(api, run.namespace, run.release)
+        done = begins(kept)
+        if done is not None:
+            return done
+        before = kept[-1] if kept else None
         with Keepalive(lease.renew, every_s=RENEW_EVERY_S, patience_s=PATIENCE_S) as keepalive:
             argv = (*run.argv, "--description", run.mark) if run.mark else run.argv
             ran = turn.run(argv, run.files, timeout_s=self._timeout_s, keepalive=keepalive)
@@ -102,23 +108,22 @@ class Installer:
             return Installed(before, _revision_of(ran) or releases.latest(api, run.namespace, run.release))
         error = PlacementError(ran.stopped) if ran.stopped is not None else meaning(ran.stderr, run.struck)
         if ran.stopped is not None or error.code is Code.CLUSTER_DOWN:
-            raise InterruptedRunError(error)
-        releases.recover(api, run.namespace, run.release)
-        after = releases.latest(api, run.namespace, run.release)
-        raise PlacementError(error.code, error.detail, left=left(before, after))
+            raise FailedRunError(error)
+        raise FailedRunError(error, releases.recover(api, run.namespace, run.release))
 
 
-class InterruptedRunError(Exception):
-    """Helm was stopped or lost the cluster in the middle: what it left must be looked at.  error: why."""
+class FailedRunError(Exception):
+    """Helm began and failed.  error: why.  kept: the revisions there are since; None = they must be looked at yet."""
 
-    def __init__(self, error: PlacementError) -> None:
+    def __init__(self, error: PlacementError, kept: Sequence[Revision] | None = None) -> None:
         super().__init__(str(error))
         self.error = error
+        self.kept = kept
 
 
 def left(before: Revision | None, after: Revision | None) -> str:
-    """What a failed run left on the cluster, "" = nothing."""
-    if after is None or (before is not None and after.number == before.number):
+    """What a failed run left on the cluster, "" = nothing.  after: the newest revision that it made."""
+    if after is None:
         return ""
     names = ["/".join((kind, name)) for kind, _, name in map(manifest.name_of, manifest.objects(after.manifest))]
     shown = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")

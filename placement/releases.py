@@ -14,6 +14,8 @@ from placement.api import Api, ApiError
 from placement.errors import Code, PlacementError
 
 PENDING = ("pending-install", "pending-upgrade", "pending-rollback", "uninstalling")
+GOOD = ("deployed", "superseded")
+"""Statuses of revisions that helm had finished."""
 RECOVERED = "interrupted; marked as failed by the placement function"
 
 
@@ -58,19 +60,17 @@ def latest(api: Api, namespace: str, release: str) -> Revision | None:
     return None if newest is None else revision_of(decode(newest))
 
 
-def recover(api: Api, namespace: str, release: str) -> str | None:
-    """Mark a revision that a killed run left pending as failed; its status before, None = nothing to do.
+def recover(api: Api, namespace: str, release: str) -> list[Revision]:
+    """Mark a revision that a killed run left pending as failed; every revision that Helm kept, oldest first.
 
     `helm upgrade --install` goes on from a failed revision and removes what that one had made and the new one lacks;
     a pending one it refuses for ever.  Only for who holds the lease.
     """
-    newest = max(_secrets(api, namespace, release), key=_number, default=None)
-    if newest is None:
-        return None
-    record = decode(newest)
-    status = str((record.get("info") or {}).get("status"))
-    if status not in PENDING:
-        return None
+    kept = sorted(_secrets(api, namespace, release), key=_number)
+    records = [decode(secret) for secret in kept]
+    if not kept or str((records[-1].get("info") or {}).get("status")) not in PENDING:
+        return [revision_of(record) for record in records]
+    newest, record = kept[-1], records[-1]
     record["info"] = {**record["info"], "status": "failed", "description": RECOVERED}
     labels = {**(newest["metadata"].get("labels") or {}), "status": "failed"}
     changed = {
@@ -80,7 +80,7 @@ def recover(api: Api, namespace: str, release: str) -> str | None:
     }
     # With its resourceVersion: a helm that still lives would lose this race openly.
     api.put(f"/api/v1/namespaces/{namespace}/secrets/{newest['metadata']['name']}", changed)
-    return status
+    return [revision_of(record) for record in records]
 
 
 def _secrets(api: Api, namespace: str, release: str) -> list[Mapping[str, Any]]:

@@ -44,6 +44,17 @@ SENTENCES = [
         ),
     ),
     (
+        "registry_down",
+        (
+            "Error: failed to do request: Head "
+            '"https://127.0.0.1:1/v2/x/y/manifests/1.0.0": net/http: TLS handshake timeout'
+        ),
+    ),
+    (
+        "cluster_down",
+        'Error: Kubernetes cluster unreachable: Get "https://127.0.0.1:1/version": net/http: TLS handshake timeout',
+    ),
+    (
         "cluster_down",
         (
             'Error: Kubernetes cluster unreachable: Get "http://127.0.0.1:1/version": dial tcp 127.0.0.1:1: connect: '

@@ -1,0 +1,96 @@
+"""Helm stopped, killed or cut off in the middle: what is there stays, and what is told of it is true."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from placement.function import build
+from placement.operation import Operation, Phase, encode_answer
+from tests.placement.conftest import CALLER, Answered, Site
+from tests.placement.test_apply import release_states
+
+CALLBACK = "http://127.0.0.1:9/"
+
+
+def hurry(site: Site, helm_timeout_s: str) -> None:
+    """The same site, as if its function had been started again with another helm_timeout_s."""
+    site.function._placer.parts.journal._store.close()
+    site.function = build(site.environment | {"helm_timeout_s": helm_timeout_s})
+
+
+def begun(site: Site, call_id: str, **changes: Any) -> dict[str, Any]:
+    """A call that only the ticker's turns work off."""
+    body = site.request(cluster="a", **changes) | {"id": call_id}
+    site.call(body, callback=CALLBACK)
+    return body
+
+
+def operation(site: Site, call_id: str) -> Operation:
+    held = site.function._placer.parts.journal.load(f"{CALLER}\n{call_id}")
+    assert held is not None
+    return held.call
+
+
+def turn_to_end(site: Site, call_id: str) -> Answered:
+    """Turns until the operation is over; its answer."""
+    site.turn_until(lambda: operation(site, call_id).is_done, "the end")
+    return Answered(200, json.loads(encode_answer(operation(site, call_id).answer)))
+
+
+def stopped_before_it_wrote(site: Site, call_id: str, **changes: Any) -> Answered:
+    """A call whose helm hangs at its first word with the cluster, until it is stopped."""
+    cluster = site.clusters[0]
+    hurry(site, "2")
+    cluster.stall = ("GET", "/version")
+    begun(site, call_id, values={"tac": "9"}, **changes)
+    site.turn_until(lambda: operation(site, call_id).phase not in (Phase.PLAN, Phase.HELM), "helm's being stopped")
+    cluster.stall = None
+    hurry(site, "20")
+    answer = turn_to_end(site, call_id)
+    cluster.go_on.set()
+    return answer
+
+
+def test_an_atomic_call_stopped_before_helm_wrote_anything_leaves_the_release_as_it_was(site: Site) -> None:
+    site.call(cluster="a", values={"tac": "1"})
+    site.call(cluster="a", values={"tac": "2"})
+    before = release_states(site)
+    answer = stopped_before_it_wrote(site, "stopped", atomic=True)
+    assert (answer.status, answer.code, answer.body["revision"]) == ("failed", "timeout", None)
+    assert release_states(site) == before == [(1, "superseded"), (2, "deployed")]
+    assert site.clusters[0].things("configmaps")[0]["data"] == {"tac": "2"}
+
+
+def test_what_helm_had_not_begun_is_not_told_as_left_and_its_values_not_as_placed(site: Site) -> None:
+    site.call(cluster="a")
+    [known] = site.inventory.all()
+    answer = stopped_before_it_wrote(site, "stopped")
+    assert (answer.status, answer.code, answer.body["revision"]) == ("failed", "timeout", None)
+    assert "Left" not in answer.body["error"]["message"]
+    [now] = site.inventory.all()
+    assert (now.revision, now.values_digest, now.is_placed) == (1, known.values_digest, True)
+    assert now.history[-1].outcome == "timeout"
+
+
+def test_an_atomic_first_call_stopped_before_helm_wrote_anything_has_nothing_to_undo(site: Site) -> None:
+    answer = stopped_before_it_wrote(site, "stopped", atomic=True)
+    assert (answer.status, answer.code, answer.body["revision"]) == ("failed", "timeout", None)
+    assert "uninstalled" not in answer.body["error"]["message"]
+    assert release_states(site) == []
+    assert not site.inventory.placed()
+
+
+def test_going_back_leaves_alone_what_another_call_has_placed_since(site: Site) -> None:
+    site.call(cluster="a", values={"tac": "1"})
+    site.clusters[0].pods = "crash"
+    begun(site, "bad", atomic=True, values={"tac": "2", "image": "registry.test/nf:bad"})
+    site.turn_until(lambda: operation(site, "bad").phase is Phase.UNDO, "the way back")
+    site.clusters[0].pods = "ready"
+    assert site.call(cluster="a", values={"tac": "3"}, id="good").body["revision"] == 3
+    answer = turn_to_end(site, "bad")
+    assert (answer.status, answer.code) == ("failed", "pods_crash")
+    assert "another call has changed it meanwhile" in answer.body["error"]["message"]
+    assert release_states(site) == [(1, "superseded"), (2, "superseded"), (3, "deployed")]
+    [placed] = site.inventory.all()
+    assert (placed.revision, placed.is_placed) == (3, True)
