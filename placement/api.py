@@ -32,6 +32,10 @@ class ApiError(Exception):
         self.status = status
         self.message = message
 
+    def told(self) -> PlacementError:
+        """As the caller of a placement is told it."""
+        return PlacementError(Code.APPLY_FAILED, f"The cluster answers: {self.message}.")
+
 
 class Api:
     """One API server.  cluster: its name, for messages.  offset_s: its clock minus ours, after the first answer."""

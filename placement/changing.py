@@ -8,7 +8,7 @@ import msgspec
 
 from durable.journal import Hand
 from placement import releases, values
-from placement.api import Api
+from placement.api import Api, ApiError
 from placement.ending import Ending
 from placement.errors import Code, PlacementError
 from placement.helm import registry_files
@@ -23,6 +23,9 @@ from placement.settling import LOOK_SOON_S, Settling
 
 MEND_S = 180.0
 MEND_SOON_S = 0.2
+SETTLE_S = 10.0
+"""A caller who does not wait is told so much later at most that helm is done and the pods could not be looked at."""
+_MAY_PASS = (Code.CLUSTER_DOWN, Code.CLUSTER_REFUSED, Code.BUSY)
 _replace = msgspec.structs.replace
 
 
@@ -55,7 +58,7 @@ class Changing:
                     return self._to_mend(book.operation, error_answer(e))
                 tried = _replace(book.operation, attempt=max(1, book.operation.attempt))
                 return self._ending.failed(tried, error_answer(e))
-            return self._settling.installed(api, book.operation, installed)
+            return self._settled(api, book.operation, installed)
         finally:
             api.close()
 
@@ -94,41 +97,68 @@ class Changing:
                 )
                 return run, _replace(operation, values_digest=given.digest)
 
-    def _to_mend(self, operation: Operation, error: ErrorAnswer) -> Next:
-        deadline_ms = self._parts.now_ms() + int(MEND_S * 1000)
+    def _settled(self, api: Api, operation: Operation, installed: Installed) -> Next:
+        """What is to be waited for now that helm is done; a cluster that cannot tell is asked again for a while."""
+        if operation.action == "uninstall" and installed.repeated:
+            return self._ending.finish(operation, "uninstalled" if operation.before else "absent")
+        after = installed.after
+        try:
+            return self._settling.installed(api, operation, installed)
+        except (ApiError, PlacementError) as e:
+            if after is None:
+                raise
+            error = e.told() if isinstance(e, ApiError) else e
+            done = _replace(operation, revision=after.number, chart=after.chart)
+            standing = PlacementError(error.code, error.detail, left=f"revision {after.number} marked {after.status}")
+            is_over = operation.phase is Phase.MEND and not self._is_early(operation)
+            if error.code not in _MAY_PASS or is_over:
+                return self._ending.failed(done, error_answer(standing))
+            if operation.phase is Phase.MEND:
+                return Next(_replace(done, error=error_answer(standing)), TRY_AGAIN_S)
+            within_s = float(operation.timeout_s) if operation.waits else SETTLE_S
+            return self._to_mend(done, error_answer(standing), within_s=within_s)
+
+    def _to_mend(self, operation: Operation, error: ErrorAnswer, *, within_s: float | None = None) -> Next:
+        deadline_ms = self._parts.now_ms() + int((MEND_S if within_s is None else within_s) * 1000)
         mending = _replace(operation, phase=Phase.MEND, error=error, deadline_ms=deadline_ms)
         return Next(self._ending.progress(self._ending.telling(mending, "progressing")), MEND_SOON_S)
+
+    def _is_early(self, operation: Operation) -> bool:
+        return self._parts.now_ms() < operation.deadline_ms
 
     def mend(self, operation: Operation) -> Next:
         """Look at what an interrupted run left; go on where helm had done all of it."""
         error = operation.error or error_answer(PlacementError(Code.INTERNAL))
         api = self._parts.api(operation)
         try:
-            kept = self._installer.mend(api, operation.namespace, operation.release, operation.mark)
-        except PlacementError as e:
-            is_early = self._parts.now_ms() < operation.deadline_ms
-            if is_early and e.code in (Code.CLUSTER_DOWN, Code.CLUSTER_REFUSED, Code.BUSY):
-                return Next(operation, TRY_AGAIN_S)
-            unknown = f"{error.message} Left on the cluster: not known, it does not answer; ask again by action status."
-            return self._ending.finish(operation, "failed", error=_replace(error, message=unknown))
+            try:
+                kept = self._installer.mend(api, operation.namespace, operation.release, operation.mark)
+            except (ApiError, PlacementError) as e:
+                may_pass = isinstance(e, ApiError) or e.code in _MAY_PASS
+                if may_pass and self._is_early(operation):
+                    return Next(operation, TRY_AGAIN_S)
+                return self._unknown(operation, error)
+            done = _done_already(operation, kept)
+            if done is None:
+                return self._failed(operation, error, kept)
+            # Helm had done all of it.
+            return self._settled(api, _replace(operation, error=None), done)
         finally:
             api.close()
-        done = _done_already(operation, kept)
-        if done is not None:
-            # Helm had done all of it when it was stopped.
-            api = self._parts.api(operation)
-            try:
-                return self._settling.installed(api, _replace(operation, error=None), done)
-            finally:
-                api.close()
-        return self._failed(operation, error, kept)
+
+    def _unknown(self, operation: Operation, error: ErrorAnswer) -> Next:
+        """The end of a run whose cluster does not tell what it left."""
+        if operation.revision:  # it had been told before
+            return self._ending.failed(operation, error)
+        unknown = f"{error.message} Left on the cluster: not known, it does not answer; ask again by action status."
+        return self._ending.finish(operation, "failed", error=_replace(error, message=unknown), is_unknown=True)
 
     def _failed(self, operation: Operation, error: ErrorAnswer, kept: Sequence[Revision]) -> Next:
         """The end of a run that failed, with what it left.  kept: the revisions since."""
         made = _made(operation, kept)
         what = left(next((r for r in kept if r.number == operation.before), None), made)
-        if what:
-            error = _replace(error, message=f"{error.message} Left on the cluster: {what}.")
+        why = error.message.split(" Left on the cluster: ")[0]
+        error = _replace(error, message=f"{why} Left on the cluster: {what}." if what else why)
         return self._ending.failed(_replace(operation, revision=made.number if made is not None else 0), error)
 
     def undo(self, hand: Hand[Operation]) -> Next:
@@ -148,11 +178,11 @@ class Changing:
             book = _Book(hand, operation, api, _undone_already(target))
             installed = self._installer.run(api, Run(argv, files, namespace, release, operation.mark), book.begins)
             operation = book.operation
-        except (FailedRunError, PlacementError) as e:
+        except (FailedRunError, ApiError, PlacementError) as e:
             operation = hand.call
             if self._parts.now_ms() < operation.deadline_ms:
                 return Next(operation, TRY_AGAIN_S)
-            cause = e.error if isinstance(e, FailedRunError) else e
+            cause = e.error if isinstance(e, FailedRunError) else e.told() if isinstance(e, ApiError) else e
             message = f"{error.message} Going back failed too: {cause.detail}"
             return self._ending.finish(operation, "failed", error=_replace(error, message=message))
         finally:
@@ -212,7 +242,9 @@ def _before(operation: Operation, kept: Sequence[Revision]) -> int:
 def _done_already(operation: Operation, kept: Sequence[Revision]) -> Installed | None:
     """What an earlier run of this call, whose end was not heard of, has done."""
     newest = kept[-1] if kept else None
-    if operation.action == "uninstall" or newest is None or not _is_done_by(operation, newest):
+    if operation.action == "uninstall":
+        return Installed(None, None, repeated=True) if operation.before is not None and newest is None else None
+    if newest is None or not _is_done_by(operation, newest):
         return None
     return Installed(None, newest, repeated=True)
 

@@ -61,14 +61,18 @@ class Ending:
         error: ErrorAnswer | None = None,
         why: Why | None = None,
         diff: list[str] | None = None,
+        is_unknown: bool = False,
     ) -> Next:
-        """The last answer, remembered and counted; what is left is to tell it."""
+        """The last answer, remembered and counted; what is left is to tell it.
+
+        is_unknown: helm had begun, and what it left could not be looked at: the release counts as being there.
+        """
         told = self.telling(operation, status).answer
         answer = _replace(told, error=error, why=why or operation.why, diff=diff)
         if operation.action in ("uninstall",) or status in ("refused", "planned") or not operation.revision:
             answer = _replace(answer, pods=())
         done = _replace(operation, answer=answer, error=error, request="", notified=0, phase=Phase.NOTIFY)
-        self._remember(done, status)
+        self._remember(done, status, is_unknown=is_unknown)
         outcome = error.code if error is not None else status
         metrics.ended(operation.action, operation.cluster, outcome, self._taken_s(operation))
         if not operation.callback_url:
@@ -95,12 +99,12 @@ class Ending:
     def _taken_s(self, operation: Operation) -> float:
         return round(max(0, self._parts.now_ms() - operation.begun_ms) / 1000, 3)
 
-    def _remember(self, operation: Operation, status: str) -> None:
+    def _remember(self, operation: Operation, status: str, *, is_unknown: bool) -> None:
         if status == "planned" or not operation.cluster:
             return
         cluster, namespace, release = operation.cluster, operation.namespace, operation.release
         old = self._parts.inventory.get(cluster, namespace, release)
-        is_there = operation.revision > 0 or (old is not None and old.is_placed)
+        is_there = operation.revision > 0 or is_unknown or (old is not None and old.is_placed)
         gone = status in ("uninstalled", "absent") or (status == "rolled-back" and not operation.revision)
         placement = Placement(
             cluster,

@@ -100,16 +100,16 @@ class Installer:
         done = begins(kept)
         if done is not None:
             return done
-        before = kept[-1] if kept else None
+        before = _newest(kept)
         with Keepalive(lease.renew, every_s=RENEW_EVERY_S, patience_s=PATIENCE_S) as keepalive:
             argv = (*run.argv, "--description", run.mark) if run.mark else run.argv
             ran = turn.run(argv, run.files, timeout_s=self._timeout_s, keepalive=keepalive)
         if ran.stopped is None and ran.exit_code == 0:
-            return Installed(before, _revision_of(ran) or releases.latest(api, run.namespace, run.release))
+            return Installed(before, _revision_of(ran) or _newest(_looked(api, run)))
         error = PlacementError(ran.stopped) if ran.stopped is not None else meaning(ran.stderr, run.struck)
         if ran.stopped is not None or error.code is Code.CLUSTER_DOWN:
             raise FailedRunError(error)
-        raise FailedRunError(error, releases.recover(api, run.namespace, run.release))
+        raise FailedRunError(error, _looked(api, run, error))
 
 
 class FailedRunError(Exception):
@@ -119,6 +119,20 @@ class FailedRunError(Exception):
         super().__init__(str(error))
         self.error = error
         self.kept = kept
+
+
+def _looked(api: Api, run: Run, error: PlacementError | None = None) -> list[Revision]:
+    """The revisions after a run.  Raises FailedRunError, with the run's own error if it had one."""
+    try:
+        return releases.recover(api, run.namespace, run.release)
+    except ApiError as e:
+        raise FailedRunError(error or e.told()) from e
+    except PlacementError as e:
+        raise FailedRunError(error or e) from e
+
+
+def _newest(kept: Sequence[Revision]) -> Revision | None:
+    return kept[-1] if kept else None
 
 
 def left(before: Revision | None, after: Revision | None) -> str:

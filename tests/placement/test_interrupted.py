@@ -5,7 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
+from placement import changing
 from placement.function import build
+from placement.helm import Ran, Turn
 from placement.operation import Operation, Phase, encode_answer
 from tests.placement.conftest import CALLER, Answered, Site
 from tests.placement.test_apply import release_states
@@ -94,3 +98,91 @@ def test_going_back_leaves_alone_what_another_call_has_placed_since(site: Site) 
     assert release_states(site) == [(1, "superseded"), (2, "superseded"), (3, "deployed")]
     [placed] = site.inventory.all()
     assert (placed.revision, placed.is_placed) == (3, True)
+
+
+def refuse_after_helm(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cluster refuses to show its Secrets from the end of helm's run on."""
+    real = Turn.run
+
+    def run(turn: Turn, *args: Any, **named: Any) -> Ran:
+        ran = real(turn, *args, **named)
+        site.clusters[0].refuse.add("/secrets")
+        return ran
+
+    monkeypatch.setattr(Turn, "run", run)
+
+
+def test_pods_that_cannot_be_looked_at_do_not_hide_that_the_release_is_there(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(changing, "SETTLE_S", 1.0)
+    site.clusters[0].refuse.add("/pods")
+    answer = site.call(cluster="a")
+    assert (answer.status, answer.code, answer.body["revision"]) == ("failed", "cluster_refused", 1)
+    assert "Left on the cluster: revision 1 marked deployed." in answer.body["error"]["message"]
+    assert release_states(site) == [(1, "deployed")]
+    [placed] = site.inventory.all()
+    assert (placed.is_placed, placed.revision, placed.chart) == (True, 1, "nf-1.0.0")
+    site.clusters[0].refuse.clear()
+    assert site.call(action="uninstall").status == "uninstalled"
+
+
+def test_pods_that_cannot_be_looked_at_for_a_moment_make_no_failure(site: Site) -> None:
+    site.clusters[0].refuse.add("/pods")
+    begun(site, "moment")
+    site.turn_until(lambda: operation(site, "moment").phase is Phase.MEND, "helm's end")
+    site.clusters[0].refuse.clear()
+    answer = turn_to_end(site, "moment")
+    assert (answer.status, answer.code, answer.body["revision"]) == ("ready", None, 1)
+    assert release_states(site) == [(1, "deployed")]
+
+
+def test_a_caller_who_waits_in_vain_for_a_look_at_the_pods_is_told_what_stands(site: Site) -> None:
+    site.clusters[0].refuse.add("/pods")
+    answer = site.call(cluster="a", wait=True, timeout_s=1)
+    assert (answer.status, answer.code, answer.body["revision"]) == ("failed", "cluster_refused", 1)
+    assert "Left on the cluster: revision 1 marked deployed." in answer.body["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("action", "status", "revision"), [("rollback", "ready", 3), ("uninstall", "uninstalled", None)]
+)
+def test_what_helm_did_is_found_when_the_cluster_answers_again(
+    site: Site, monkeypatch: pytest.MonkeyPatch, action: str, status: str, revision: int | None
+) -> None:
+    site.call(cluster="a", values={"tac": "1"})
+    site.call(cluster="a", values={"tac": "2"})
+    refuse_after_helm(site, monkeypatch)
+    begun(site, "cut-off", action=action)
+    site.turn_until(lambda: operation(site, "cut-off").phase not in (Phase.PLAN, Phase.HELM), "helm's end")
+    site.clusters[0].refuse.clear()
+    answer = turn_to_end(site, "cut-off")
+    assert (answer.status, answer.code, answer.body["revision"]) == (status, None, revision)
+    assert [p.revision for p in site.inventory.all() if p.is_placed] == ([revision] if revision else [])
+
+
+def test_helms_own_error_is_told_with_what_it_left_when_the_cluster_answers_again(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.clusters[0].refuse_bodies = '"many"'
+    refuse_after_helm(site, monkeypatch)
+    begun(site, "refused", values={"replicas": "many"})
+    site.turn_until(lambda: operation(site, "refused").phase not in (Phase.PLAN, Phase.HELM), "helm's end")
+    site.clusters[0].refuse.clear()
+    answer = turn_to_end(site, "refused")
+    assert (answer.status, answer.code, answer.body["revision"]) == ("failed", "apply_failed", 1)
+    assert "Left on the cluster: revision 1 marked failed" in answer.body["error"]["message"]
+    assert [p.revision for p in site.inventory.all() if p.is_placed] == [1]
+
+
+def test_where_nobody_knows_what_helm_left_the_release_counts_as_being_there(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(changing, "MEND_S", 1.0)
+    refuse_after_helm(site, monkeypatch)
+    site.clusters[0].refuse_bodies = '"many"'
+    begun(site, "unknown", values={"replicas": "many"})
+    answer = turn_to_end(site, "unknown")
+    assert (answer.status, answer.code, answer.body["revision"]) == ("failed", "apply_failed", None)
+    assert "Left on the cluster: not known" in answer.body["error"]["message"]
+    assert [p.cluster for p in site.inventory.placed()] == ["a"]
