@@ -99,9 +99,13 @@ class Changing:
 
     def _settled(self, api: Api, operation: Operation, installed: Installed) -> Next:
         """What is to be waited for now that helm is done; a cluster that cannot tell is asked again for a while."""
+        after, overtaken = installed.after, installed.overtaken
         if operation.action == "uninstall" and installed.repeated:
-            return self._ending.finish(operation, "uninstalled" if operation.before else "absent")
-        after = installed.after
+            status = "uninstalled" if operation.before else "absent"
+            return self._ending.finish(operation, status, overtaken=overtaken)
+        if overtaken and after is not None:
+            done = _replace(operation, revision=after.number, chart=after.chart)
+            return self._ending.finish(done, "deployed", overtaken=True)
         try:
             return self._settling.installed(api, operation, installed)
         except (ApiError, PlacementError) as e:
@@ -190,8 +194,7 @@ class Changing:
         why = error.message.split(" Left on the cluster: ")[0]
         if installed.overtaken:
             message = f"{why} The release was not taken back: another call has changed it meanwhile."
-            changed = _replace(operation, revision=0)
-            return self._ending.finish(changed, "failed", error=_replace(error, message=message))
+            return self._ending.finish(operation, "failed", error=_replace(error, message=message), overtaken=True)
         message = f"{why} " + (
             f"The release was rolled back to what revision {target} was." if target else "The release was uninstalled."
         )
@@ -225,7 +228,7 @@ class _Book:
         if done is None:
             begun = _replace(self.operation, attempt=self.operation.attempt + 1, since_s=self._api.now())
             if begun.phase is not Phase.UNDO:
-                begun = _replace(begun, before=_before(begun, kept))
+                begun = _replace(begun, before=_before(begun, kept), install=kept[-1].installed if kept else "")
             self._hand.keep(begun)
             self.operation = self._hand.call
         return done
@@ -240,13 +243,17 @@ def _before(operation: Operation, kept: Sequence[Revision]) -> int:
 
 
 def _done_already(operation: Operation, kept: Sequence[Revision]) -> Installed | None:
-    """What an earlier run of this call, whose end was not heard of, has done."""
+    """What an earlier run of this call, whose end was not heard of, has done; others may have come after it."""
     newest = kept[-1] if kept else None
     if operation.action == "uninstall":
-        return Installed(None, None, repeated=True) if operation.before is not None and newest is None else None
-    if newest is None or not _is_done_by(operation, newest):
+        if operation.before is None or (newest is not None and newest.installed == operation.install):
+            return None
+        return Installed(None, None, repeated=True, overtaken=newest is not None)
+    done = next((r for r in reversed(kept) if _is_done_by(operation, r)), None)
+    if done is None or newest is None:
         return None
-    return Installed(None, newest, repeated=True)
+    before = next((r for r in kept if r.number == operation.before), None)
+    return Installed(before, done, repeated=True, overtaken=done.number < newest.number)
 
 
 def _is_done_by(operation: Operation, revision: Revision) -> bool:

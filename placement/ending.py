@@ -62,17 +62,19 @@ class Ending:
         why: Why | None = None,
         diff: list[str] | None = None,
         is_unknown: bool = False,
+        overtaken: bool = False,
     ) -> Next:
         """The last answer, remembered and counted; what is left is to tell it.
 
         is_unknown: helm had begun, and what it left could not be looked at: the release counts as being there.
+        overtaken: another call has changed the release since: what the inventory knows of it stays.
         """
         told = self.telling(operation, status).answer
         answer = _replace(told, error=error, why=why or operation.why, diff=diff)
         if operation.action in ("uninstall",) or status in ("refused", "planned") or not operation.revision:
             answer = _replace(answer, pods=())
         done = _replace(operation, answer=answer, error=error, request="", notified=0, phase=Phase.NOTIFY)
-        self._remember(done, status, is_unknown=is_unknown)
+        self._remember(done, status, is_unknown=is_unknown, overtaken=overtaken)
         outcome = error.code if error is not None else status
         metrics.ended(operation.action, operation.cluster, outcome, self._taken_s(operation))
         if not operation.callback_url:
@@ -99,7 +101,7 @@ class Ending:
     def _taken_s(self, operation: Operation) -> float:
         return round(max(0, self._parts.now_ms() - operation.begun_ms) / 1000, 3)
 
-    def _remember(self, operation: Operation, status: str, *, is_unknown: bool) -> None:
+    def _remember(self, operation: Operation, status: str, *, is_unknown: bool, overtaken: bool) -> None:
         if status == "planned" or not operation.cluster:
             return
         cluster, namespace, release = operation.cluster, operation.namespace, operation.release
@@ -128,7 +130,7 @@ class Ending:
             self._taken_s(operation),
             operation.call_id,
         )
-        self._parts.inventory.remember(placement, event)
+        self._parts.inventory.remember(old if overtaken and old is not None else placement, event)
 
 
 def told(code: Code, why: str) -> ErrorAnswer:

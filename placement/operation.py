@@ -71,6 +71,7 @@ class Operation(Call, frozen=True, kw_only=True):
     request: sealed, "" once it is needed no more.  digest: of the request's body.
     target: revision to roll back to, 0 = the one before.
     before: the newest revision when helm began that was not this call's, 0 = none; None = helm never began.
+    install: when the release was installed that was there then.
     configs: ConfigMaps whose new content is waited for.  attempt: runs of helm begun.  since_s: when the last one
     began, by the cluster's clock.
     """
@@ -100,6 +101,7 @@ class Operation(Call, frozen=True, kw_only=True):
     target: int = 0
     revision: int = 0
     before: int | None = None
+    install: str = ""
     configs: tuple[str, ...] = ()
     deadline_ms: int = 0
     error: ErrorAnswer | None = None

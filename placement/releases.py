@@ -21,7 +21,10 @@ RECOVERED = "interrupted; marked as failed by the placement function"
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """One revision.  status: Helm's: deployed, superseded, failed, pending-…, uninstalling.  config: given values."""
+    """One revision.  status: Helm's: deployed, superseded, failed, pending-…, uninstalling.  config: given values.
+
+    installed: when the release's first revision was made, Helm's text: another one after an uninstall.
+    """
 
     number: int
     status: str
@@ -29,6 +32,7 @@ class Revision:
     manifest: str
     config: Mapping[str, Any]
     description: str
+    installed: str = ""
 
 
 def decode(secret: Mapping[str, Any]) -> dict[str, Any]:
@@ -106,4 +110,5 @@ def revision_of(record: Mapping[str, Any]) -> Revision:
         manifest=str(record.get("manifest") or ""),
         config=record.get("config") or {},
         description=str(info.get("description") or ""),
+        installed=str(info.get("first_deployed") or ""),
     )

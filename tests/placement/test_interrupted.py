@@ -7,10 +7,15 @@ from typing import Any
 
 import pytest
 
+from durable import journal
+from durable.errors import StoreError
+from durable.journal import Hand
 from placement import changing
 from placement.function import build
 from placement.helm import Ran, Turn
 from placement.operation import Operation, Phase, encode_answer
+from placement.parts import Next
+from placement.steps import Placer
 from tests.placement.conftest import CALLER, Answered, Site
 from tests.placement.test_apply import release_states
 
@@ -186,3 +191,71 @@ def test_where_nobody_knows_what_helm_left_the_release_counts_as_being_there(
     assert (answer.status, answer.code, answer.body["revision"]) == ("failed", "apply_failed", None)
     assert "Left on the cluster: not known" in answer.body["error"]["message"]
     assert [p.cluster for p in site.inventory.placed()] == ["a"]
+
+
+@pytest.fixture
+def forgetful(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Call ids whose first run's end is not written down: the store fails between helm's end and the row's write."""
+    monkeypatch.setattr(journal, "RUN_MS", 0)
+    forgotten: list[str] = []
+    real = Placer._step
+
+    def step(placer: Placer, hand: Hand[Operation]) -> Next:
+        is_helms = hand.call.phase is Phase.HELM
+        done = real(placer, hand)
+        if is_helms and hand.call.call_id in forgotten:
+            forgotten.remove(hand.call.call_id)
+            raise StoreError("as if it were down for a moment")
+        return done
+
+    monkeypatch.setattr(Placer, "_step", step)
+    return forgotten
+
+
+def forgotten_once(site: Site, forgetful: list[str], call_id: str, **changes: Any) -> None:
+    """A call of which helm's part is done, and its row does not know."""
+    forgetful.append(call_id)
+    begun(site, call_id, **changes)
+    site.turn_until(lambda: not forgetful, "helm's end")
+    assert operation(site, call_id).phase is Phase.HELM
+
+
+@pytest.mark.parametrize("action", ["apply", "rollback"])
+def test_a_call_gone_on_with_leaves_alone_what_another_one_has_placed_since(
+    site: Site, forgetful: list[str], action: str
+) -> None:
+    site.call(cluster="a", values={"tac": "1"})
+    site.call(cluster="a", values={"tac": "2"})
+    forgotten_once(site, forgetful, "one", action=action, values={"tac": "3"} if action == "apply" else None)
+    assert site.call(cluster="a", values={"tac": "4"}, id="other").body["revision"] == 4
+    answer = turn_to_end(site, "one")
+    assert (answer.status, answer.code, answer.body["revision"]) == ("deployed", None, 3)
+    assert release_states(site)[2:] == [(3, "superseded"), (4, "deployed")]
+    assert site.clusters[0].things("configmaps")[0]["data"] == {"tac": "4"}
+    [placed] = site.inventory.all()
+    assert (placed.revision, placed.is_placed) == (4, True)
+    assert {event.call_id for event in placed.history} >= {"one", "other"}
+
+
+def test_an_uninstall_gone_on_with_leaves_alone_what_was_installed_since(site: Site, forgetful: list[str]) -> None:
+    site.call(cluster="a", values={"tac": "1"})
+    forgotten_once(site, forgetful, "one", action="uninstall")
+    assert release_states(site) == []
+    assert site.call(cluster="a", values={"tac": "4"}, id="other").body["revision"] == 1
+    answer = turn_to_end(site, "one")
+    assert (answer.status, answer.code) == ("uninstalled", None)
+    assert release_states(site) == [(1, "deployed")]
+    assert [p.revision for p in site.inventory.all() if p.is_placed] == [1]
+
+
+@pytest.mark.parametrize(
+    ("action", "status"), [("apply", "ready"), ("rollback", "ready"), ("uninstall", "uninstalled")]
+)
+def test_a_call_gone_on_with_does_nothing_twice(site: Site, forgetful: list[str], action: str, status: str) -> None:
+    site.call(cluster="a", values={"tac": "1"})
+    site.call(cluster="a", values={"tac": "2"})
+    forgotten_once(site, forgetful, "one", action=action)
+    runs = release_states(site)
+    answer = turn_to_end(site, "one")
+    assert (answer.status, answer.code) == (status, None)
+    assert release_states(site) == runs
