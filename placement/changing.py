@@ -48,7 +48,7 @@ class Changing:
             run, operation = self._what_to_run(api, request, operation)
             book = _Book(hand, operation, api, _done_already)
             try:
-                installed = self._installer.run(api, run, book.begins)
+                installed = self._installer.run(api, run, book)
             except FailedRunError as e:
                 if e.kept is None:
                     return self._to_mend(book.operation, error_answer(e.error))
@@ -180,7 +180,7 @@ class Changing:
                 argv = uninstall_argv(release, namespace, timeout_s=self._timeout_s)
             files = self._parts.files(operation, None)
             book = _Book(hand, operation, api, _undone_already(target))
-            installed = self._installer.run(api, Run(argv, files, namespace, release, operation.mark), book.begins)
+            installed = self._installer.run(api, Run(argv, files, namespace, release, operation.mark), book)
             operation = book.operation
         except (FailedRunError, ApiError, PlacementError) as e:
             operation = hand.call
@@ -222,8 +222,13 @@ class _Book:
         self._api = api
         self._done = done
 
+    def namespace_made(self) -> None:
+        """As installing.Book."""
+        self._hand.keep(_replace(self.operation, namespace_made=True))
+        self.operation = self._hand.call
+
     def begins(self, kept: Sequence[Revision]) -> Installed | None:
-        """As installing.Begins."""
+        """As installing.Book."""
         done = self._done(self.operation, kept)
         if done is None:
             begun = _replace(self.operation, attempt=self.operation.attempt + 1, since_s=self._api.now())

@@ -69,6 +69,7 @@ class Ending:
         is_unknown: helm had begun, and what it left could not be looked at: the release counts as being there.
         overtaken: another call has changed the release since: what the inventory knows of it stays.
         """
+        error = _with_namespace(operation, error) if error is not None else None
         told = self.telling(operation, status).answer
         answer = _replace(told, error=error, why=why or operation.why, diff=diff)
         if operation.action in ("uninstall",) or status in ("refused", "planned") or not operation.revision:
@@ -131,6 +132,14 @@ class Ending:
             operation.call_id,
         )
         self._parts.inventory.remember(old if overtaken and old is not None else placement, event)
+
+
+def _with_namespace(operation: Operation, error: ErrorAnswer) -> ErrorAnswer:
+    """What was made for the release stays where the release failed, and is told once."""
+    if not operation.namespace_made or operation.revision or " Left on the cluster: " in error.message:
+        return error
+    message = f"{error.message} Left on the cluster: the namespace {operation.namespace}, made for this call."
+    return _replace(error, message=message)
 
 
 def told(code: Code, why: str) -> ErrorAnswer:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from placement import manifest, releases
 from placement.api import Api, ApiError
@@ -47,9 +48,17 @@ class Installed:
     overtaken: bool = False
 
 
-Begins = Callable[[Sequence[Revision]], Installed | None]
-"""Told the revisions there are, oldest first, under the lease: writes the run down, for helm begins now; or returns
-what an earlier run has done already, and helm is not run."""
+class Book(Protocol):
+    """Where a run is written down."""
+
+    def namespace_made(self) -> None:
+        """The run's namespace was not there and has been made."""
+
+    def begins(self, kept: Sequence[Revision]) -> Installed | None:
+        """Helm begins now.  kept: the revisions there are, oldest first, under the lease.
+
+        Or it does not: what an earlier run has done already.
+        """
 
 
 class Installer:
@@ -59,12 +68,12 @@ class Installer:
         self._helm = helm
         self._timeout_s = timeout_s
 
-    def run(self, api: Api, run: Run, begins: Begins) -> Installed:
+    def run(self, api: Api, run: Run, book: Book) -> Installed:
         """Do it.  Raises NotNowError, PlacementError before helm has begun, FailedRunError afterwards."""
-        lease = self._lease(api, run)
+        lease = self._lease(api, run, book)
         try:
             with self._helm.turn() as turn:
-                return self._under(api, run, lease, turn, begins)
+                return self._under(api, run, lease, turn, book)
         finally:
             lease.release()
 
@@ -79,7 +88,7 @@ class Installer:
         finally:
             lease.release()
 
-    def _lease(self, api: Api, run: Run) -> Lease:
+    def _lease(self, api: Api, run: Run, book: Book | None = None) -> Lease:
         lease = Lease(api, run.namespace, run.release, f"{run.holder}/{uuid.uuid4().hex[:8]}", DURATION_S)
         try:
             lease.take()
@@ -89,15 +98,16 @@ class Installer:
                 raise NotNowError from e
             raise
         except PlacementError as e:
-            if e.code is not Code.NAMESPACE_MISSING or not run.create_namespace:
+            if e.code is not Code.NAMESPACE_MISSING or not run.create_namespace or book is None:
                 raise
-            _create_namespace(api, run.namespace)
+            if _create_namespace(api, run.namespace):
+                book.namespace_made()
             lease.take()
         return lease
 
-    def _under(self, api: Api, run: Run, lease: Lease, turn: Turn, begins: Begins) -> Installed:
+    def _under(self, api: Api, run: Run, lease: Lease, turn: Turn, book: Book) -> Installed:
         kept = releases.recover(api, run.namespace, run.release)
-        done = begins(kept)
+        done = book.begins(kept)
         if done is not None:
             return done
         before = _newest(kept)
@@ -154,9 +164,12 @@ def _revision_of(ran: Ran) -> Revision | None:
     return releases.revision_of(record) if isinstance(record, dict) else None
 
 
-def _create_namespace(api: Api, namespace: str) -> None:
+def _create_namespace(api: Api, namespace: str) -> bool:
+    """Whether it was not there."""
     try:
         api.post("/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
     except ApiError as e:
         if e.status != 409:
             raise PlacementError(Code.CLUSTER_REFUSED, f"{api.cluster} refused: {e.message}.") from e
+        return False
+    return True

@@ -71,7 +71,7 @@ class Operation(Call, frozen=True, kw_only=True):
     request: sealed, "" once it is needed no more.  digest: of the request's body.
     target: revision to roll back to, 0 = the one before.
     before: the newest revision when helm began that was not this call's, 0 = none; None = helm never began.
-    install: when the release was installed that was there then.
+    install: when the release was installed that was there then.  namespace_made: for this call.
     configs: ConfigMaps whose new content is waited for.  attempt: runs of helm begun.  since_s: when the last one
     began, by the cluster's clock.
     """
@@ -102,6 +102,7 @@ class Operation(Call, frozen=True, kw_only=True):
     revision: int = 0
     before: int | None = None
     install: str = ""
+    namespace_made: bool = False
     configs: tuple[str, ...] = ()
     deadline_ms: int = 0
     error: ErrorAnswer | None = None

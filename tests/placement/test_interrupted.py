@@ -259,3 +259,20 @@ def test_a_call_gone_on_with_does_nothing_twice(site: Site, forgetful: list[str]
     answer = turn_to_end(site, "one")
     assert (answer.status, answer.code) == (status, None)
     assert release_states(site) == runs
+
+
+def test_a_namespace_made_for_a_call_that_failed_is_told_also_if_helm_had_to_wait(site: Site) -> None:
+    site.policy(create_namespaces=True)
+    answer = site.call(cluster="a", run_namespace="made-1", chart_version="9.9.9", atomic=True)
+    assert (answer.status, answer.code, answer.body["revision"]) == ("failed", "no_such_chart", None)
+    left = "Left on the cluster: the namespace {}, made for this call."
+    assert left.format("made-1") in answer.body["error"]["message"]
+    again = site.call(cluster="a", run_namespace="made-1", chart_version="9.9.9")
+    assert (again.code, "Left" in again.body["error"]["message"]) == ("no_such_chart", False)
+    with site.function._placer.parts.helm.turn():
+        begun(site, "waits", run_namespace="made-2", chart_version="9.9.9")
+        site.function._placer.parts.helm.free_in_s = lambda: 0.0  # type: ignore[method-assign]  as another replica's
+        site.turn_until(lambda: operation(site, "waits").namespace_made, "the namespace")
+    later = turn_to_end(site, "waits")
+    assert left.format("made-2") in later.body["error"]["message"]
+    assert site.inventory.placed() == ()
