@@ -38,12 +38,17 @@ class ApiError(Exception):
 
 
 class Api:
-    """One API server.  cluster: its name, for messages.  offset_s: its clock minus ours, after the first answer."""
+    """One API server.  cluster: its name, for messages.  offset_s: its clock minus ours, after the first answer.
+
+    until: when it is asked no more, by the monotonic clock; None = always.
+    """
 
     def __init__(self, cluster: str, credentials: Credentials, *, read_s: float = READ_S) -> None:
         self.cluster = cluster
         self.offset_s = 0.0
+        self.until: float | None = None
         self._server = credentials.server
+        self._read_s = read_s
         self._headers = {"Accept": "application/json", "User-Agent": "telco-edge-placement"}
         if credentials.token is not None:
             self._headers["Authorization"] = f"Bearer {credentials.token}"
@@ -105,6 +110,10 @@ class Api:
         url = f"{self._server}{path}{'?' + urlencode(query) if query else ''}"
         headers = self._headers | ({"Content-Type": content_type} if body is not None else {})
         octets = msgspec.json.encode(body) if body is not None else None
+        if self.until is not None:
+            read_s = min(self._read_s if read_s is None else read_s, self.until - time.monotonic())
+            if read_s <= 0:
+                raise PlacementError(Code.CLUSTER_DOWN, f"The API server of {self.cluster} answers too slowly.")
         try:
             more: dict[str, Any] = (
                 {} if read_s is None else {"timeout": urllib3.Timeout(connect=CONNECT_S, read=read_s)}

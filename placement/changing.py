@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 
 import msgspec
@@ -11,7 +12,7 @@ from placement import releases, values
 from placement.api import Api, ApiError
 from placement.ending import Ending
 from placement.errors import Code, PlacementError
-from placement.helm import registry_files
+from placement.helm import TERM_GRACE_S, registry_files
 from placement.installing import FailedRunError, Installed, Installer, Run, left
 from placement.masking import all_words
 from placement.operation import ErrorAnswer, Operation, Phase, error_answer
@@ -21,6 +22,10 @@ from placement.releases import GOOD, Revision
 from placement.request import Request
 from placement.settling import LOOK_SOON_S, Settling
 
+BEFORE_S = 0.7
+"""What a step may take before helm begins without taking it from helm's time."""
+AFTER_S = 1.0
+"""How long the cluster is asked after helm's last moment."""
 MEND_S = 180.0
 MEND_SOON_S = 0.2
 SETTLE_S = 10.0
@@ -44,8 +49,9 @@ class Changing:
         operation = hand.call
         request = self._parts.request(operation)
         api = self._parts.api(operation)
+        until = self._until(api)
         try:
-            run, operation = self._what_to_run(api, request, operation)
+            run, operation = self._what_to_run(api, request, operation, until)
             book = _Book(hand, operation, api, _done_already)
             try:
                 installed = self._installer.run(api, run, book)
@@ -58,11 +64,19 @@ class Changing:
                     return self._to_mend(book.operation, error_answer(e))
                 tried = _replace(book.operation, attempt=max(1, book.operation.attempt))
                 return self._ending.failed(tried, error_answer(e))
+            if installed.after is not None and time.monotonic() > until:
+                return self._later(book.operation, installed.after, api.cluster)
             return self._settled(api, book.operation, installed)
         finally:
             api.close()
 
-    def _what_to_run(self, api: Api, request: Request, operation: Operation) -> tuple[Run, Operation]:
+    def _until(self, api: Api) -> float:
+        """When helm is to be over in a step that begins now, by the monotonic clock; no cluster is asked long after."""
+        until = time.monotonic() + self._timeout_s + BEFORE_S
+        api.until = until + TERM_GRACE_S + AFTER_S
+        return until
+
+    def _what_to_run(self, api: Api, request: Request, operation: Operation, until: float) -> tuple[Run, Operation]:
         namespace, release, holder = operation.namespace, operation.release, operation.mark
         files = self._parts.files
         match request.action:
@@ -76,10 +90,10 @@ class Changing:
                 argv = rollback_argv(release, namespace, target, timeout_s=self._timeout_s)
                 # Fixed at the first attempt: a repeat goes to the same revision.
                 changed = _replace(operation, target=target)
-                return Run(argv, files(operation, None), namespace, release, holder), changed
+                return Run(argv, files(operation, None), namespace, release, holder, until), changed
             case "uninstall":
                 argv = uninstall_argv(release, namespace, timeout_s=self._timeout_s)
-                return Run(argv, files(operation, None), namespace, release, holder), operation
+                return Run(argv, files(operation, None), namespace, release, holder, until), operation
             case _:
                 secrets = self._parts.secrets
                 given = values.gather(request, secrets.object_store())
@@ -91,11 +105,21 @@ class Changing:
                     namespace,
                     release,
                     holder,
+                    until,
                     mark=operation.mark,
                     create_namespace=operation.create_namespaces,
                     struck=frozenset(all_words(given.parsed) | secrets.secret_words()),
                 )
                 return run, _replace(operation, values_digest=given.digest)
+
+    def _later(self, operation: Operation, after: Revision, cluster: str) -> Next:
+        """Helm is done, and took all of this step's time: what comes then is the next one's."""
+        slow = PlacementError(
+            Code.CLUSTER_DOWN,
+            f"The API server of {cluster} answers too slowly.",
+            left=f"revision {after.number} marked {after.status}",
+        )
+        return self._to_mend(_replace(operation, revision=after.number, chart=after.chart), error_answer(slow))
 
     def _settled(self, api: Api, operation: Operation, installed: Installed) -> Next:
         """What is to be waited for now that helm is done; a cluster that cannot tell is asked again for a while."""
@@ -171,6 +195,7 @@ class Changing:
         error = operation.error or error_answer(PlacementError(Code.INTERNAL))
         namespace, release = operation.namespace, operation.release
         api = self._parts.api(operation)
+        until = self._until(api)
         try:
             known = releases.revisions(api, namespace, release)
             target = _good_before(known, operation.revision)
@@ -180,7 +205,7 @@ class Changing:
                 argv = uninstall_argv(release, namespace, timeout_s=self._timeout_s)
             files = self._parts.files(operation, None)
             book = _Book(hand, operation, api, _undone_already(target))
-            installed = self._installer.run(api, Run(argv, files, namespace, release, operation.mark), book)
+            installed = self._installer.run(api, Run(argv, files, namespace, release, operation.mark, until), book)
             operation = book.operation
         except (FailedRunError, ApiError, PlacementError) as e:
             operation = hand.call

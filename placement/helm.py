@@ -64,19 +64,19 @@ class Keepalive:
 
     renew: raises PlacementError.  lease_lost ends it at once; any other failure when nothing succeeded for
     patience_s, which must be shorter than the lease, so that helm is dead before another may begin.
+    since: when it was written first, by the monotonic clock.
     """
 
-    def __init__(self, renew: Callable[[], None], *, every_s: float, patience_s: float) -> None:
+    def __init__(self, renew: Callable[[], None], *, since: float, every_s: float, patience_s: float) -> None:
         self.lost = threading.Event()
         self._renew = renew
         self._every_s = every_s
         self._patience_s = patience_s
         self._stop = threading.Event()
-        self._good = time.monotonic()
+        self._good = since
         self._thread = threading.Thread(target=self._run, name="lease", daemon=True)
 
     def __enter__(self) -> Keepalive:
-        self._good = time.monotonic()
         self._thread.start()
         return self
 

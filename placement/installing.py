@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,18 +19,25 @@ from placement.releases import Revision
 
 RENEW_EVERY_S = 2.0
 PATIENCE_S = 6.0
-"""Without a renewal; shorter than the lease by more than helm's grace, so that no other run begins beside one dying."""
+"""From when the lease was written last, before helm begins as well; shorter than the lease by more than helm's grace,
+so that no other run begins beside one dying."""
+LEAST_S = 1.0
+"""What helm has of a step at least."""
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What helm is to do.  mark: description that its revision will carry, "" for rollback and uninstall."""
+    """What helm is to do.  mark: description that its revision will carry, "" for rollback and uninstall.
+
+    until: when helm is to be over, by the monotonic clock: it has less where what comes before took long.
+    """
 
     argv: tuple[str, ...]
     files: Mapping[str, str]
     namespace: str
     release: str
     holder: str
+    until: float
     mark: str = ""
     create_namespace: bool = False
     struck: frozenset[str] = frozenset()
@@ -72,8 +80,9 @@ class Installer:
         """Do it.  Raises NotNowError, PlacementError before helm has begun, FailedRunError afterwards."""
         lease = self._lease(api, run, book)
         try:
-            with self._helm.turn() as turn:
-                return self._under(api, run, lease, turn, book)
+            # Renewed also while helm's turn and a slow cluster are waited for.
+            with self._kept(lease) as keepalive, self._helm.turn() as turn:
+                return self._under(api, run, keepalive, turn, book)
         finally:
             lease.release()
 
@@ -82,7 +91,7 @@ class Installer:
 
         Raises NotNowError, PlacementError.
         """
-        lease = self._lease(api, Run((), {}, namespace, release, holder))
+        lease = self._lease(api, Run((), {}, namespace, release, holder, until=0.0))
         try:
             return releases.recover(api, namespace, release)
         finally:
@@ -105,15 +114,20 @@ class Installer:
             lease.take()
         return lease
 
-    def _under(self, api: Api, run: Run, lease: Lease, turn: Turn, book: Book) -> Installed:
+    def _kept(self, lease: Lease) -> Keepalive:
+        return Keepalive(lease.renew, since=lease.written, every_s=RENEW_EVERY_S, patience_s=PATIENCE_S)
+
+    def _under(self, api: Api, run: Run, keepalive: Keepalive, turn: Turn, book: Book) -> Installed:
         kept = releases.recover(api, run.namespace, run.release)
+        if keepalive.is_lost():
+            raise NotNowError
         done = book.begins(kept)
         if done is not None:
             return done
         before = _newest(kept)
-        with Keepalive(lease.renew, every_s=RENEW_EVERY_S, patience_s=PATIENCE_S) as keepalive:
-            argv = (*run.argv, "--description", run.mark) if run.mark else run.argv
-            ran = turn.run(argv, run.files, timeout_s=self._timeout_s, keepalive=keepalive)
+        argv = (*run.argv, "--description", run.mark) if run.mark else run.argv
+        timeout_s = min(self._timeout_s, max(LEAST_S, run.until - time.monotonic()))
+        ran = turn.run(argv, run.files, timeout_s=timeout_s, keepalive=keepalive)
         if ran.stopped is None and ran.exit_code == 0:
             return Installed(before, _revision_of(ran) or _newest(_looked(api, run)))
         error = PlacementError(ran.stopped) if ran.stopped is not None else meaning(ran.stderr, run.struck)

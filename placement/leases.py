@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -21,7 +22,10 @@ class HeldError(PlacementError):
 
 
 class Lease:
-    """The lease on (namespace, release), once taken.  holder: unique to one run.  duration_s: without a renewal."""
+    """The lease on (namespace, release), once taken.  holder: unique to one run.  duration_s: without a renewal.
+
+    written: when it was taken, by the monotonic clock: its time counts from then.
+    """
 
     def __init__(self, api: Api, namespace: str, release: str, holder: str, duration_s: int = DURATION_S) -> None:
         self.holder = holder
@@ -31,6 +35,7 @@ class Lease:
         self._namespace = namespace
         self._name = f"placement.{release}"
         self._held: dict[str, Any] | None = None
+        self.written = 0.0
 
     def take(self) -> str | None:
         """Take it; the holder whose expired lease this was, None = it was free.
@@ -85,6 +90,7 @@ class Lease:
             self._held = None
 
     def _written(self, method: str, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        self.written = time.monotonic()
         try:
             return self._api.post(path, body) if method == "POST" else self._api.put(path, body)
         except ApiError as e:

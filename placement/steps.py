@@ -1,5 +1,7 @@
-"""Operations, worked off in short steps: each step is one call of at most about 5 s, and leaves a row from which any
-replica goes on.
+"""Operations, worked off in short steps: each is one call, and leaves a row from which any replica goes on.
+
+A step with helm takes helm_timeout_s and 2.5 s at most, 6 s, and what S3 and the store take; where a cluster answers
+slowly helm has less of it, and a look at the pods is a step of its own.  A look takes what its requests take.
 
 plan -> preview -> (done)                                  dry_run, diff
 plan -> helm -> (done)                                     nobody waits
@@ -92,7 +94,7 @@ class Placer:
         while True:
             operation = self._held(key).call
             spent_s = time.monotonic() - begun
-            late = spent_s > (INLINE_HELM_S if operation.phase in (Phase.HELM, Phase.UNDO) else INLINE_S)
+            late = spent_s > (INLINE_HELM_S if operation.phase in _NEEDS_HELM else INLINE_S)
             if operation.is_done or late:
                 return operation.answer
             wait_s = self._advance(key)

@@ -200,7 +200,7 @@ def make_site(
         settings = {
             "store_url": f"sqlite:///{tmp_path / 'edge.db'}",
             "helm_binary": helm_binary,
-            "helm_timeout_s": "20",  # a loaded machine is no fault of the function; the default is tested by itself
+            "helm_timeout_s": "20",  # a loaded machine is no fault of the function; the default: test_interrupted.py
         }
         site = Site(tmp_path, registry, clusters, settings | environment)
         sites.append(site)

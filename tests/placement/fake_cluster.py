@@ -38,7 +38,7 @@ class FakeCluster:
     """pods: "ready", "pending" or "crash", for Deployments written from then on.
 
     stall: (method, part of a path) whose requests hang until `release` is set.  refuse: paths' parts answered 403.
-    refuse_bodies: a text whose Deployments are answered 422.
+    refuse_bodies: a text whose Deployments are answered 422.  slow_s: how long every answer takes.
     """
 
     def __init__(self) -> None:
@@ -49,6 +49,7 @@ class FakeCluster:
         self.go_on = threading.Event()
         self.refuse: set[str] = set()
         self.refuse_bodies = ""
+        self.slow_s = 0.0
         self.calls: list[tuple[str, str]] = []
         self.lock = threading.RLock()
         self._version = 0
@@ -275,6 +276,8 @@ def _handler(cluster: FakeCluster) -> type[BaseHTTPRequestHandler]:
             if cluster.stall is not None and cluster.stall[0] == self.command and cluster.stall[1] in parts.path:
                 cluster.stalled.set()
                 cluster.go_on.wait(60)
+            if cluster.slow_s:
+                time.sleep(cluster.slow_s)
             if any(part in parts.path for part in cluster.refuse):
                 self.fail(403, "Forbidden", f"secrets is forbidden: User cannot {self.command} {parts.path}")
                 return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -10,15 +11,17 @@ import pytest
 from durable import journal
 from durable.errors import StoreError
 from durable.journal import Hand
-from placement import changing
+from placement import changing, installing, steps
+from placement.errors import Code, PlacementError
 from placement.function import build
-from placement.helm import Ran, Turn
+from placement.helm import Helm, Keepalive, Ran, Turn
 from placement.operation import Operation, Phase, encode_answer
 from placement.parts import Next
 from placement.steps import Placer
-from tests.placement.conftest import CALLER, Answered, Site
+from tests.placement.conftest import CALLER, Answered, Event, Site, signed
 from tests.placement.test_apply import release_states
 
+LEASES = "/apis/coordination.k8s.io/v1/namespaces/lab/leases"
 CALLBACK = "http://127.0.0.1:9/"
 
 
@@ -261,7 +264,9 @@ def test_a_call_gone_on_with_does_nothing_twice(site: Site, forgetful: list[str]
     assert release_states(site) == runs
 
 
-def test_a_namespace_made_for_a_call_that_failed_is_told_also_if_helm_had_to_wait(site: Site) -> None:
+def test_a_namespace_made_for_a_call_that_failed_is_told_also_if_helm_had_to_wait(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
     site.policy(create_namespaces=True)
     answer = site.call(cluster="a", run_namespace="made-1", chart_version="9.9.9", atomic=True)
     assert (answer.status, answer.code, answer.body["revision"]) == ("failed", "no_such_chart", None)
@@ -271,8 +276,54 @@ def test_a_namespace_made_for_a_call_that_failed_is_told_also_if_helm_had_to_wai
     assert (again.code, "Left" in again.body["error"]["message"]) == ("no_such_chart", False)
     with site.function._placer.parts.helm.turn():
         begun(site, "waits", run_namespace="made-2", chart_version="9.9.9")
-        site.function._placer.parts.helm.free_in_s = lambda: 0.0  # type: ignore[method-assign]  as another replica's
+        monkeypatch.setattr(Helm, "free_in_s", lambda _: 0.0)  # as if another replica ran it
         site.turn_until(lambda: operation(site, "waits").namespace_made, "the namespace")
     later = turn_to_end(site, "waits")
     assert left.format("made-2") in later.body["error"]["message"]
     assert site.inventory.placed() == ()
+
+
+def test_a_lease_counts_from_when_it_was_written() -> None:
+    def fails() -> None:
+        raise PlacementError(Code.CLUSTER_DOWN)
+
+    written = time.monotonic() - 5
+    with Keepalive(fails, since=written, every_s=60, patience_s=4) as old:
+        assert old.is_lost()
+    with Keepalive(fails, since=written, every_s=60, patience_s=600) as young:
+        assert not young.is_lost()
+
+
+def test_helm_does_not_begin_on_a_lease_that_is_too_old(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(installing, "PATIENCE_S", 0.0)
+    begun(site, "late")
+    site.turn_until(lambda: ("POST", LEASES) in site.clusters[0].calls, "a lease")
+    assert (operation(site, "late").attempt, site.registry.pulls) == (0, 0)
+    monkeypatch.undo()
+    assert turn_to_end(site, "late").status == "ready"
+
+
+def test_a_dry_run_begins_helm_no_later_than_an_apply(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(steps, "INLINE_HELM_S", 0.0)
+    body = json.dumps(site.request(cluster="a", dry_run=True, id="dry")).encode()
+    answer = site.post(Event(body, signed(body, CALLER)))
+    assert (answer.status, site.registry.pulls) == ("progressing", 0)
+    assert turn_to_end(site, "dry").status == "planned"
+
+
+def test_a_step_on_a_slow_cluster_ends_in_its_time(site: Site) -> None:
+    """With the default helm_timeout_s: 6 s, and what a busy machine adds."""
+    site.function._placer.parts.journal._store.close()
+    site.function = build({key: text for key, text in site.environment.items() if key != "helm_timeout_s"})
+    site.clusters[0].slow_s = 1.5
+    begun(site, "slow")
+    longest = 0.0
+    while operation(site, "slow").phase in (Phase.PLAN, Phase.HELM) and longest < 9:
+        before = time.monotonic()
+        site.turn()
+        longest = max(longest, time.monotonic() - before)
+    assert 3 < longest < 9
+    site.clusters[0].slow_s = 0.0
+    answer = turn_to_end(site, "slow")
+    assert (answer.status, answer.code) == ("failed", "timeout")
+    assert release_states(site) == []
