@@ -50,6 +50,7 @@ class Changing:
         request = self._parts.request(operation)
         api = self._parts.api(operation)
         until = self._until(api)
+        begun_before = operation.attempt > 0
         try:
             run, operation = self._what_to_run(api, request, operation, until)
             book = _Book(hand, operation, api, _done_already)
@@ -60,13 +61,17 @@ class Changing:
                     return self._to_mend(book.operation, error_answer(e.error))
                 return self._failed(book.operation, error_answer(e.error), e.kept)
             except PlacementError as e:
-                if e.code is Code.CLUSTER_DOWN and book.operation.attempt:
-                    return self._to_mend(book.operation, error_answer(e))
-                tried = _replace(book.operation, attempt=max(1, book.operation.attempt))
-                return self._ending.failed(tried, error_answer(e))
+                if begun_before:
+                    raise
+                return self._ending.failed(_replace(book.operation, attempt=1), error_answer(e))
             if installed.after is not None and time.monotonic() > until:
                 return self._later(book.operation, installed.after, api.cluster)
             return self._settled(api, book.operation, installed)
+        except PlacementError as e:
+            if not begun_before:
+                raise
+            # An earlier run, whose end was not heard of, may have done all of it.
+            return self._to_mend(hand.call, error_answer(e))
         finally:
             api.close()
 
@@ -81,14 +86,10 @@ class Changing:
         files = self._parts.files
         match request.action:
             case "rollback":
-                kept = releases.revisions(api, namespace, release)
-                target = operation.target or _good_before(kept, kept[-1].number if kept else 0)
-                if not kept:
-                    raise PlacementError(Code.NO_SUCH_RELEASE)
-                if not operation.attempt and target not in [r.number for r in kept]:
-                    raise PlacementError(Code.NO_SUCH_REVISION)
+                target = operation.target
+                if not operation.attempt:  # a repeat goes to the same revision, which may be gone by then
+                    target = self._target(api, operation)
                 argv = rollback_argv(release, namespace, target, timeout_s=self._timeout_s)
-                # Fixed at the first attempt: a repeat goes to the same revision.
                 changed = _replace(operation, target=target)
                 return Run(argv, files(operation, None), namespace, release, holder, until), changed
             case "uninstall":
@@ -111,6 +112,15 @@ class Changing:
                     struck=frozenset(all_words(given.parsed) | secrets.secret_words()),
                 )
                 return run, _replace(operation, values_digest=given.digest)
+
+    def _target(self, api: Api, operation: Operation) -> int:
+        kept = releases.revisions(api, operation.namespace, operation.release)
+        if not kept:
+            raise PlacementError(Code.NO_SUCH_RELEASE)
+        target = operation.target or _good_before(kept, kept[-1].number)
+        if target not in [r.number for r in kept]:
+            raise PlacementError(Code.NO_SUCH_REVISION)
+        return target
 
     def _later(self, operation: Operation, after: Revision, cluster: str) -> Next:
         """Helm is done, and took all of this step's time: what comes then is the next one's."""
@@ -184,7 +194,7 @@ class Changing:
     def _failed(self, operation: Operation, error: ErrorAnswer, kept: Sequence[Revision]) -> Next:
         """The end of a run that failed, with what it left.  kept: the revisions since."""
         made = _made(operation, kept)
-        what = left(next((r for r in kept if r.number == operation.before), None), made)
+        what = left(next((r for r in kept if r.number == operation.before and r is not made), None), made)
         why = error.message.split(" Left on the cluster: ")[0]
         error = _replace(error, message=f"{why} Left on the cluster: {what}." if what else why)
         return self._ending.failed(_replace(operation, revision=made.number if made is not None else 0), error)

@@ -264,6 +264,18 @@ def test_a_call_gone_on_with_does_nothing_twice(site: Site, forgetful: list[str]
     assert release_states(site) == runs
 
 
+def test_a_call_gone_on_with_that_cannot_begin_again_finds_what_it_had_done(site: Site, forgetful: list[str]) -> None:
+    forgotten_once(site, forgetful, "one")
+    path = f"{LEASES}/placement.upf"
+    spec = {"holderIdentity": "another", "leaseDurationSeconds": 3600, "renewTime": "2999-01-01T00:00:00.000000Z"}
+    site.clusters[0].put(path, {"kind": "Lease", "metadata": {"name": "placement.upf"}, "spec": spec})
+    site.turn_until(lambda: operation(site, "one").phase is not Phase.HELM, "the next try")
+    del site.clusters[0].objects[path]
+    answer = turn_to_end(site, "one")
+    assert (answer.status, answer.code, answer.body["revision"]) == ("ready", None, 1)
+    assert release_states(site) == [(1, "deployed")]
+
+
 def test_a_namespace_made_for_a_call_that_failed_is_told_also_if_helm_had_to_wait(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
