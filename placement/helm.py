@@ -6,6 +6,7 @@ import base64
 import contextlib
 import json
 import os
+import select
 import shutil
 import signal
 import stat
@@ -188,21 +189,30 @@ def _watch(process: subprocess.Popen[bytes], give_up: float, keepalive: Keepaliv
     """Why it was stopped, None = it ended by itself; and what it had of the processors until shortly before."""
     share = Share()
     next_look = 0.0
-    while True:
-        try:
-            process.wait(timeout=POLL_S)
-            return None, share
-        except subprocess.TimeoutExpired:
-            if time.monotonic() >= next_look:
-                # One that is ending has lost threads, and what they had.
-                share = max(share, pacing.share_of(process.pid), key=lambda found: found.ran_s)
-                next_look = time.monotonic() + LOOK_S
+    while not _has_ended(process, POLL_S):
+        if time.monotonic() >= next_look:
+            # One that is ending has lost threads, and what they had.
+            share = max(share, pacing.share_of(process.pid), key=lambda found: found.ran_s)
+            next_look = time.monotonic() + LOOK_S
         lost = keepalive is not None and keepalive.is_lost()
         if lost or time.monotonic() > give_up:
             _kill(process, signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(timeout=TERM_GRACE_S)
             return (Code.LEASE_LOST if lost else Code.TIMEOUT), share
+    return None, share
+
+
+def _has_ended(process: subprocess.Popen[bytes], within_s: float) -> bool:
+    """Told by the kernel at once: `wait` with a timeout sleeps and looks, which costs a placement milliseconds."""
+    descriptor = os.pidfd_open(process.pid)
+    try:
+        is_over, _, _ = select.select([descriptor], [], [], within_s)
+    finally:
+        os.close(descriptor)
+    if is_over:
+        process.wait()
+    return bool(is_over)
 
 
 def _kill(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
