@@ -32,6 +32,8 @@ STORE_SECONDS = Histogram(
     buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0),
 )
 TIMERS = Counter("mme_timers", "Timers that the ticker has dealt with, by what became of each try.", ["result"])
+for _became in ("no answer", "overdue", "dead"):
+    TIMERS.labels(_became)  # from 0 on: what an alert looks at must be seen to grow by the first one, too
 TIMERS_WAITING = Gauge("mme_timers_waiting", "Timers that are due and not done with, of this ticker's shards.")
 TIMER_LATE_SECONDS = Histogram(
     "mme_timer_late_seconds",

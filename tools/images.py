@@ -26,6 +26,7 @@ from localfaas.errors import StackError
 
 ROOT = Path(__file__).resolve().parents[1]
 TOOLS = "edge-tools"
+PLACEMENT = "placement"
 BUILT = Path("build/images")
 INVENTORIES = Path("build/inventories")
 INVENTORY = "/home/app/inventory.json"
@@ -79,6 +80,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         builder = shutil.which(options.builder)
         if builder is None:
             raise ImageError(f"no {options.builder} on PATH: install one, or name another with --builder")
+        for image in images:
+            if image.name == PLACEMENT and not (image.folder / "function/helm").is_file():
+                sys.stderr.write(
+                    f"images: {PLACEMENT} gets no helm and will place nothing: `make placement-helm` first\n"
+                )
         for number, image in enumerate(images, start=1):
             begun = time.monotonic()
             _say(f"[{number}/{len(images)}] {image.reference}")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
 import subprocess
+import time
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -278,6 +281,46 @@ def test_prometheus_and_alertmanager_take_their_configuration(default: list[Mani
     ran(program("promtool"), "check", "config", str(tmp_path / "prometheus.yml"))
 
 
+def test_callers_reload_agents_other_namespaces_and_those_who_are_called_are_values(
+    charts: Charts, tmp_path: Path
+) -> None:
+    changed = {
+        "openfaas": {"namespace": "faas", "functionNamespace": "faas-fn"},
+        "monitoring": {
+            "callers": ["192.0.2.7:9200"],
+            "reload": {"cluster": "munich-1", "namespaces": ["lab"]},
+            "alertmanager": {
+                "people": {"slack_configs": [{"channel": "#edge", "api_url_file": "/etc/alertmanager/people/url"}]},
+                "secret": "people",
+            },
+        },
+    }
+    manifests = charts.render("edge-platform", changed, release="edge")
+    scrape = yaml.safe_load(named(manifests, "ConfigMap", "edge-scrape")["data"]["prometheus.yml"])
+    jobs = {job["job_name"]: job for job in scrape["scrape_configs"]}
+    assert jobs["callers"]["static_configs"] == [{"targets": ["192.0.2.7:9200"]}]
+    assert jobs["reload"]["kubernetes_sd_configs"] == [{"role": "pod", "namespaces": {"names": ["lab"]}}]
+    assert {"target_label": "cluster", "replacement": "munich-1"} in jobs["reload"]["relabel_configs"]
+    finders = [
+        m["metadata"]["namespace"] for m in of_kind(manifests, "Role") if m["metadata"]["name"] == "edge-prometheus"
+    ]
+    assert sorted(finders) == [NAMESPACE, "faas", "faas-fn", "lab"]
+    # What a caller publishes counts for the function in the namespace where it is.
+    assert '"$1.faas-fn"' in named(manifests, "ConfigMap", "edge-rules")["data"]["scaling.yml"]
+    text = named(manifests, "ConfigMap", "edge-routes")["data"]["alertmanager.yml"]
+    receivers = {each["name"]: each for each in yaml.safe_load(text)["receivers"]}
+    (slack,) = receivers["people"]["slack_configs"]
+    assert slack == {"channel": "#edge", "api_url_file": "/etc/alertmanager/people/url"}
+    assert receivers["gateway"]["webhook_configs"][0]["url"].startswith("http://gateway.faas:")
+    (tmp_path / "routes.yml").write_text(text)
+    ran(program("amtool"), "check-config", str(tmp_path / "routes.yml"))
+    alertmanager = named(manifests, "Deployment", "edge-alertmanager")["spec"]["template"]["spec"]
+    mounts = {mount["name"]: mount["mountPath"] for mount in alertmanager["containers"][0]["volumeMounts"]}
+    assert mounts["people"] == "/etc/alertmanager/people"
+    (secret,) = (volume["secret"] for volume in alertmanager["volumes"] if volume["name"] == "people")
+    assert secret["secretName"] == "people"
+
+
 def by_record(path: Path) -> Any:
     """With the rules of a function in the order of their names, as a template walks them."""
     read = yaml.safe_load(path.read_text())
@@ -326,6 +369,9 @@ def test_every_dashboard_is_a_configmap_that_grafana_finds(default: list[Manifes
         {"monitoring": {"thresholds": {"mme-enb": {"invocations": 0}}}},
         {"networkPolicies": {"storeFrom": [{}]}},
         {"openfaas": {"namespace": "Open FaaS"}},
+        {"monitoring": {"callers": ["http://192.0.2.7:9200/metrics"]}},
+        {"monitoring": {"reload": {"cluster": "Munich 1"}}},
+        {"monitoring": {"alertmanager": {"people": {"name": "others"}}}},
     ],
     ids=str,
 )
@@ -334,28 +380,90 @@ def test_wrong_values_are_refused(charts: Charts, wrong: dict[str, Any]) -> None
         charts.render("edge-platform", wrong, release="edge")
 
 
-def test_backups_are_whole_and_the_oldest_go(default: list[Manifest], tmp_path: Path) -> None:
-    """The job's own command, on a store of this machine: what was broken off goes, and never counts."""
+@dataclass(frozen=True)
+class BackupJob:
+    """The job's own command on a store of this machine, and k8s/restore.yaml's.  folder: for the volume."""
+
+    command: list[str]
+    folder: Path
+    store: str
+
+    def begin(self, command: list[str] | None = None) -> subprocess.Popen[str]:
+        *shell, script = command or self.command
+        assert "cd /backups\n" in script
+        return subprocess.Popen(
+            [*shell, script.replace("cd /backups\n", f"cd {self.folder}\n")],
+            env={**os.environ, "STORE_URL": self.store, "KEEP": "2", "PATH": f"{ROOT}/.venv/bin:{os.environ['PATH']}"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def kept(self) -> list[str]:
+        return sorted(path.name for path in self.folder.glob("2*Z"))
+
+
+@pytest.fixture
+def job(default: list[Manifest], tmp_path: Path) -> BackupJob:
     container = pods(default)["CronJob edge-backup"]["spec"]["containers"][0]
     assert {"name": "KEEP", "value": "7"} in container["env"]
-    *shell, script = container["command"]
     store = f"sqlite:///{tmp_path}/edge.db"
     assert edge.main(["store", "migrate", "--store", store]) == 0
-    backups = tmp_path / "backups"
+    (tmp_path / "backups").mkdir()
+    return BackupJob(container["command"], tmp_path / "backups", store)
+
+
+def ended(running: subprocess.Popen[str]) -> str:
+    said, errors = running.communicate(timeout=100)
+    assert running.returncode == 0, errors
+    return said
+
+
+def is_waited_for(path: Path) -> bool:
+    """Whether a process is kept waiting for a lock on it (proc(5), /proc/locks)."""
+    inode = path.stat().st_ino
+    return any("->" in line and f":{inode} " in line for line in Path("/proc/locks").read_text().splitlines())
+
+
+def test_a_backup_waits_for_one_that_is_being_made(job: BackupJob) -> None:
+    """Which has no manifest yet, and would be taken for one that was broken off."""
+    being_made = job.folder / "20260104T000000Z"
+    being_made.mkdir()
+    with (job.folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        second = job.begin()
+        until = time.monotonic() + 60
+        while not is_waited_for(job.folder / ".lock"):
+            assert time.monotonic() < until, "nobody waits for the lock"
+            assert second.poll() is None, second.communicate()
+            time.sleep(0.02)
+        assert being_made.is_dir()
+        (being_made / "manifest.json").touch()
+    ended(second)
+    assert len(job.kept()) == 2
+    assert being_made.is_dir()
+
+
+def test_the_newest_whole_backup_is_restored(job: BackupJob) -> None:
+    """Not one that was broken off after it."""
+    ended(job.begin())
+    (job.folder / "29991231T000000Z").mkdir()
+    (patch,) = yaml.safe_load((ROOT / "k8s/restore.yaml").read_text())
+    *shell, script = patch["value"]
+    other = f"sqlite:///{job.folder.parent}/restored.db"
+    assert "/edge?,/restored?," in script
+    there = replace(job, store=other)  # the keyspace's name in Cassandra's URL is the file's here
+    assert "rows restored" in ended(there.begin([*shell, script]))
+
+
+def test_backups_are_whole_and_the_oldest_go(job: BackupJob) -> None:
+    """What was broken off goes, and never counts."""
+    backups = job.folder
     for name in ("20260101T000000Z", "20260102T000000Z", "20260103T000000Z"):
         (backups / name).mkdir(parents=True)
         (backups / name / "manifest.json").touch()
     (backups / "20260104T000000Z").mkdir()
-    assert "cd /backups\n" in script
-    done = subprocess.run(
-        [*shell, script.replace("cd /backups\n", f"cd {backups}\n")],
-        env={**os.environ, "STORE_URL": store, "KEEP": "2", "PATH": f"{ROOT}/.venv/bin:{os.environ['PATH']}"},
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=100,
-    )
-    assert done.returncode == 0, done.stderr
-    old, new = sorted(path.name for path in backups.iterdir())
+    ended(job.begin())
+    old, new = job.kept()
     assert old == "20260103T000000Z"
     assert (backups / new / "manifest.json").stat().st_size > 0

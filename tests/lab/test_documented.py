@@ -12,11 +12,11 @@ from tests.lab.errors import LabError
 
 RUN = {
     OPERATIONS: (
-        *("backup-now", "k8s/restore.yaml", "for namespace in edge openfaas-fn"),
-        *("cat > keys/edge-kubeconfigs", "edge clusters check"),
+        *("get secret $name", "backup-now", "k8s/restore.yaml", "for namespace in edge openfaas-fn"),
+        *("cat > keys/edge-kubeconfigs", "edge clusters check", "second-token.yaml", "delete secret placement-token"),
     ),
     WALK: (
-        *("helm upgrade --install edge ", "get secret subscriber-key", "port-forward"),
+        *("helm upgrade --install edge ", "get secret $name", "port-forward"),
         *("edge subscribers import", "enb-app attach"),
     ),
 }

@@ -11,6 +11,7 @@ import pytest
 
 from tests.lab.documented import OPERATIONS, Shell, block, blocks, shell
 from tests.lab.errors import LabError
+from tests.lab.kubectl import eventually
 from tests.lab.site import Site
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
@@ -38,14 +39,18 @@ def test_the_page_adds_a_cluster_with_its_rights_and_no_more(here: Shell) -> Non
     first = commands.index(block(OPERATIONS, "helm upgrade --install placement-target"))
     last = commands.index(block(OPERATIONS, "edge clusters remove"))
     said = ""
+    kubeconfig, before = here.folder / "keys/edge-kubeconfigs", here.folder / "before"
     for one in commands[first : last + 1]:
         if "faas-cli" not in one:
             said += here.run(one, timeout_s=120)
+        if "second-token.yaml" in one:
+            before.write_bytes(kubeconfig.read_bytes())
+            before.chmod(0o600)
+            here.run(block(OPERATIONS, "cat > keys/edge-kubeconfigs"), {"placement-token": "placement-token-2"})
     assert "added munich-1" in said
     (room,) = [line for line in said.splitlines() if line.startswith("munich-1") and "CPU" in line]
     assert room.endswith(" ok"), room
     assert "removed munich-1" in said
-    kubeconfig = here.folder / "keys/edge-kubeconfigs"
     assert kubeconfig.stat().st_mode & 0o077 == 0
     # The token is this account's, and it may no more than the chart grants.
     as_account = f"env KUBECONFIG={kubeconfig} kubectl --context munich-1"
@@ -54,3 +59,13 @@ def test_the_page_adds_a_cluster_with_its_rights_and_no_more(here: Shell) -> Non
     )
     with pytest.raises(LabError, match="forbidden"):
         here.run(f"{as_account} get secrets --all-namespaces")
+    # The first token opens nothing any more; an API server remembers for some seconds what it has seen.
+    eventually(lambda: is_refused(here, before), "the token that was taken away to be refused", within_s=60)
+
+
+def is_refused(here: Shell, kubeconfig: Path) -> bool:
+    try:
+        here.run(f"KUBECONFIG={kubeconfig} kubectl --context munich-1 auth whoami")
+    except LabError as e:
+        return "Unauthorized" in str(e) or "must be logged in" in str(e)
+    return False

@@ -19,6 +19,7 @@ from laptop.site import Site as LaptopSite
 from mme.codec import envelope
 from tests.lab import oci, platform_images
 from tests.lab.documented import OPERATIONS, WALK, block
+from tests.lab.errors import LabError
 from tests.lab.installed import CLIENT, READY_S, RELEASE, Platform, gateway_calls, platform, tool_pod
 from tests.lab.kubectl import eventually
 from tests.lab.policies import enforced
@@ -147,7 +148,7 @@ def test_the_walk_goes_on_to_the_first_attach(one: Platform, tmp_path: Path) -> 
     """k8s/README.md from its keys on, with localfaas here as the gateway, and no eNB but enb-app."""
     before, here = rows(one), one.shell
     here.run(block(WALK, "edge secrets init keys").splitlines()[0])
-    here.run(block(WALK, "get secret subscriber-key"), {"-n edge": f"-n {one.namespace}"})
+    here.run(block(WALK, "get secret $name"), {"-n edge": f"-n {one.namespace}"})
     assert (here.folder / "keys/subscriber-key").read_text() == one.key("subscriber-key")
     with one.forwarded() as store:
         here.run(block(WALK, "edge subscribers import"), {"cassandra://127.0.0.1:9042/edge": store.partition("?")[0]})
@@ -195,7 +196,7 @@ def test_a_replaced_key_reaches_tickers_and_functions_by_the_pages_commands(one:
     one.cluster.apply(deployment)
     one.cluster.wait("-n", one.functions, "--for=condition=Available", "deployment/function", within_s=READY_S)
     (here.folder / "keys").mkdir(exist_ok=True)
-    (here.folder / "keys" / name).write_text(one.key(name))
+    here.run(block(OPERATIONS, "get secret $name"), {"-n edge ": f"-n {one.namespace} "})
     here.run(f"edge secrets add-key {name} --secrets keys")
     new = (here.folder / "keys" / name).read_text()
     namespaces = {"edge openfaas-fn": f"{one.namespace} {one.functions}"}
@@ -345,6 +346,13 @@ def test_an_upgrade_migrates_first_and_leaves_cassandra_the_keys_and_what_was_se
     assert before == {name: one.cluster.get("secret", name, namespace=one.functions)["data"] for name in KEYS}
     one.install()
     one.ready()
+
+
+def test_another_number_of_nodes_is_refused_and_nothing_changes(one: Platform) -> None:
+    """The rows are on as many nodes as there were at the install; others would be asked for them in vain."""
+    with pytest.raises(LabError, match=r"cassandra.nodes was 1 and stays so"):
+        one.install("--set", "cassandra.nodes=3")
+    assert one.cluster.get("statefulset", "cassandra", namespace=one.namespace)["spec"]["replicas"] == 1
 
 
 def tickers(one: Platform) -> list[dict[str, Any]]:

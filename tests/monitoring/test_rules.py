@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -80,3 +81,12 @@ def test_a_wrong_threshold_is_refused_by_name(line: str, tmp_path: Path) -> None
     path.write_text(f"functions:\n  mme-enb: {{{line}}}\n")
     with pytest.raises(thresholds.ThresholdError, match=f"mme-enb: {line.partition(':')[0]}"):
         thresholds.load(path)
+
+
+def test_what_alerts_look_for_is_there_before_it_happens() -> None:
+    """`increase` sees nothing where a series begins with its first event."""
+    program = "import mme.metrics, prometheus_client as p; print(p.generate_latest().decode())"
+    argv = [sys.executable, "-c", program]
+    told = subprocess.run(argv, check=True, capture_output=True, text=True, timeout=60, cwd=ROOT).stdout
+    for result in ("no answer", "overdue", "dead"):
+        assert f'mme_timers_total{{result="{result}"}} 0.0\n' in told

@@ -1,3 +1,6 @@
+# One at a time, whoever began it: a backup that is being made has no manifest yet.
+exec 9> .lock
+flock 9
 # A backup under the time it was begun, in the working directory; then the oldest go, KEEP stay.  What was broken off has
 # no manifest: it goes first, so that it never counts as one of them.
 for one in 2*Z; do

@@ -114,3 +114,9 @@ volumes:
   {{- . | nindent 2 }}
   {{- end }}
 {{- end -}}
+
+{{- /* Alertmanager's file: with this gateway's address, and with those whom the values name for what is for people. */ -}}
+{{- define "edge-platform.routes" -}}
+{{- $people := merge (dict "name" "people") .Values.monitoring.alertmanager.people -}}
+{{- .Files.Get "files/alertmanager.yml" | replace "gateway.openfaas:" (printf "gateway.%s:" .Values.openfaas.namespace) | replace "- name: people" (printf "- %s" (toJson $people)) -}}
+{{- end -}}
