@@ -1,10 +1,14 @@
 """Values: the file from S3 and those in the call, checked here and merged by helm, the call's over the file's.
 
 Helm gets the file as it is: YAML that is parsed and written again could turn "001" into a number or `on` into true.
+It gets the call's values as JSON, for the same reason: what YAML 1.1 leaves unquoted as text, helm's reader takes for a
+number ("0009", "1e3").
 """
 
 from __future__ import annotations
 
+import json
+import re
 from typing import Any, Protocol
 
 import msgspec
@@ -23,6 +27,7 @@ MAX_OCTETS = 256 * 1024
 CONNECT_S = 1.0
 READ_S = 2.0
 _MISSING = frozenset({"NoSuchKey", "NoSuchBucket", "NoSuchUpload"})
+_NOT_PLAIN = re.compile(r"[^\x20-\x7e\U00010000-\U0010ffff]")
 _REFUSED = frozenset({"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "AllAccessDisabled"})
 
 
@@ -91,7 +96,7 @@ class S3:
 
 
 class Values(msgspec.Struct, frozen=True):
-    """What helm is given.  file: text of the S3 file, None = none.  inline: the call's, as YAML.  parsed: both."""
+    """What helm is given.  file: text of the S3 file, None = none.  inline: the call's, as JSON.  parsed: both."""
 
     file: str | None
     inline: str
@@ -118,7 +123,13 @@ def gather(request: Request, store: ObjectStore | None) -> Values:
         text = decode(store.read(bucket, key), request.values_yaml_file)
         parsed = parse(text, request.values_yaml_file)
     inline = request.values or {}
-    return Values(text, yaml.safe_dump(inline), (parsed, inline))
+    return Values(text, as_json(inline), (parsed, inline))
+
+
+def as_json(inline: dict[str, Any]) -> str:
+    """JSON that is the same read as YAML: no pair of surrogates, and no character that YAML refuses or folds."""
+    text = json.dumps(inline, ensure_ascii=False)
+    return _NOT_PLAIN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def decode(octets: bytes, name: str) -> str:
