@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import yaml
 
@@ -14,32 +15,38 @@ MOST_LINES = 2000
 
 
 def between(before: Sequence[Object], after: Sequence[Object], words: Iterable[str] = ()) -> list[str]:
-    """Lines of a unified diff, object by object.  words: struck wherever they stand.
+    """Lines of a unified diff, object by object.  words: struck wherever they stand, in any form.
 
-    A Secret whose content differs is told as changed, never shown.
+    A Secret, or a word, whose content differs is told as changed, never shown.
     """
     old, new = ({name_of(thing): thing for thing in things} for things in (before, after))
-    words = sorted(words, key=len, reverse=True)  # or a word within another would leave the other's rest
+    forms = masking.forms(words)
     lines: list[str] = []
     for name in sorted(old.keys() | new.keys()):
         label = "/".join(part for part in name if part)
-        was, will = (_shown(things.get(name)) for things in (old, new))
+        was, will = (_shown(things.get(name), forms) for things in (old, new))
         found = list(difflib.unified_diff(was, will, f"a/{label}", f"b/{label}", lineterm="", n=3))
         if not found and old.get(name) != new.get(name):
             found = [f"--- a/{label}", f"+++ b/{label}", " (secret content changed)"]
-        lines += [_struck(line, words) for line in found]
+        lines += [masking.without(line, forms) for line in found]
     if len(lines) > MOST_LINES:
         lines[MOST_LINES:] = [f"… {len(lines) - MOST_LINES} more lines"]
     return lines
 
 
-def _struck(line: str, words: Iterable[str]) -> str:
-    for word in words:
-        line = line.replace(word, masking.STRUCK)
-    return line
-
-
-def _shown(thing: Object | None) -> list[str]:
+def _shown(thing: Object | None, forms: Sequence[str]) -> list[str]:
     if thing is None:
         return []
-    return yaml.safe_dump(masking.masked(thing), sort_keys=True, width=200).splitlines()
+    return yaml.safe_dump(_struck(masking.masked(thing), forms), sort_keys=True, width=200).splitlines()
+
+
+def _struck(value: Any, forms: Sequence[str]) -> Any:
+    """Before it becomes YAML, which quotes, escapes and folds: a word would have more forms there than one can name."""
+    if isinstance(value, dict):
+        return {key: _struck(part, forms) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_struck(part, forms) for part in value]
+    if isinstance(value, str):
+        return masking.without_assigned(masking.without(value, forms))
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return masking.STRUCK if is_number and str(value) in forms else value

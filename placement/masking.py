@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 STRUCK = "***"
+_LONGEST_NUMBER = 40
+_RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 _SECRET_KEY = re.compile(
     r"pass(?:w(?:or)?d|phrase)?|secret|token|credential|api_?-?key|private_?-?key|auth|\bk\b|\bopc?\b|^ki$|cert|key$",
     re.IGNORECASE,
+)
+_ASSIGNED = re.compile(
+    r"""(?ix) ( ["']? (?<![a-z0-9_.-])
+    (?: [a-z0-9_.-]{0,60} (?:pass(?:w(?:or)?d|phrase)?|secret|token|credential) [a-z0-9_.-]{0,60}
+    | (?:api|private|auth)[_-]?key | pwd? | k | ki | opc? ) ["']? \s* [:=] \s* )
+    ( "[^"]*" | '[^']*' | [^\s"',;]+ )"""
 )
 _SHORTEST = 4
 LONGEST_TEXT = 400
@@ -21,7 +31,7 @@ def secret_words(values: object, *, under_secret: bool = False) -> set[str]:
     if isinstance(values, dict):
         for key, value in values.items():
             found |= secret_words(value, under_secret=under_secret or bool(_SECRET_KEY.search(str(key))))
-    elif isinstance(values, list):
+    elif isinstance(values, list | tuple):
         for value in values:
             found |= secret_words(value, under_secret=under_secret)
     elif under_secret and values is not None and not isinstance(values, bool) and len(str(values)) >= _SHORTEST:
@@ -31,20 +41,63 @@ def secret_words(values: object, *, under_secret: bool = False) -> set[str]:
 
 
 def all_words(values: object) -> set[str]:
-    """Every scalar text of eight characters or more: values are the caller's, and none of them belongs in an error."""
+    """What must not be in an error: values are the caller's, whatever their keys.
+
+    Texts of eight characters or more, line by line; numbers of four digits or more, as helm writes them; shorter texts
+    as far as they stand in quotes; and every secret word.
+    """
+    return secret_words(values) | _every_word(values)
+
+
+def _every_word(values: object) -> set[str]:
     found: set[str] = set()
-    if isinstance(values, dict | list):
+    if isinstance(values, dict | list | tuple):
         for value in values.values() if isinstance(values, dict) else values:
-            found |= all_words(value)
+            found |= _every_word(value)
     elif isinstance(values, str):
         found |= {line.strip() for line in values.splitlines() if len(line.strip()) >= 2 * _SHORTEST}
+        if values.strip() and len(values) < 2 * _SHORTEST:
+            found |= {f"'{values}'", f'"{values}"'}
+    elif isinstance(values, int | float) and not isinstance(values, bool) and len(str(values)) >= _SHORTEST:
+        found.add(str(values))
     return found
 
 
+def _forms(word: str) -> set[str]:
+    """A word as it may stand in a sentence of helm's or a document: quoted by Go, JSON or YAML, or in base64."""
+    as_json = json.dumps(word, ensure_ascii=False)[1:-1]
+    found = {word, as_json, json.dumps(word)[1:-1], as_json.replace('\\"', '"').replace("'", "\\'")}
+    found |= {word.replace("'", "''")}
+    if len(word) >= _SHORTEST and word[0] not in "'\"":
+        found.add(base64.b64encode(word.encode()).decode())
+    if word.lstrip("-").isdecimal() and len(word) < _LONGEST_NUMBER:
+        # helm knows every number as a float, and its schemas' errors write 123,456 and 1.234567×10⁰⁶
+        digits = word.lstrip("-")
+        mantissa, exponent = f"{digits[0]}.{digits[1:]}".rstrip("0").rstrip("."), f"{len(digits) - 1:02d}"
+        found |= {f"{int(word):,}", f"{mantissa}e+{exponent}", f"{mantissa}×10{exponent.translate(_RAISED)}"}
+    return found
+
+
+def forms(words: Iterable[str]) -> list[str]:
+    """The words as `without` wants them: in every form, longest first: a word within another must leave no rest."""
+    return sorted({form for word in words for form in _forms(word)}, key=len, reverse=True)
+
+
+def without(text: str, found: Sequence[str]) -> str:
+    """The text without `forms` of words."""
+    for form in found:
+        text = text.replace(form, STRUCK)
+    return text
+
+
+def without_assigned(text: str) -> str:
+    """The text without what it assigns to names of something secret: password=…, "token": …, k: …"""
+    return _ASSIGNED.sub(rf"\1{STRUCK}", text)
+
+
 def strike(text: str, words: Iterable[str]) -> str:
-    """The text without the words, longest first, shortened to LONGEST_TEXT characters."""
-    for word in sorted(words, key=len, reverse=True):
-        text = text.replace(word, STRUCK)
+    """The text without the words, shortened to LONGEST_TEXT characters."""
+    text = without(text, forms(words))
     return text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 1] + "…"
 
 

@@ -68,9 +68,10 @@ class Planning:
     def preview(self, operation: Operation) -> Next:
         """Render on the cluster, change nothing, and tell what would differ."""
         request = self._parts.request(operation)
-        given = values.gather(request, self._parts.secrets.object_store())
-        words = all_words(given.parsed) | self._parts.secrets.secret_words()
-        registry = self._parts.secrets.registry(request.chart_repository)
+        secrets = self._parts.secrets
+        given = values.gather(request, secrets.object_store())
+        words = all_words(given.parsed) | secrets.secret_words()
+        registry = secrets.registry(request.chart_repository)
         timeout_s = self._parts.helm_timeout_s
         api = self._parts.api(operation)
         try:
@@ -88,6 +89,8 @@ class Planning:
         finally:
             api.close()
         before = manifest.objects(now.manifest) if now is not None else []
-        lines = differences.between(before, manifest.objects(record.manifest), secret_words(given.parsed))
+        # Those of now, too: what a rotated password was is no business of who may ask for a diff.
+        secret = secret_words(given.parsed) | secret_words(now.config if now else {}) | secrets.secret_words()
+        lines = differences.between(before, manifest.objects(record.manifest), secret)
         changed = _replace(operation, chart=record.chart, values_digest=given.digest, revision=now.number if now else 0)
         return self._ending.finish(changed, "planned", diff=lines)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from placement import manifest, releases, watching
+from placement import manifest, masking, releases, watching
 from placement.api import Api
 from placement.ending import Ending, told
 from placement.errors import Code, PlacementError
@@ -59,14 +59,23 @@ class Settling:
         api = self._parts.api(operation)
         try:
             taken = Reloads(api).wait(operation.namespace, operation.release, operation.configs)
+            error = self._without_secrets(api, operation, taken.error)
         finally:
             api.close()
-        if taken.error is not None and (taken.is_settled or self._parts.now_ms() >= operation.deadline_ms):
-            failed = _replace(operation, error=error_answer(taken.error))
+        if error is not None and (taken.is_settled or self._parts.now_ms() >= operation.deadline_ms):
+            failed = _replace(operation, error=error_answer(error))
             return self.watch(_replace(failed, waits=False))
         if not taken.is_settled:
             return Next(operation, LOOK_SOON_S)
         return self.watch(operation) if not operation.waits else self._to_watch(operation)
+
+    def _without_secrets(self, api: Api, operation: Operation, error: PlacementError | None) -> PlacementError | None:
+        """A check that refuses a configuration says so with the line that it refuses, and any password in it."""
+        if error is None or error.code is not Code.CONFIG_REJECTED:
+            return error
+        newest = releases.latest(api, operation.namespace, operation.release)
+        words = masking.secret_words(newest.config if newest else {}) | self._parts.secrets.secret_words()
+        return PlacementError(error.code, masking.strike(masking.without_assigned(error.detail), words))
 
     def watch(self, operation: Operation) -> Next:
         """Look at the release: ready, failed, or to be looked at again."""

@@ -37,9 +37,10 @@ def test_other_values_flags_and_short_words_are_not() -> None:
     assert secret_words({"pin_token": 123456}) == {"123456"}
 
 
-def test_all_words_are_the_longer_texts_of_values_line_by_line() -> None:
-    values = {"file": "first line\nhi\n  second line  ", "n": 12345678, "list": ["also this one", "short"]}
-    assert all_words(values) == {"first line", "second line", "also this one"}
+def test_all_words_are_the_longer_texts_of_values_line_by_line_numbers_and_short_texts_in_quotes() -> None:
+    values = {"file": "first line\nhi\n  second line  ", "n": 12345678, "list": ["also this one", "short"], "few": 7}
+    assert all_words(values) == {"first line", "second line", "also this one", "12345678", "'short'", '"short"'}
+    assert all_words({"password": "hunter2"}) >= {"hunter2"}
 
 
 def test_the_longest_word_is_struck_first() -> None:

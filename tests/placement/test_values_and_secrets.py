@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
+from typing import Any
 
 import pytest
 
-from placement import values
+from placement import masking, values
+from tests.placement import agents
 from tests.placement.conftest import Site
 
 TELCO = [
@@ -45,3 +47,103 @@ def test_helm_deploys_every_text_as_it_was_given(site: Site) -> None:
     assert answer.code is None, answer.body
     [config] = site.clusters[0].things("configmaps")
     assert {name: base64.b64decode(text).decode() for name, text in config["data"].items()} == given
+
+
+SECRETS: dict[str, Any] = {
+    "password": "hunter2",
+    "harmless": "hunte2",
+    "quoted": "hunt'er2",
+    "escaped": 'h"unt\\er2\n',
+    "pin": 1234567,
+    "token": 123456,
+}
+
+
+@pytest.mark.parametrize("how", [{"cluster": "a"}, {}, {"cluster": "a", "dry_run": True}], ids=str)
+def test_no_error_of_helm_shows_a_value(site: Site, how: dict[str, Any]) -> None:
+    """The step that chooses, the one that only shows, and the one that installs each run helm."""
+    schemas = {key: {"pattern": "^x$", "maximum": 3} for key in SECRETS}
+    for keys in (["password", "harmless", "quoted"], ["escaped", "pin", "token"]):
+        version = f"1.0.{len(keys[0])}"
+        site.registry.push("strict", version, files={"values.schema.json": json.dumps({"properties": schemas})})
+        given = {key: SECRETS[key] for key in keys}
+        answer = site.call(chart_repository=site.registry.oci("strict"), chart_version=version, values=given, **how)
+        assert answer.code == "render_failed"
+        message = answer.body["error"]["message"]
+        assert [key for key in keys if f"at '/{key}'" not in message] == []
+        assert message.count("***") == len(keys)
+        assert "unt" not in message
+        assert "234" not in message
+
+
+def test_an_error_says_which_of_several_short_values_is_wrong_without_it(site: Site) -> None:
+    schema = {"properties": {"tac": {"type": "string", "pattern": "^[0-9]+$"}}}
+    site.registry.push("strict", "1.0.0", files={"values.schema.json": json.dumps(schema)})
+    answer = site.call(cluster="a", chart_repository=site.registry.oci("strict"), values={"tac": "x9"})
+    assert "at '/tac': *** does not match pattern '^[0-9]+$'" in answer.body["error"]["message"]
+
+
+def test_values_of_the_file_and_of_the_call_count() -> None:
+    given = values.Values(None, "", ({"password": "file-pw"}, {"token": "call-token"}))
+    assert masking.secret_words(given.parsed) == {"file-pw", "call-token"}
+    assert {"file-pw", "call-token"} <= masking.all_words(given.parsed)
+
+
+APP_CONF = """kind: ConfigMap
+apiVersion: v1
+metadata: {name: c}
+data:
+  app.conf: |
+    tac={{ .Values.tac }}
+    pass={{ .Values.password }};
+    in the middle of it "{{ .Values.password }}" and {{ .Values.password | b64enc }}
+"""
+
+
+@pytest.mark.parametrize("other", ["correct horse 'battery'", "zq-9"])
+def test_a_diff_shows_neither_the_old_password_nor_the_new_one(site: Site, other: str) -> None:
+    site.registry.push("conf", "1.0.0", files={"templates/c.yaml": APP_CONF}, values={"tac": "7"})
+    chart = site.registry.oci("conf")
+    assert site.call(cluster="a", chart_repository=chart, values={"password": "hunter2"}).status == "ready"
+    ways: tuple[dict[str, Any], ...] = ({"action": "diff"}, {"dry_run": True})
+    for changes in ways:
+        answer = site.call(chart_repository=chart, values={"password": other, "tac": "8"}, **changes)
+        told = "\n".join(answer.body["diff"])
+        assert "tac=7" in told
+        assert "tac=8" in told
+        assert "***" in told
+        for secret in ("hunter2", "correct", "battery", "zq-9", base64.b64encode(b"hunter2").decode()):
+            assert secret not in told
+    rotated = site.call(action="diff", chart_repository=chart, values={"password": other})
+    assert rotated.body["diff"] == ["--- a/ConfigMap/c", "+++ b/ConfigMap/c", " (secret content changed)"]
+
+
+def test_a_configuration_that_is_refused_is_told_without_the_password_in_its_line(site: Site) -> None:
+    chart = agents.push(site, "amf")
+    given = {"amf": "one", "db": {"password": "hunter2"}}
+    assert site.call(cluster="a", chart_repository=chart, values=given).status == "ready"
+    said = 'app.conf:3: unknown option "uri=mongodb://amf:hunter2@db" after secret_token: "zq 9" in block retrun'
+    agents.let_say(
+        site, "amf", digest=agents.digest("one"), candidate=agents.digest("two"), verdict="rejected", reason=said
+    )
+    answer = site.call(cluster="a", chart_repository=chart, values={**given, "amf": "two"})
+    assert (answer.status, answer.code) == ("failed", "config_rejected")
+    told = json.dumps(answer.body)
+    assert 'unknown option \\"uri=mongodb://amf:***@db\\" after secret_token: *** in block retrun' in told
+    assert b"hunter2" not in (site.folder / "edge.db").read_bytes()
+    assert "zq 9" not in told
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("password=hunter2", "password=***"),
+        ('{"db_password": "a b", "tac": 7}', '{"db_password": ***, "tac": 7}'),
+        ("k: 465b5ce8, opc = cd63", "k: ***, opc = ***"),
+        ("check: the block is fine", "check: the block is fine"),
+        ("tokens are 3", "tokens are 3"),
+        ("pass" * 50_000, "pass" * 50_000),
+    ],
+)
+def test_what_is_assigned_to_a_name_of_something_secret_is_struck(text: str, shown: str) -> None:
+    assert masking.without_assigned(text) == shown
