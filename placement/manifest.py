@@ -58,6 +58,12 @@ def _mapping(value: object) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
+def is_kept(thing: Object) -> bool:
+    """Whether helm leaves it when it uninstalls the release: its annotation helm.sh/resource-policy says keep."""
+    policy = _mapping(_mapping(thing.get("metadata")).get("annotations")).get("helm.sh/resource-policy")
+    return str(policy).strip().lower() == "keep"
+
+
 def pod_template(thing: Object) -> Object | None:
     """The pod (template) of a workload, None for other kinds."""
     if thing.get("kind") == "Pod":

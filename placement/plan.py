@@ -54,7 +54,7 @@ def helm_argv(
     if plain_http:
         argv.append("--plain-http")
     if dry_run:
-        argv += ["--dry-run=server", "--hide-secret"]
+        argv.append("--dry-run=server")  # with its Secrets, or each would seem to go; differences masks them
     return tuple(argv)
 
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from placement import differences, manifest, policy, releases, values
 from placement.choosing import Chooser
 from placement.cluster import Cluster
 from placement.ending import Ending
-from placement.errors import PlacementError
+from placement.errors import Code, PlacementError
 from placement.helm import registry_files
 from placement.helm_errors import meaning
 from placement.masking import all_words, secret_words
 from placement.operation import Answer, Operation, Phase, Why, error_answer
 from placement.parts import Next, Parts
 from placement.plan import HelmPlan, Refused, helm_argv
+from placement.releases import GOOD, Revision
 from placement.request import Request
 
 _replace = msgspec.structs.replace
@@ -66,31 +69,61 @@ class Planning:
         return [cluster for cluster in clusters if grant.may_use(cluster)]
 
     def preview(self, operation: Operation) -> Next:
-        """Render on the cluster, change nothing, and tell what would differ."""
+        """Change nothing, and tell what would differ."""
         request = self._parts.request(operation)
-        secrets = self._parts.secrets
-        given = values.gather(request, secrets.object_store())
-        words = all_words(given.parsed) | secrets.secret_words()
-        registry = secrets.registry(request.chart_repository)
-        timeout_s = self._parts.helm_timeout_s
         api = self._parts.api(operation)
         try:
-            files = self._parts.files(operation, given) | registry_files(registry)
-            plain_http = registry is not None and registry.plain_http
-            argv = helm_argv(request, timeout_s=timeout_s, plain_http=plain_http, dry_run=True)
-            with self._parts.helm.turn() as turn:
-                ran = turn.run(argv, files, timeout_s=timeout_s)
-            if ran.stopped is not None:
-                raise PlacementError(ran.stopped)
-            if ran.exit_code != 0:
-                raise meaning(ran.stderr, words)
-            record = releases.revision_of(msgspec.json.decode(ran.stdout))
-            now = releases.latest(api, operation.namespace, operation.release)
+            kept = releases.revisions(api, operation.namespace, operation.release)
+            now = kept[-1] if kept else None
+            if request.action == "uninstall":
+                changed, after, secret = operation, _kept_anyway(now), set[str]()
+            elif request.action == "rollback":
+                target = _target(kept, request.revision)
+                after, secret = manifest.objects(target.manifest), secret_words(target.config)
+                changed = _replace(operation, chart=target.chart)
+            else:
+                changed, after, secret = self._rendered(operation, request)
         finally:
             api.close()
         before = manifest.objects(now.manifest) if now is not None else []
         # Those of now, too: what a rotated password was is no business of who may ask for a diff.
-        secret = secret_words(given.parsed) | secret_words(now.config if now else {}) | secrets.secret_words()
-        lines = differences.between(before, manifest.objects(record.manifest), secret)
-        changed = _replace(operation, chart=record.chart, values_digest=given.digest, revision=now.number if now else 0)
-        return self._ending.finish(changed, "planned", diff=lines)
+        secret |= secret_words(now.config if now else {}) | self._parts.secrets.secret_words()
+        lines = differences.between(before, after, secret)
+        return self._ending.finish(_replace(changed, revision=now.number if now else 0), "planned", diff=lines)
+
+    def _rendered(self, operation: Operation, request: Request) -> tuple[Operation, list[manifest.Object], set[str]]:
+        """What helm would make of the chart on the cluster, and the secret words of its values."""
+        secrets = self._parts.secrets
+        given = values.gather(request, secrets.object_store())
+        registry = secrets.registry(request.chart_repository)
+        timeout_s = self._parts.helm_timeout_s
+        files = self._parts.files(operation, given) | registry_files(registry)
+        plain_http = registry is not None and registry.plain_http
+        argv = helm_argv(request, timeout_s=timeout_s, plain_http=plain_http, dry_run=True)
+        with self._parts.helm.turn() as turn:
+            ran = turn.run(argv, files, timeout_s=timeout_s)
+        if ran.stopped is not None:
+            raise PlacementError(ran.stopped)
+        if ran.exit_code != 0:
+            raise meaning(ran.stderr, all_words(given.parsed) | secrets.secret_words())
+        record = releases.revision_of(msgspec.json.decode(ran.stdout))
+        changed = _replace(operation, chart=record.chart, values_digest=given.digest)
+        return changed, manifest.objects(record.manifest), secret_words(given.parsed)
+
+
+def _target(kept: Sequence[Revision], number: int | None) -> Revision:
+    """Where a rollback would go: to the revision that it names, or to the last that ran before the newest one."""
+    if not kept:
+        raise PlacementError(Code.NO_SUCH_RELEASE)
+    ran = [r for r in kept[:-1] if r.status in GOOD]
+    found = next((r for r in kept if r.number == number), None) if number else (ran[-1] if ran else None)
+    if found is None:
+        raise PlacementError(Code.NO_SUCH_REVISION)
+    return found
+
+
+def _kept_anyway(now: Revision | None) -> list[manifest.Object]:
+    """What an uninstall leaves."""
+    if now is None:
+        return []
+    return [thing for thing in manifest.objects(now.manifest) if manifest.is_kept(thing)]

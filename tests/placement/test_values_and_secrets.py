@@ -11,6 +11,8 @@ import pytest
 from placement import masking, values
 from tests.placement import agents
 from tests.placement.conftest import Site
+from tests.placement.fake_registry import FILES
+from tests.placement.test_apply import release_states
 
 TELCO = [
     "0009",
@@ -147,3 +149,52 @@ def test_a_configuration_that_is_refused_is_told_without_the_password_in_its_lin
 )
 def test_what_is_assigned_to_a_name_of_something_secret_is_struck(text: str, shown: str) -> None:
     assert masking.without_assigned(text) == shown
+
+
+def test_a_diff_of_what_is_there_already_is_empty_and_a_changed_secret_is_a_changed_one(site: Site) -> None:
+    site.call(cluster="a")
+    ways: tuple[dict[str, Any], ...] = ({"action": "diff"}, {"dry_run": True})
+    for changes in ways:
+        assert site.call(**changes).body["diff"] == []
+    answer = site.call(action="diff", values={"password": "another"})
+    assert answer.body["diff"] == ["--- a/Secret/upf-secret", "+++ b/Secret/upf-secret", " (secret content changed)"]
+
+
+CONFIGMAP_TO_KEEP = """kind: ConfigMap
+apiVersion: v1
+metadata: {name: stays, annotations: {helm.sh/resource-policy: keep}}
+"""
+NOTHING: dict[str, Any] = {"chart_repository": None, "chart_version": None}
+
+
+def test_a_dry_run_of_an_uninstall_shows_what_would_go(site: Site) -> None:
+    site.registry.push("keeping", "1.0.0", files={**FILES, "templates/kept.yaml": CONFIGMAP_TO_KEEP})
+    chart = site.registry.oci("keeping")
+    site.call(cluster="a", chart_repository=chart)
+    before = dict(site.clusters[0].objects)
+    ways: tuple[dict[str, Any], ...] = (NOTHING, {"chart_repository": chart})
+    for more in ways:
+        answer = site.call(action="uninstall", dry_run=True, **more)
+        assert (answer.status, answer.body["revision"], answer.code) == ("planned", 1, None)
+        gone = [line for line in answer.body["diff"] if line.startswith("--- ")]
+        assert gone == ["--- a/ConfigMap/upf-config", "--- a/Deployment/upf", "--- a/Secret/upf-secret"]
+        assert all(line[0] in "-+@" and not line.startswith("+ ") for line in answer.body["diff"])
+        assert "chart-default" not in json.dumps(answer.body)
+    assert site.clusters[0].objects == before
+    assert [p.is_placed for p in site.inventory.all()] == [True]
+
+
+def test_a_dry_run_of_a_rollback_shows_the_way_to_the_revision_it_would_go_to(site: Site) -> None:
+    for tac in ("1", "2", "3"):
+        site.call(cluster="a", values={"tac": tac})
+    for revision, tac in ((None, "2"), (1, "1")):
+        answer = site.call(action="rollback", dry_run=True, revision=revision, **NOTHING)
+        assert (answer.status, answer.body["revision"]) == ("planned", 3)
+        told = "\n".join(answer.body["diff"]).replace("'", '"')
+        assert '-  tac: "3"' in told
+        assert f'+  tac: "{tac}"' in told
+    assert site.call(action="rollback", dry_run=True, revision=9, **NOTHING).code == "no_such_revision"
+    assert (
+        site.call(action="rollback", dry_run=True, cluster="a", function_name="no", **NOTHING).code == "no_such_release"
+    )
+    assert release_states(site)[-1] == (3, "deployed")
