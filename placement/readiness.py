@@ -1,6 +1,7 @@
 """Whether a release runs, judged from its workloads and pods as the API shows them.  Pure.
 
-Truthful: a pod that crashes or cannot start makes it fail, whatever helm said.
+Truthful: a pod that crashes or cannot start makes it fail, whatever helm said; and one that is up is not yet one that
+stays up.
 """
 
 from __future__ import annotations
@@ -28,6 +29,14 @@ _HOPELESS = frozenset(
     }
 )
 
+
+UNPROBED_S = 4.0
+"""A container without a readiness probe is ready to Kubernetes at once: it counts when it has run that long.
+
+One that ends after two seconds is found by that, though both ends are told to a second only.
+"""
+RESTARTED_S = 10.0
+"""A container that has ended counts when it has run that long again: the kubelet's first pause after a crash."""
 
 _OBSERVED = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet")
 
@@ -108,12 +117,43 @@ def crashes(pod: Mapping[str, Any]) -> str:
     return ""
 
 
-def judge(workloads: Sequence[Object], pods: Sequence[Mapping[str, Any]], since_s: float = 0.0) -> tuple[Verdict, str]:
+def unsettled(pod: Mapping[str, Any], now_s: float) -> str:
+    """Why it is too early to say that a pod stays up, in a clause; "" = it has shown it, or need not.
+
+    Only containers that have ended before, or that nobody probes, have to.  now_s: by the cluster's clock.
+    """
+    status, spec = pod.get("status") or {}, pod.get("spec") or {}
+    if pod["metadata"].get("deletionTimestamp") or status.get("phase") != "Running":
+        return ""
+    probed = {c.get("name") for c in spec.get("containers") or [] if c.get("readinessProbe")}
+    mains = status.get("containerStatuses") or []
+    sidecars = [c for c in status.get("initContainerStatuses") or [] if (c.get("state") or {}).get("running")]
+    for container in [*sidecars, *mains]:
+        running = (container.get("state") or {}).get("running")
+        if running is None:
+            continue
+        restarts = int(container.get("restartCount") or 0)
+        has_ended = restarts > 0 or bool((container.get("lastState") or {}).get("terminated"))
+        is_unprobed = container in mains and container.get("name") not in probed
+        needs_s = RESTARTED_S if has_ended else UNPROBED_S if is_unprobed else 0.0
+        # Without a time nothing is known of one that never ended; of one that did, that it may end again.
+        unknown_s = now_s if has_ended else 0.0
+        ran_s = now_s - _seconds(running.get("startedAt"), unknown_s)
+        if ran_s < needs_s:
+            why = f"after {restarts} restarts" if has_ended else "without a readiness probe"
+            who = f"pod {pod['metadata']['name']}: container {container.get('name')}"
+            return f"{who} has run for {max(0, ran_s):.0f} s {why}, and counts after {needs_s:g}"
+    return ""
+
+
+def judge(
+    workloads: Sequence[Object], pods: Sequence[Mapping[str, Any]], since_s: float = 0.0, *, now_s: float
+) -> tuple[Verdict, str]:
     """The verdict, and why in one clause.
 
     workloads: the release's, as the API has them now ({"kind", "metadata"} alone for one that is not there yet).
     since_s: when they were last written, by the cluster's clock: while they roll, older pods are on their way out and
-    do not count.
+    do not count.  now_s: by the same clock.
     """
     judged = [_judge_one(thing) for thing in workloads]
     rolling = any(verdict is Verdict.WAITING and is_rolling for verdict, _, is_rolling in judged)
@@ -123,14 +163,21 @@ def judge(workloads: Sequence[Object], pods: Sequence[Mapping[str, Any]], since_
     for verdict, why, _ in judged:
         if verdict is not Verdict.READY:
             return verdict, why
+    for pod in pods:
+        if early := unsettled(pod, now_s):
+            return Verdict.WAITING, early
     return Verdict.READY, f"{len(pods)} pods" if len(pods) != 1 else "1 pod"
 
 
 def _created_s(pod: Mapping[str, Any]) -> float:
+    return _seconds(pod["metadata"].get("creationTimestamp"), float("inf"))
+
+
+def _seconds(text: object, unknown_s: float) -> float:
     try:
-        return datetime.fromisoformat(str(pod["metadata"].get("creationTimestamp"))).timestamp()
+        return datetime.fromisoformat(str(text)).timestamp()
     except ValueError:
-        return float("inf")
+        return unknown_s
 
 
 def _judge_one(thing: Object) -> tuple[Verdict, str, bool]:

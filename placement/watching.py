@@ -57,7 +57,7 @@ def look(api: Api, namespace: str, manifest: Sequence[Object], since_s: float = 
             pods |= {pod["metadata"]["name"]: pod for pod in found.get("items") or []}
     pods |= {thing["metadata"]["name"]: thing for thing in live if thing["kind"] == "Pod" and thing.get("status")}
     shown = [pods[name] for name in sorted(pods)]
-    verdict, why = readiness.judge(live, shown, since_s)
+    verdict, why = readiness.judge(live, shown, since_s, now_s=api.now())
     return Look(tuple(readiness.pod_of(pod) for pod in shown[:MOST_PODS]), verdict, why)
 
 

@@ -1,0 +1,137 @@
+"""When a release is ready: not while a pod crashes, and not before it has shown that it stays up.
+
+What a container's status looks like, and how long the kubelet waits after a crash (10 s, then twice as long each time):
+Kubernetes' documentation, "Pod Lifecycle", "Container states" and "Container restart policy".
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from placement.readiness import Verdict, judge
+from tests.placement.agents import once
+from tests.placement.conftest import Site
+
+NOW_S = 1_800_000_000.0
+PROBE = {"readinessProbe": {"httpGet": {"path": "/", "port": 80}}}
+CRASHED = {"terminated": {"exitCode": 1, "reason": "Error"}}
+
+
+def at(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def deployment(available: int = 1, **spec: Any) -> dict[str, Any]:
+    status = {"observedGeneration": 2, "replicas": 1, "updatedReplicas": 1, "availableReplicas": available}
+    return {"kind": "Deployment", "metadata": {"name": "upf", "generation": 2}, "spec": spec, "status": status}
+
+
+def pod(*, ran_s: float | None = None, probe: bool = False, restarts: int = 0, **status: Any) -> dict[str, Any]:
+    running = {} if ran_s is None else {"startedAt": at(NOW_S - ran_s)}
+    container = {"name": "c", "ready": True, "restartCount": restarts, "state": {"running": running}} | status
+    return {
+        "metadata": {"name": "upf-1"},
+        "spec": {"containers": [{"name": "c", **(PROBE if probe else {})}]},
+        "status": {
+            "phase": "Running",
+            "conditions": [{"type": "Ready", "status": "True"}],
+            "containerStatuses": [container],
+        },
+    }
+
+
+def verdict(*pods: dict[str, Any]) -> tuple[Verdict, str]:
+    return judge([deployment()], pods, now_s=NOW_S)
+
+
+@pytest.mark.parametrize(
+    ("thing", "wanted"),
+    [
+        # nobody probes it: it counts when it has run for a while
+        (pod(ran_s=0), Verdict.WAITING),
+        (pod(ran_s=3), Verdict.WAITING),
+        (pod(ran_s=4), Verdict.READY),
+        # a probe has asked it
+        (pod(ran_s=0, probe=True), Verdict.READY),
+        # up between two crashes
+        (pod(restarts=3, lastState=CRASHED), Verdict.WAITING),
+        (pod(ran_s=2, restarts=3, lastState=CRASHED), Verdict.WAITING),
+        (pod(ran_s=9, probe=True, restarts=1, lastState=CRASHED), Verdict.WAITING),
+        (pod(ran_s=9, restarts=1, lastState={"terminated": {"exitCode": 0}}), Verdict.WAITING),
+        (pod(ran_s=9, restarts=1), Verdict.WAITING),
+        # a crash of long ago
+        (pod(ran_s=10, probe=True, restarts=3, lastState=CRASHED), Verdict.READY),
+        (pod(ran_s=10, restarts=3, lastState=CRASHED), Verdict.READY),
+        # crashing, whatever was before
+        (pod(ready=False, restarts=1, state={"waiting": {"reason": "CrashLoopBackOff"}}), Verdict.FAILED),
+        (pod(ready=False, state=CRASHED), Verdict.FAILED),
+        # another node's clock
+        (pod(ran_s=-5), Verdict.WAITING),
+    ],
+)
+def test_a_pod_that_is_up_counts_when_it_has_shown_that_it_stays_up(thing: dict[str, Any], wanted: Verdict) -> None:
+    assert verdict(thing)[0] is wanted
+
+
+def test_the_reason_names_the_pod_the_container_and_the_time() -> None:
+    assert verdict(pod(ran_s=40), pod(ran_s=2))[1] == (
+        "pod upf-1: container c has run for 2 s without a readiness probe, and counts after 4"
+    )
+    assert verdict(pod(ran_s=3, probe=True, restarts=2))[1] == (
+        "pod upf-1: container c has run for 3 s after 2 restarts, and counts after 10"
+    )
+
+
+def test_every_container_and_sidecar_counts_and_ended_init_containers_do_not() -> None:
+    thing = pod(ran_s=60, probe=True)
+    beside = {"name": "beside", "ready": True, "restartCount": 0, "state": {"running": {"startedAt": at(NOW_S - 1)}}}
+    thing["spec"]["containers"].append({"name": "beside"})
+    thing["status"]["containerStatuses"].append(beside)
+    assert "container beside has run for 1 s" in verdict(thing)[1]
+    thing["status"]["containerStatuses"].pop()
+    init = {
+        "name": "init",
+        "ready": True,
+        "restartCount": 2,
+        "state": {"terminated": {"exitCode": 0}},
+        "lastState": CRASHED,
+    }
+    thing["status"]["initContainerStatuses"] = [init]
+    assert verdict(thing)[0] is Verdict.READY
+    # a sidecar is an init container that goes on: its own probe has held up those behind it
+    init["state"] = {"running": {"startedAt": at(NOW_S - 1)}}
+    assert verdict(thing)[0] is Verdict.WAITING
+    init |= {"restartCount": 0, "lastState": {}}
+    assert verdict(thing)[0] is Verdict.READY
+
+
+def test_pods_that_go_or_are_done_need_not_stay_up() -> None:
+    going = pod(ran_s=0, restarts=3)
+    going["metadata"]["deletionTimestamp"] = at(NOW_S)
+    done = pod(ran_s=0)
+    done["status"]["phase"] = "Succeeded"
+    assert verdict(going, done)[0] is Verdict.READY
+
+
+def test_a_daemon_that_has_just_begun_is_deployed_and_not_ready_and_one_that_crashes_is_failed(site: Site) -> None:
+    cluster = site.clusters[0]
+    assert site.call(cluster="a").status == "ready"
+    [thing] = cluster.things("pods")
+    [container] = thing["status"]["containerStatuses"]
+    now = datetime.now(UTC).timestamp() + 3600  # the test may take long: by the fake's clock it is never that late
+    container["state"] = {"running": {"startedAt": at(now)}}
+    answer = site.call(cluster="a", values={"tac": "8"})
+    assert (answer.status, answer.code) == ("deployed", None)
+    assert once(site, site.request(action="status", id="status")).status == "progressing"
+    late = site.call(cluster="a", values={"tac": "9"}, wait=True, timeout_s=1)
+    assert (late.status, late.code) == ("failed", "not_ready")
+    assert "without a readiness probe" in late.body["error"]["message"]
+    container["state"] = {"running": {"startedAt": at(now - 7200)}}
+    assert site.call(action="status").status == "ready"
+    container |= {"restartCount": 3, "lastState": CRASHED, "state": {"running": {"startedAt": at(now)}}}
+    assert site.call(cluster="a", values={"tac": "10"}).status == "deployed"
+    container |= {"ready": False, "state": {"waiting": {"reason": "CrashLoopBackOff"}}}
+    assert site.call(cluster="a", values={"tac": "11"}).code == "pods_crash"
