@@ -163,6 +163,12 @@ def only_configuration_changed(before: Sequence[Object], after: Sequence[Object]
     workloads = [name for name in old.keys() | new.keys() if name[0] in WORKLOADS]
     if any(_definition(old.get(name)) != _definition(new.get(name)) for name in workloads):
         return []
+    return changed_configuration(before, after)
+
+
+def changed_configuration(before: Sequence[Object], after: Sequence[Object]) -> list[str]:
+    """Names of the ConfigMaps whose content changed, whatever else did."""
+    old, new = ({name_of(thing): thing for thing in things} for things in (before, after))
     both = [name for name in old.keys() & new.keys() if name[0] == "ConfigMap"]
     return sorted(name[2] for name in both if _content(old[name]) != _content(new[name]))
 

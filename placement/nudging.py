@@ -17,6 +17,7 @@ from reload.errors import ReloadError
 from reload.kubernetes_cluster import KubernetesCluster
 
 WAIT_S = 2.0
+_NOT_TAKEN = ("waiting", "rejected", "failed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,14 @@ class Taken:
 
     is_settled: bool
     error: PlacementError | None
+
+
+@dataclass(frozen=True, slots=True)
+class Behind:
+    """ConfigMaps that pods do not run with.  waiting: not yet.  refused: they were offered it, and keep another."""
+
+    waiting: frozenset[str] = frozenset()
+    refused: frozenset[str] = frozenset()
 
 
 class Reloads:
@@ -52,6 +61,22 @@ class Reloads:
             return _taken(progress)
         except ReloadError as e:
             raise _told(e) from e
+
+    def behind(self, namespace: str, release: str) -> Behind:
+        """What the release's pods say that they run with, against its ConfigMaps as they are on the cluster.
+
+        What helm changed does not tell it: an earlier run, or config-reload, may have changed them before.  A pod whose
+        agent does not answer, or that may not be asked, says nothing.  Raises PlacementError cluster_down.
+        """
+        try:
+            targets = apply.targets_of_release(self._cluster, namespace, release)
+            progress = apply.look(self._cluster, targets)
+        except ReloadError as e:
+            if e.code == "cluster_denied":
+                return Behind()
+            raise PlacementError(Code.CLUSTER_DOWN, f"{e.detail.rstrip('.')}.") from e
+        states = {state: {r.config for r in progress.pods if r.state == state} for state in _NOT_TAKEN}
+        return Behind(frozenset(states["waiting"]), frozenset(states["rejected"] | states["failed"]))
 
     def _targets(self, namespace: str, release: str, configs: Sequence[str]) -> list[Target]:
         return [t for t in apply.targets_of_release(self._cluster, namespace, release) if t.config in configs]

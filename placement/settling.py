@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
 from placement import manifest, masking, releases, watching
@@ -9,7 +11,7 @@ from placement.api import Api
 from placement.ending import Ending, told
 from placement.errors import Code, PlacementError
 from placement.installing import Installed
-from placement.nudging import Reloads
+from placement.nudging import Behind, Reloads
 from placement.operation import Operation, Phase, error_answer
 from placement.parts import Next, Parts
 from placement.readiness import Verdict
@@ -38,14 +40,20 @@ class Settling:
         objects = manifest.objects(after.manifest)
         before = installed.before
         changed = _replace(operation, revision=after.number, chart=after.chart)
-        if before is not None and before.status in ("deployed", "superseded"):
-            changed = _replace(changed, before=before.number)
-            configs = manifest.only_configuration_changed(manifest.objects(before.manifest), objects)
-            if configs and Reloads(api).begin(operation.namespace, operation.release, configs):
-                deadline_ms = self._parts.now_ms() + int(RELOAD_S * 1000)
-                reloading = _replace(changed, phase=Phase.RELOAD, configs=tuple(configs), deadline_ms=deadline_ms)
-                return Next(self._ending.progress(self._ending.telling(reloading, "progressing")))
+        if before is not None:
+            older = manifest.objects(before.manifest)
+            # At once, also where other workloads roll: pods of those that do not would wait for a minute.
+            configs = manifest.changed_configuration(older, objects)
+            nudged = configs and Reloads(api).begin(operation.namespace, operation.release, configs)
+            if nudged and before.status in releases.GOOD and manifest.only_configuration_changed(older, objects):
+                return self._to_reload(changed, configs)
         return self._to_watch(changed)
+
+    def _to_reload(self, operation: Operation, configs: Iterable[str]) -> Next:
+        deadline_ms = self._parts.now_ms() + int(RELOAD_S * 1000)
+        waited_for = tuple(sorted({*operation.configs, *configs}))
+        reloading = _replace(operation, phase=Phase.RELOAD, configs=waited_for, deadline_ms=deadline_ms)
+        return Next(self._ending.progress(self._ending.telling(reloading, "progressing")))
 
     def _to_watch(self, operation: Operation) -> Next:
         if not operation.waits:
@@ -88,6 +96,7 @@ class Settling:
             if newest is None:
                 raise PlacementError(Code.NO_SUCH_RELEASE, "The release was removed meanwhile.")
             look = watching.look(api, operation.namespace, manifest.objects(newest.manifest), operation.since_s)
+            behind = self._nudged_behind(api, operation, look.verdict)
         except PlacementError as e:
             # A cluster that is down for a while is no failure of the release; when it comes back, its API server
             # refuses everybody until it has read its roles.
@@ -99,12 +108,17 @@ class Settling:
             api.close()
         operation = _replace(operation, answer=_replace(operation.answer, pods=look.pods))
         if undone:
-            if look.verdict is Verdict.WAITING and not self._is_late(operation):
+            if (look.verdict is Verdict.WAITING or behind.waiting) and not self._is_late(operation):
                 return Next(operation, LOOK_EVERY_S)
             undone_to = _replace(operation, revision=newest.number)
-            return self._ending.finish(undone_to, "rolled-back", error=operation.error)
+            error = operation.error
+            if error is not None and behind.waiting:
+                error = _replace(error, message=f"{error.message} Not every pod has confirmed that configuration yet.")
+            return self._ending.finish(undone_to, "rolled-back", error=error)
         if operation.error is not None:
             return self._ending.failed(operation, operation.error)
+        if unheard := (behind.waiting | behind.refused) - set(operation.configs):
+            return self._to_reload(operation, unheard)
         if look.verdict is Verdict.FAILED:
             return self._ending.failed(operation, told(Code.PODS_CRASH, look.why))
         if not operation.waits:
@@ -114,6 +128,20 @@ class Settling:
         if self._is_late(operation):
             return self._ending.failed(operation, told(Code.NOT_READY, look.why))
         return Next(self._ending.telling(operation, "progressing"), LOOK_EVERY_S)
+
+    def _nudged_behind(self, api: Api, operation: Operation, verdict: Verdict) -> Behind:
+        """Where nothing rolls any more: ask the pods what they run with, and nudge those that wait for a ConfigMap.
+
+        The pods of a first revision have read it when they began.
+        """
+        undone = operation.phase is Phase.WATCH_UNDO
+        if verdict is not Verdict.READY or not (undone or (operation.revision > 1 and operation.error is None)):
+            return Behind()
+        reloads = Reloads(api)
+        behind = reloads.behind(operation.namespace, operation.release)
+        if behind.waiting:
+            reloads.begin(operation.namespace, operation.release, sorted(behind.waiting))
+        return behind
 
     def _is_late(self, operation: Operation) -> bool:
         return self._parts.now_ms() >= operation.deadline_ms

@@ -1,0 +1,106 @@
+"""No release is called ready while its pods run with another configuration, whatever else changed or went wrong."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from placement.releases import decode, encode
+from tests.placement import agents
+from tests.placement.agents import digest, let_say, nudged, once
+from tests.placement.conftest import Site
+
+
+@pytest.fixture
+def chart(site: Site) -> str:
+    """Placed as revision 1, with pods that run with it."""
+    chart = agents.push(site, "amf", "smf")
+    first = site.call(cluster="a", chart_repository=chart)
+    assert (first.status, first.body["revision"]) == ("ready", 1)
+    for name in ("amf", "smf"):
+        let_say(site, name, digest=digest("one"))
+    return chart
+
+
+def config(site: Site, name: str) -> dict[str, Any]:
+    return site.clusters[0].objects[f"/api/v1/namespaces/lab/configmaps/{name}-config"]
+
+
+def test_pods_of_a_first_revision_are_not_asked(site: Site, chart: str) -> None:
+    assert ("GET", "/api/v1/namespaces/lab/configmaps") not in site.clusters[0].calls
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_a_refusal_is_told_also_where_another_workload_rolled(site: Site, chart: str, waits: bool) -> None:
+    refused = {"digest": digest("one"), "candidate": digest("two"), "verdict": "rejected", "reason": "line 1: retrun"}
+    let_say(site, "smf", **refused)
+    changes = {"smf": "two", "amfImage": "registry.test/nf:2"}
+    answer = site.call(chart_repository=chart, values=changes, wait=waits)
+    assert (answer.status, answer.code, answer.body["revision"]) == ("failed", "config_rejected", 2)
+    assert "line 1: retrun" in answer.body["error"]["message"]
+    assert nudged(site, "smf", "two")
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_pods_are_nudged_and_waited_for_where_another_workload_rolled(site: Site, chart: str, waits: bool) -> None:
+    changes = {"smf": "two", "amfImage": "registry.test/nf:2"}
+    body = site.request(chart_repository=chart, values=changes, wait=waits, id="both")
+    assert once(site, body).status == "progressing"
+    assert nudged(site, "smf", "two")
+    let_say(site, "smf", digest=digest("two"))
+    answer = site.call(body)
+    assert (answer.status, answer.code) == ("ready", None)
+
+
+def test_pods_that_a_failed_revision_left_behind_are_nudged_by_the_same_values_again(site: Site, chart: str) -> None:
+    let_say(site, "smf", digest=digest("two"))
+    assert site.call(chart_repository=chart, values={"smf": "two"}).body["revision"] == 2
+    for secret in site.clusters[0].things("secrets"):  # as if helm had been stopped after the ConfigMap
+        record = decode(secret)
+        if record["version"] == 2:
+            record["info"]["status"] = "failed"
+            secret["data"]["release"] = encode(record)
+            secret["metadata"]["labels"]["status"] = "failed"
+    let_say(site, "smf", digest=digest("one"))
+    body = site.request(chart_repository=chart, values={"smf": "two"}, id="again")
+    assert once(site, body).status == "progressing"
+    assert nudged(site, "smf", "two")
+    let_say(site, "smf", digest=digest("two"))
+    answer = site.call(body)
+    assert (answer.status, answer.body["revision"]) == ("ready", 3)
+
+
+def test_pods_are_nudged_where_helm_puts_back_what_another_had_written(site: Site, chart: str) -> None:
+    config(site, "smf")["data"]["app.conf"] = "by hand"
+    let_say(site, "smf", digest=digest("by hand"))
+    body = site.request(chart_repository=chart, wait=True, id="back")
+    assert once(site, body).status == "progressing"
+    assert config(site, "smf")["data"]["app.conf"] == "one"
+    assert nudged(site, "smf", "one")
+    assert not nudged(site, "amf", "one")
+    let_say(site, "smf", digest=digest("one"))
+    assert site.call(body).status == "ready"
+
+
+def test_an_atomic_call_that_went_back_waits_for_the_pods_that_had_taken_the_new_configuration(
+    site: Site, chart: str
+) -> None:
+    let_say(site, "amf", digest=digest("two"))
+    let_say(site, "smf", digest=digest("one"), candidate=digest("two"), verdict="rejected", reason="no")
+    body = site.request(chart_repository=chart, values={"amf": "two", "smf": "two"}, atomic=True, id="atomic")
+    once(site, body)
+    site.turn_until(lambda: nudged(site, "amf", "one"), "the nudge back")
+    assert config(site, "amf")["data"]["app.conf"] == "one"
+    assert once(site, body).status == "progressing"
+    let_say(site, "amf", digest=digest("one"))
+    answer = site.call(body)
+    assert (answer.status, answer.code, answer.body["revision"]) == ("rolled-back", "config_rejected", 3)
+
+
+def test_an_agent_that_does_not_answer_holds_up_no_change_of_something_else(site: Site, chart: str) -> None:
+    let_say(site, "smf")
+    answer = site.call(chart_repository=chart, values={"amfImage": "registry.test/nf:2"}, wait=True)
+    assert (answer.status, answer.code) == ("ready", None)
+    site.clusters[0].refuse.add("/proxy/")
+    assert site.call(chart_repository=chart, wait=True).status == "ready"
