@@ -2,7 +2,8 @@
 
 One cycle: Changed, a pause in which changes settle, Look, Check on a staged copy, Take (the effective directory
 changes), the policy's own step, a moment in which the daemon must not die, applied.  Whatever fails before Take leaves
-everything as it was; whatever fails after it goes back to the last good configuration.
+everything as it was; whatever fails after it goes back to the last good configuration.  Between Take and Keep
+(`placed` is not `applied`) the wrapper's daemon may die at any time: what is in place is proven by a start, or left.
 """
 
 from __future__ import annotations
@@ -65,6 +66,7 @@ class State:
     candidate: digest last judged, verdict and reason: what became of it.  running: the daemon is our living child.
     due_ms: when the phase wants a Tick.  again: something changed while the cycle was busy.
     ending: a signal told us to end.  seen_ms, applied_ms: when the candidate was seen, and the last one applied.
+    spared_until_ms: a daemon that ends before died of the candidate that was just gone back from.
     """
 
     plan: Plan
@@ -81,6 +83,7 @@ class State:
     ending: Optional[int] = None
     seen_ms: int = 0
     applied_ms: int = 0
+    spared_until_ms: int = 0
     generation: int = 0
 
 
@@ -252,11 +255,16 @@ def decide(state: State, seen: Observation) -> Step:
         return _read(state, seen)
     if isinstance(seen, Checked) and state.phase is Phase.CHECKING:
         return _checked(state, seen)
-    if isinstance(seen, Acted) and state.phase in (Phase.ACTING, Phase.PROVING):
+    if isinstance(seen, Acted) and (state.phase is Phase.ACTING or _is_finding(state)):
         return _acted(state, seen)
     if isinstance(seen, Tick):
         return _tick(state, seen.now_ms)
     return state, ()
+
+
+def _is_finding(state: State) -> bool:
+    """Whether an answer to Find is waited for: the wrapper has none to ask, it is told of its child's end."""
+    return state.phase is Phase.PROVING and not state.plan.wrapper
 
 
 def _is_due(state: State, seen: Observation, phase: Phase) -> bool:
@@ -316,9 +324,11 @@ def _read(state: State, seen: Read) -> Step:
 def _refused(state: State, now_ms: int, why: str) -> Step:
     """The candidate is bad: nothing changes, and a daemon that does not run yet starts with the last good one."""
     start = state.plan.wrapper and not state.running and bool(state.placed)
-    state = replace(state, verdict=Verdict.REJECTED, reason=why, running=state.running or start)
+    # One that waits for a daemon is not wanted any more, and nobody would tell of it.
+    back: Actions = (GoBack(),) if state.placed != state.applied else ()
+    state = replace(state, placed=state.applied, verdict=Verdict.REJECTED, reason=why, running=state.running or start)
     report = Report(Verdict.REJECTED, state.candidate, why)
-    return _over(state, now_ms), ((StartDaemon(), report) if start else (report,))
+    return _over(state, now_ms), ((StartDaemon(), report) if start else (*back, report))
 
 
 def _checked(state: State, seen: Checked) -> Step:
@@ -351,8 +361,9 @@ def _acted(state: State, seen: Acted) -> Step:
         state = replace(state, due_ms=seen.now_ms + RETRY_MS)
         return (_settling(state, seen.now_ms) if state.again else state), report
     if seen.fault:
-        return _failed(state, seen.now_ms, seen.fault)
-    if state.phase is Phase.ACTING and state.plan.policy is Policy.SIGNAL:
+        # A lost answer is often the first sign of a daemon that is dying.
+        return _failed(replace(state, spared_until_ms=seen.now_ms + state.plan.prove_ms), seen.now_ms, seen.fault)
+    if state.phase is Phase.ACTING and (state.plan.wrapper or state.plan.policy is Policy.SIGNAL):
         return replace(state, phase=Phase.PROVING, due_ms=seen.now_ms + state.plan.prove_ms), ()
     return _applied(state, seen.now_ms)
 
@@ -381,15 +392,23 @@ def _over(state: State, now_ms: int) -> State:
 
 
 def _exited(state: State, seen: DaemonExited) -> Step:
+    spared_until_ms, state = state.spared_until_ms, replace(state, spared_until_ms=0)
     if state.ending is not None:
         return state, (Exit(seen.code),)
-    if state.phase is Phase.STOPPING:
+    if state.phase in (Phase.STOPPING, Phase.ABSENT):
+        # Nobody has told it of what is in place: the start shows whether that is good.
         due_ms = seen.now_ms + state.plan.prove_ms
         return replace(state, running=True, phase=Phase.PROVING, due_ms=due_ms), (StartDaemon(),)
-    if state.phase is Phase.PROVING and state.applied:
-        why = f"the daemon ended with code {seen.code} within {state.plan.prove_ms} ms of taking it"
+    if state.phase in (Phase.ACTING, Phase.PROVING):
+        within = f"within {state.plan.prove_ms} ms of taking it" if state.phase is Phase.PROVING else "when it was told"
+        why = f"the daemon ended with code {seen.code} {within}"
         after, actions = _failed(replace(state, running=True), seen.now_ms, why)
         return after, (actions[0], StartDaemon(), *actions[1:])
+    if state.placed != state.applied:
+        # A newer candidate is on its way to replace what was waiting to be told.
+        return replace(state, running=True, placed=state.applied), (GoBack(), StartDaemon())
+    if seen.now_ms < spared_until_ms:
+        return replace(state, running=True), (StartDaemon(),)
     return state, (Exit(seen.code),)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
+import http.client
 import json
 import os
 import queue
@@ -57,7 +58,8 @@ class Agent:
         self._effective = volume.Effective(chosen.effective)
         self._writer = events.Writer.from_pod(environment) if chosen.events else None
         self._reports: queue.Queue[Tuple[core.Report, int]] = queue.Queue(64)
-        self._seen: queue.SimpleQueue[core.Observation] = queue.SimpleQueue()
+        self._seen: queue.SimpleQueue[Tuple[int, core.Acted]] = queue.SimpleQueue()
+        self._asked = 0
         self._signals: List[int] = []
         self._check: Optional[_Check] = None
         self._daemon: Optional[subprocess.Popen[bytes]] = None
@@ -130,7 +132,9 @@ class Agent:
             number = self._signals.pop(0)
             self._feed(core.Told(self._now_ms(), number, number in ENDING))
         while not self._seen.empty():
-            self._feed(self._seen.get())
+            asked, acted = self._seen.get()
+            if asked == self._asked:
+                self._feed(acted)
         self._limit_check()
         self._feed(core.Tick(self._now_ms()))
 
@@ -185,8 +189,7 @@ class Agent:
         elif isinstance(action, core.Find):
             alive = self._told is not None and target.lives(self._told)
             fault = "" if alive else "the daemon ended soon after it was told"
-            self._seen.put(core.Acted(self._now_ms(), fault))
-            self._wake()
+            self._acted(self._asked, fault)
         elif isinstance(action, core.StartDaemon):
             self._start_daemon()
         elif isinstance(action, (core.StopDaemon, core.KillDaemon, core.Forward)):
@@ -271,8 +274,9 @@ class Agent:
             self._effective.drop()
 
     def _tell(self) -> None:
+        self._asked += 1
         if self._settings.plan.policy is core.Policy.HTTP:
-            threading.Thread(target=self._post, daemon=True, name="http").start()
+            threading.Thread(target=self._post, args=(self._asked,), daemon=True, name="http").start()
             return
         number = self._settings.signal_number
         fault, absent = "", False
@@ -289,10 +293,14 @@ class Agent:
             fault, absent = "the daemon went away before it was told", True
         except PermissionError:
             fault = "may not signal the daemon: run the sidecar as the daemon's user, or give it CAP_KILL"
-        self._seen.put(core.Acted(self._now_ms(), fault, absent))
+        self._acted(self._asked, fault, absent=absent)
+
+    def _acted(self, asked: int, fault: str, *, absent: bool = False) -> None:
+        """From any thread.  asked: which Tell this answers; a later one makes it nobody's."""
+        self._seen.put((asked, core.Acted(self._now_ms(), fault, absent)))
         self._wake()
 
-    def _post(self) -> None:
+    def _post(self, asked: int) -> None:
         fault, absent = "", False
         request = urllib.request.Request(  # noqa: S310  settings accept http and https only
             self._settings.http_url, method=self._settings.http_method
@@ -304,12 +312,11 @@ class Agent:
         except urllib.error.HTTPError as e:
             fault = f"the daemon answered {e.code} to its reload request"
             e.close()
-        except OSError as e:
+        except (OSError, http.client.HTTPException) as e:  # the latter for half an answer
             cause = getattr(e, "reason", e)
             absent = isinstance(cause, ConnectionRefusedError)
             fault = f"the daemon did not take its reload request: {type(cause).__name__}"
-        self._seen.put(core.Acted(self._now_ms(), fault, absent))
-        self._wake()
+        self._acted(asked, fault, absent=absent)
 
     def _start_daemon(self) -> None:
         try:

@@ -2,10 +2,13 @@
 
 kubelet writes a new `..<time>` directory and swaps the symlink `..data` by rename; the names beside it point through
 `..data`.  The effective directory is built the same way, so that a daemon that watches by itself sees what it knows.
+While what is in place has not been proven, a symlink `..good` names the version to go back to: an agent that is killed
+meanwhile finds it when it is started again.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import stat
@@ -16,6 +19,7 @@ from reload.agent.digest import digest_of
 from reload.agent.settings import SettingsError
 
 DATA = "..data"
+GOOD = "..good"
 MAX_OCTETS = 4 << 20
 _READ_TRIES = 5
 
@@ -101,9 +105,11 @@ class Effective:
         self._staged: Optional[str] = None
 
     def open(self) -> str:
-        """Remove what an interrupted run left; the digest of what is in place, "" = nothing.  Raises OSError."""
+        """Go back to what an interrupted run had last proven; its digest, "" = nothing is in place.  Raises OSError."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        current = version_of(self.folder)
+        current = self._proven()
+        if current is not None and (self.folder / current).is_dir():
+            self._point(current)
         for entry in os.listdir(self.folder):
             if entry.startswith("..") and entry not in (DATA, current):
                 _remove(self.folder / entry)
@@ -113,6 +119,14 @@ class Effective:
             return digest_of(_files_in(self.folder / current))
         except (OSError, VolumeError):
             return ""
+
+    def _proven(self) -> Optional[str]:
+        """The version that `..good` names, else the one in place."""
+        with contextlib.suppress(OSError):
+            good = os.readlink(self.folder / GOOD)
+            if (self.folder / good).is_dir():
+                return good
+        return version_of(self.folder)
 
     def stage(self, files: Dict[str, bytes]) -> Path:
         """Write a candidate beside what is in place; its directory.  Raises OSError."""
@@ -140,6 +154,8 @@ class Effective:
         if self._staged is None:
             raise FileNotFoundError("nothing is staged")
         replaced = version_of(self.folder)
+        if self._before is None and replaced is not None:
+            _link(GOOD, replaced, self.folder)
         self._point(self._staged)
         self._staged = None
         if self._before is None:
@@ -150,6 +166,7 @@ class Effective:
     def keep(self) -> None:
         """What is in place is good: forget what `go_back` would put in place."""
         if self._before is not None:
+            _remove(self.folder / GOOD)
             _remove(self.folder / self._before)
             self._before = None
 
@@ -160,12 +177,14 @@ class Effective:
         bad = version_of(self.folder)
         self._point(self._before)
         self._before = None
+        _remove(self.folder / GOOD)
         if bad is not None:
             _remove(self.folder / bad)
 
     def _point(self, version: str) -> None:
         names = set(os.listdir(self.folder / version))
-        _link(DATA, version, self.folder)
+        if version_of(self.folder) != version:
+            _link(DATA, version, self.folder)
         for name in names:
             link = self.folder / name
             if not link.is_symlink() or os.readlink(link) != f"{DATA}/{name}":

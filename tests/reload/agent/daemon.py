@@ -1,8 +1,8 @@
 """A small daemon: takes `greeting` from its configuration, on start and on SIGHUP or POST /reload; serves it by HTTP.
 
 argv: DIRECTORY LOG [trap-term|watch].  app.conf: `greeting=…`; `die=start` exits 3 at once, `die=hup` exits 4 when it
-is read on SIGHUP, `refuse=yes` answers 500 to POST /reload.  GET / answers the greeting.  The log gets one line per
-event; its first line is `port N`.
+is read on SIGHUP, `die=post` exits 5 instead of an answer to POST /reload, `refuse=yes` answers 500 to it.  GET /
+answers the greeting.  The log gets one line per event; its first line is `port N`.
 """
 
 import os
@@ -39,6 +39,8 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         load()
         say(f"post {values.get('greeting')}")
+        if values.get("die") == "post":
+            os._exit(5)
         self._answer(500 if values.get("refuse") else 200, "")
 
     def _answer(self, code: int, text: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -133,6 +134,160 @@ def test_a_daemon_that_dies_of_the_signal_is_started_again_with_the_last_good_on
     assert play.see(DaemonExited(9000, 4)) == [Exit(4)]
 
 
+def is_back_on_a(play: Play, actions: list[Action], at_ms: int) -> None:
+    """One daemon was started with A, B is not tried again, and a later death is the container's."""
+    assert actions[:2] == [GoBack(), StartDaemon()]
+    assert not any(isinstance(action, (Keep, Exit, Take)) for action in actions)
+    assert (play.state.applied, play.state.placed, play.state.running) == ("A", "A", True)
+    assert (play.state.verdict, play.state.phase) == (Verdict.FAILED, Phase.WATCHING)
+    assert play.see(Changed(at_ms + 5000), Tick(at_ms + 5100), Read(at_ms + 5100, "B")) == [Look()]
+    assert play.see(DaemonExited(at_ms + 6000, 9)) == [Exit(9)]
+
+
+TOLD = [Policy.SIGNAL, Policy.HTTP]
+
+
+@pytest.mark.parametrize("policy", TOLD)
+def test_a_daemon_whose_end_is_seen_before_the_telling_is_answered_comes_back_with_the_last_good_one(
+    policy: Policy,
+) -> None:
+    play = running(policy)
+    offered(play)
+    actions = play.see(DaemonExited(1180, 3))
+    assert actions[2:] == [Report(Verdict.FAILED, "B", "the daemon ended with code 3 when it was told")]
+    assert play.see(Acted(1181, "no answer"), Acted(1182)) == []
+    is_back_on_a(play, actions, 1180)
+
+
+@pytest.mark.parametrize("policy", TOLD)
+def test_a_daemon_that_dies_after_it_was_told_comes_back_with_the_last_good_one(policy: Policy) -> None:
+    play = running(policy)
+    offered(play)
+    assert play.see(Acted(1160)) == []
+    is_back_on_a(play, play.see(DaemonExited(1459, 3)), 1459)
+
+
+def test_a_daemon_whose_lost_answer_is_seen_before_its_end_is_started_again() -> None:
+    play = running(Policy.HTTP)
+    offered(play)
+    assert play.see(Acted(1180, "no answer")) == [GoBack(), Report(Verdict.FAILED, "B", "no answer")]
+    assert play.see(DaemonExited(1200, 3)) == [StartDaemon()]
+    assert (play.state.applied, play.state.placed, play.state.running) == ("A", "A", True)
+    assert play.see(DaemonExited(1210, 3)) == [Exit(3)]
+
+
+def test_a_daemon_that_refuses_and_ends_much_later_ends_the_container_with_the_last_good_one_in_place() -> None:
+    play = running(Policy.HTTP)
+    offered(play)
+    assert GoBack() in play.see(Acted(1180, "answered 500"))
+    assert play.see(DaemonExited(1480, 3)) == [Exit(3)]
+
+
+def test_a_daemon_that_refused_and_dies_while_the_next_candidate_is_judged_is_started_again() -> None:
+    play = running(Policy.HTTP)
+    offered(play)
+    play.see(Changed(1160), Acted(1180, "answered 500"))
+    assert play.see(Tick(1280), Read(1280, "C")) == [Look(), Check()]
+    assert play.see(DaemonExited(1300, 3)) == [StartDaemon()]
+    assert play.see(Checked(1350)) == [Take(), Tell()]
+
+
+@pytest.mark.parametrize("steps", range(4))
+def test_a_daemon_that_ends_before_anybody_could_tell_it_is_never_left_with_what_is_not_proven(steps: int) -> None:
+    """B waits in place for a daemon that does not listen yet; C is on its way, so many steps far."""
+    play = running(Policy.HTTP)
+    offered(play)
+    assert play.see(Acted(1160, "refused", absent=True)) == [Report(Verdict.WAITING, "B", "refused")]
+    play.see(*[Changed(1200), Tick(1300), Read(1300, "C")][:steps])
+    actions = play.see(DaemonExited(1350, 3))
+    if steps == 0:
+        # A start with B tells whether it is good.
+        assert (actions, play.state.phase) == ([StartDaemon()], Phase.PROVING)
+        is_back_on_a(play, play.see(DaemonExited(1400, 3)), 1400)
+        return
+    assert actions == [GoBack(), StartDaemon()]
+    assert (play.state.applied, play.state.placed) == ("A", "A")
+    play.see(*[Changed(1200), Tick(1300), Read(1300, "C")][steps:])
+    assert play.see(Checked(1450)) == [Take(), Tell()]
+
+
+def test_a_daemon_that_ends_before_anybody_could_tell_it_and_lives_with_the_new_one_keeps_it() -> None:
+    play = running(Policy.HTTP)
+    offered(play)
+    play.see(Acted(1160, "refused", absent=True))
+    assert play.see(DaemonExited(1350, 3)) == [StartDaemon()]
+    assert play.see(Acted(1360), Tick(1649)) == []
+    assert play.see(Tick(1650)) == [Keep(), Report(Verdict.APPLIED, "B", "")]
+
+
+@pytest.mark.parametrize("wrapper", [True, False])
+def test_what_waits_for_a_daemon_goes_when_a_newer_one_is_refused(wrapper: bool) -> None:
+    play = running(Policy.HTTP, wrapper=wrapper)
+    offered(play)
+    play.see(Acted(1160, "refused", absent=True))
+    actions = offered(play, "C", 1200, fault="line 3")
+    assert actions == [GoBack(), Report(Verdict.REJECTED, "C", "line 3")]
+    assert (play.state.applied, play.state.placed) == ("A", "A")
+
+
+def test_restart_of_a_daemon_that_dies_by_itself_meanwhile_proves_the_new_one_all_the_same() -> None:
+    play = running(Policy.RESTART)
+    offered(play)
+    assert play.see(DaemonExited(1151, 139)) == [StartDaemon()]
+    is_back_on_a(play, play.see(DaemonExited(1300, 3)), 1300)
+
+
+def test_policy_none_cannot_tell_what_a_daemon_died_of() -> None:
+    play = running(Policy.NONE)
+    assert Keep() in offered(play)
+    assert play.see(DaemonExited(1151, 3)) == [Exit(3)]
+
+
+@pytest.mark.parametrize("policy", list(Policy))
+def test_no_end_of_a_daemon_ends_the_container_with_what_is_not_proven(policy: Policy) -> None:
+    """Whatever order a few events come in: where the wrapper ends or starts a daemon, what is in place was proven, or
+    is being proven; only where it is told to end may it leave it, and then `..good` is on the volume."""
+    events: list[Callable[[int], Observation]] = [
+        Changed,
+        lambda at: Tick(at + 400),
+        lambda at: Read(at, "B"),
+        lambda at: Read(at, "C"),
+        Checked,
+        lambda at: Checked(at, "line 3"),
+        Acted,
+        lambda at: Acted(at, "no answer"),
+        lambda at: Acted(at, "refused", absent=True),
+        lambda at: DaemonExited(at - 900, 3),
+        lambda at: DaemonExited(at, 3),
+    ]
+    begun = [Play(replace(WRAPPER, policy=policy)) for _ in range(2)]
+    begun[0].see(Started(0, "A"), Read(0, "A"))
+    begun[1].see(Started(0, "A"), Read(0, "B"), Checked(0))
+    left = [(play.state, "A", play.state.placed, 0) for play in begun]
+    reached = {play.state for play in begun}
+    while left:
+        state, kept, placed, depth = left.pop()
+        for event in events:
+            after, actions = core.decide(state, event(1000 * (depth + 1)))
+            now_kept, now_placed = kept, placed
+            for action in actions:
+                if isinstance(action, Take):
+                    now_placed = after.candidate
+                elif isinstance(action, Keep):
+                    now_kept = now_placed
+                elif isinstance(action, GoBack):
+                    now_placed = now_kept
+                elif isinstance(action, Exit):
+                    assert now_placed == now_kept, (state, event)
+                elif isinstance(action, StartDaemon):
+                    assert now_placed == now_kept or after.phase is Phase.PROVING, (state, event)
+            assert (after.placed, after.applied) == (now_placed, now_kept), (state, event)
+            if depth < 7 and after not in reached and not any(isinstance(action, Exit) for action in actions):
+                reached.add(after)
+                left.append((after, now_kept, now_placed, depth + 1))
+    assert {state.phase for state in reached} >= {Phase.WATCHING, Phase.SETTLING, Phase.READING, Phase.CHECKING}
+
+
 @pytest.mark.parametrize("policy", list(Policy))
 def test_a_refused_candidate_changes_nothing_under_any_policy(policy: Policy) -> None:
     play = running(policy)
@@ -164,9 +319,16 @@ def test_policy_none_puts_it_in_place_and_tells_nobody() -> None:
 
 
 def test_policy_http_is_applied_by_the_daemons_answer() -> None:
-    play = running(Policy.HTTP)
+    play = running(Policy.HTTP, wrapper=False)
     assert offered(play) == [Take(), Tell()]
     assert play.see(Acted(1200)) == [Keep(), Report(Verdict.APPLIED, "B", "")]
+
+
+def test_policy_http_of_the_wrapper_is_applied_by_the_answer_of_a_daemon_that_lives_on() -> None:
+    play = running(Policy.HTTP)
+    assert offered(play) == [Take(), Tell()]
+    assert play.see(Acted(1200), Tick(1499)) == []
+    assert play.see(Tick(1500)) == [Keep(), Report(Verdict.APPLIED, "B", "")]
 
 
 def test_policy_http_goes_back_when_the_daemon_refuses() -> None:

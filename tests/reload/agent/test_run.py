@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import json
 import os
+import queue
 import shlex
 import shutil
 import signal
@@ -230,6 +231,40 @@ def test_a_daemon_that_dies_of_the_signal_gets_the_last_good_one_back(pod: Pod) 
     assert pod.status()["verdict"] == "failed"
 
 
+def test_a_daemon_that_the_signal_kills_at_once_gets_the_last_good_one_back_each_time(pod: Pod) -> None:
+    """`sleep` has no handler: the kernel ends it, often before the agent has written down that it told it."""
+    count = f"echo started >> {shlex.quote(str(pod.log))}; exec sleep 600"
+    pod.start("--policy", "signal", "--prove-ms", "60000", command=("sh", "-c", count), check="true")
+    pod.until_verdicts(1)
+    pod.until_daemon("started")
+    assert pod.process is not None
+    for n in range(2, 12):
+        pod.mounted.swap({"app.conf": f"greeting={n}\n"})
+        pod.until_verdicts(n)
+        assert pod.verdicts()[-1] == "failed"
+        assert "code 129" in pod.status()["reason"]
+        assert (pod.effective / "app.conf").read_text() == "greeting=one\n"
+        eventually(lambda: len(pod.daemon_said()) == len(pod.verdicts()), "it was not started again")
+    assert pod.process.poll() is None
+
+
+def test_an_agent_killed_before_the_proof_leaves_the_last_good_one_to_the_next(pod: Pod) -> None:
+    pod.start("--policy", "signal", "--prove-ms", "60000")
+    pod.until_started(1)
+    pod.mounted.swap({"app.conf": "greeting=two\ndie=start\n"})
+    pod.until_daemon("hup two")
+    assert pod.process is not None
+    pod.process.kill()
+    pod.process.wait()
+    os.kill(int(pod.starts()[0]["pid"]), signal.SIGKILL)
+    pod.start("--policy", "signal", "--prove-ms", "60000")
+    pod.until_started(2)
+    assert "died" in pod.daemon_said()
+    assert pod.greeting() == "one"
+    assert pod.status()["verdict"] == "failed"
+    assert (pod.effective / "app.conf").read_text() == "greeting=one\n"
+
+
 def test_a_daemon_that_reloads_by_itself_sees_the_effective_directory_change(pod: Pod) -> None:
     pod.start("--policy", "none", how="watch")
     pod.until_started(1)
@@ -262,6 +297,86 @@ def test_http_tells_the_daemon_and_goes_back_when_it_refuses(pod: Pod) -> None:
     assert pod.status()["verdict"] == "failed"
     assert "500" in pod.status()["reason"]
     assert (pod.effective / "app.conf").read_text() == "greeting=two\n"
+
+
+def test_http_starts_a_daemon_that_dies_of_it_with_the_last_good_one(pod: Pod) -> None:
+    pod.start(*http_options(pod), "--prove-ms", "60000")
+    pod.until_started(1)
+    before = (pod.mounted.directory / "app.conf").read_text()
+    pod.mounted.swap({"app.conf": before.replace("one", "two") + "die=post\n"})
+    pod.until_daemon("post two")
+    pod.until_started(2)
+    pod.until_verdicts(2)
+    assert pod.process is not None
+    assert pod.process.poll() is None
+    assert pod.verdicts() == ["applied", "failed"]
+    assert pod.greeting() == "one"
+    assert (pod.effective / "app.conf").read_text() == before
+
+
+class Holding:
+    """Keeps each POST until it is told what to answer.  held: where each takes its status from."""
+
+    def __init__(self) -> None:
+        held = self.held = []  # type: list[queue.Queue[int]]
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                answer: queue.Queue[int] = queue.Queue()
+                held.append(answer)
+                self.send_response(answer.get(timeout=60))
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                self.rfile.read()  # until the agent has read it
+                answer.task_done()
+
+            def log_message(self, format: str, *arguments: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}/reload"
+
+    def until(self, count: int) -> None:
+        eventually(lambda: len(self.held) == count, f"{len(self.held)} requests")
+
+    def answer(self, number: int, code: int) -> None:
+        self.held[number].put(code)
+        self.held[number].join()
+
+
+def test_an_answer_for_a_daemon_that_is_gone_says_nothing_of_the_next_configuration(pod: Pod) -> None:
+    holding = Holding()
+    pod.start("--policy", "http", "--http-url", holding.url, "--http-timeout-s", "60")
+    pod.until_started(1)
+    pod.mounted.swap({"app.conf": "greeting=two\n"})
+    holding.until(1)
+    os.kill(int(pod.starts()[0]["pid"]), signal.SIGKILL)
+    pod.until_started(2)
+    pod.mounted.swap({"app.conf": "greeting=three\n"})
+    holding.until(2)
+    holding.answer(0, 500)
+    holding.answer(1, 200)
+    pod.until_verdicts(3)
+    assert pod.verdicts() == ["applied", "failed", "applied"]
+    assert (pod.effective / "app.conf").read_text() == "greeting=three\n"
+    holding.server.shutdown()
+    holding.server.server_close()
+
+
+def test_half_an_answer_is_a_refusal(pod: Pod) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}/reload"
+        pod.start("--policy", "http", "--http-url", url)
+        pod.until_started(1)
+        pod.mounted.swap({"app.conf": "greeting=two\n"})
+        listening.settimeout(60)
+        with listening.accept()[0] as connection:
+            assert connection.recv(65536).startswith(b"POST /reload")
+            connection.sendall(b"HTT\r\n")
+        pod.until_verdicts(2)
+    assert pod.status()["verdict"] == "failed"
+    assert (pod.effective / "app.conf").read_text() == "greeting=one\n"
 
 
 NO_INOTIFY = ("unshare", "--user", "--map-root-user", "sh", "-c")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from reload.agent.digest import digest_of
 from reload.agent.settings import SettingsError
 from reload.agent.volume import MAX_OCTETS, Effective, VolumeError, read_files, require_updatable
 from tests.reload.volumes import MountedConfig
@@ -71,3 +72,53 @@ def test_an_interrupted_run_leaves_nothing_behind(tmp_path: Path) -> None:
     assert len(again.open()) == 64
     assert len([p for p in effective.folder.iterdir() if p.name.startswith("..")]) == 2
     assert (again.folder / "a").read_bytes() == b"1"
+
+
+def proven_then_taken(folder: Path) -> Effective:
+    """`a` is 1 and proven, then taken as 2, which nobody has proven."""
+    effective = Effective(folder)
+    effective.open()
+    effective.stage({"a": b"1", "gone": b""})
+    effective.take()
+    effective.keep()
+    effective.stage({"a": b"2", "b": b"2"})
+    effective.take()
+    return effective
+
+
+def test_a_run_that_ends_between_taking_and_keeping_is_gone_back_from(tmp_path: Path) -> None:
+    proven_then_taken(tmp_path)
+    again = Effective(tmp_path)
+    assert again.open() == digest_of({"a": b"1", "gone": b""})
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["..data", "..v1", "a", "gone"]
+    assert (tmp_path / "a").read_bytes() == b"1"
+
+
+def test_also_after_several_that_nobody_has_proven(tmp_path: Path) -> None:
+    effective = proven_then_taken(tmp_path)
+    effective.stage({"a": b"3"})
+    effective.take()
+    assert Effective(tmp_path).open() == digest_of({"a": b"1", "gone": b""})
+
+
+@pytest.mark.parametrize("proven", [True, False])
+def test_a_run_that_ends_after_keeping_or_going_back_stays(tmp_path: Path, proven: bool) -> None:
+    effective = proven_then_taken(tmp_path)
+    (effective.keep if proven else effective.go_back)()
+    wanted = {"a": b"2", "b": b"2"} if proven else {"a": b"1", "gone": b""}
+    assert Effective(tmp_path).open() == digest_of(wanted)
+
+
+def test_a_taking_that_was_interrupted_before_its_names_were_there_is_completed(tmp_path: Path) -> None:
+    effective = Effective(tmp_path)
+    effective.open()
+    effective.stage({"a": b"1"})
+    effective.take()
+    (tmp_path / "a").unlink()
+    assert Effective(tmp_path).open() == digest_of({"a": b"1"})
+    assert (tmp_path / "a").read_bytes() == b"1"
+
+
+def test_a_version_that_is_gone_is_no_good_one(tmp_path: Path) -> None:
+    (tmp_path / "..data").symlink_to("..v7")
+    assert Effective(tmp_path).open() == ""
