@@ -104,7 +104,11 @@ class KubernetesCluster:
     def annotate_pod(self, namespace: str, name: str, annotations: Mapping[str, str]) -> bool:
         """See Cluster."""
         body = {"metadata": {"annotations": dict(annotations)}}
-        return self._call("PATCH", _path(namespace, "pods", name), body, missing=True) is not None
+        try:
+            return self._call("PATCH", _path(namespace, "pods", name), body, missing=True) is not None
+        except StaleVersionError:
+            # No version was given: the API server gave up on writers in between (kubernetes/kubernetes, patch.go).
+            raise ReloadError("cluster_failed", f"the API server of cluster {self._name} answered 409") from None
 
     def pod_status(self, pod: Pod, timeout_s: float) -> Mapping[str, object] | None:
         """By the API server's pod proxy, so that nothing but the API server has to be within reach."""

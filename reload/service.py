@@ -113,18 +113,45 @@ class Service:
         if done is not None:
             # The same call again: what it wrote is written; the answer tells how far the pods are with what is there.
             written = self._read(cluster, request, name, selector)
-            answer, target = self._waited(cluster, written, begin_s, wait=request.wait)
+            answer, target = self._nudged(cluster, written, begin_s, wait=request.wait)
             return {**answer, "revision": done.revision}, target
         change = self._back(past, request.revision) if request.action == "rollback" else self._change(request)
         written = apply.write(cluster, request.namespace, name, change, selector=selector)
         if not written.changed:
-            return self._waited(cluster, written, begin_s, wait=request.wait)
-        apply.nudge(cluster, written.target)
+            return self._nudged(cluster, written, begin_s, wait=request.wait)
+        # Before anything else that may fail: what is not in the history, rollback cannot go back to.
+        remembered = self._remembered(cluster, written, caller, request.call)
+        answer, target = self._nudged(cluster, written, begin_s, wait=request.wait)
+        return {**answer, **remembered}, target
+
+    def _remembered(self, cluster: Cluster, written: apply.Written, caller: str, call: str) -> Answer:
+        """The new revision of the history, or why there is none: pods take the change all the same."""
         at = int(self._clock())
-        call = request.call
-        revision = history.add(cluster, written.before, written.after, at=at, by=caller, call=call)
-        answer, target = self._waited(cluster, written, begin_s, wait=request.wait)
-        return {**answer, "revision": revision}, target
+        try:
+            return {"revision": history.add(cluster, written.before, written.after, at=at, by=caller, call=call)}
+        except ReloadError as e:
+            hint = "rollback would go back past it: to undo it, apply what was there before"
+            return {"revision": None, "warning": written_but(written.target.config, "its history is not", e, hint)}
+
+    def _nudged(
+        self, cluster: Cluster, written: apply.Written, begin_s: float, *, wait: bool
+    ) -> tuple[Answer, Target | None]:
+        """Have the pods take what is written, also where an earlier call wrote it and could not nudge them."""
+        target = written.target
+        try:
+            apply.nudge(cluster, target)
+            return self._waited(cluster, written, begin_s, wait=wait)
+        except ReloadError as e:
+            answer: Answer = {
+                "status": "waiting",
+                "changed": written.changed,
+                "applied": 0,
+                "of": None,
+                "pods": [],
+                "error": written_but(target.config, UNASKED, e),
+                "digest": target.digest,
+            }
+            return answer, target if wait else None
 
     @staticmethod
     def _back(past: list[history.Entry], revision: int | None) -> Callable[[apply.Files], apply.Files]:
@@ -187,6 +214,15 @@ def as_answer(progress: apply.Progress, *, changed: bool, wait: bool) -> Answer:
         "pods": progress.as_json(),
         "error": _error(progress) if wait else None,
     }
+
+
+UNASKED = "its pods could not be nudged, or not be asked"
+
+
+def written_but(config: str, what: str, error: ReloadError, hint: str = "action status asks again") -> dict[str, str]:
+    """An answer's `error` for what failed once the ConfigMap held the change."""
+    message = f"ConfigMap {config} is written, but {what}: {error.detail}"
+    return {"code": error.code, "message": message, "hint": hint}
 
 
 def _those(files: Mapping[str, bytes]) -> str:

@@ -21,7 +21,7 @@ from reload.apply import Target
 from reload.cluster import Cluster
 from reload.errors import ReloadError
 from reload.policy import Clusters
-from reload.service import as_answer
+from reload.service import UNASKED, as_answer, written_but
 
 STEP_S = 2.0
 """How long one step waits for pods."""
@@ -133,7 +133,9 @@ class Waits:
         except ReloadError as e:
             if e.code == "cluster_unreachable" and not is_late:
                 return Next(wait, AGAIN_S)
-            return self._end(wait, {"status": "error", "error": e.as_json()})
+            is_about_it = e.code in ("superseded", "configmap_missing")
+            error = e.as_json() if is_about_it else written_but(wait.target.config, UNASKED, e)
+            return self._end(wait, {"status": "error", "error": error})
         if not progress.settled and not is_late:
             return Next(wait, AGAIN_S)
         return self._end(wait, as_answer(progress, changed=bool(wait.answer["changed"]), wait=True))

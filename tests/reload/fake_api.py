@@ -39,7 +39,10 @@ def merged(target: Any, patch: Any) -> Any:
 
 
 class FakeApi:
-    """url: where it listens.  before_patch: called before each patch of a ConfigMap is judged."""
+    """url: where it listens.  before_patch: called before each patch of a ConfigMap is judged.
+
+    denied: kinds that are refused.  refuse: HTTP status for a method and kind.
+    """
 
     def __init__(self) -> None:
         self.objects: dict[tuple[str, str, str], Object] = {}
@@ -47,6 +50,7 @@ class FakeApi:
         self.before_patch: Callable[[], None] = lambda: None
         self.delay_s = 0.0
         self.denied: set[str] = set()
+        self.refuse: dict[tuple[str, str], int] = {}
         self.calls: list[tuple[str, str]] = []
         self.lock = threading.RLock()
         self._versions = itertools.count(100)
@@ -134,6 +138,8 @@ class FakeApi:
         namespace, kind, name, proxy = found.groups()
         if kind in self.denied:
             return 403, {"kind": "Status", "message": "forbidden"}
+        if (handler.command, kind) in self.refuse:
+            return self.refuse[handler.command, kind], {"kind": "Status"}
         if proxy:
             return self._proxied(namespace, name)
         if handler.command == "GET":

@@ -213,6 +213,50 @@ def test_without_the_store_only_a_call_with_an_id_of_its_own_changes_anything(ed
     assert edge.api.data("core", "amf-config")["app.conf"] == "greeting=two\n"
 
 
+@pytest.mark.parametrize(
+    ("method", "code", "told"),
+    [("GET", 403, "cluster_denied"), ("PATCH", 403, "cluster_denied"), ("PATCH", 409, "cluster_failed")],
+)
+@pytest.mark.parametrize("wait", [True, False])
+def test_what_is_written_is_told_and_remembered_also_where_its_pods_cannot_be_nudged(
+    edge: Edge, method: str, code: int, told: str, wait: bool
+) -> None:
+    edge.api.put("pods", "core", "amf-0", pod_body(1), LABELS)
+    edge.api.refuse[method, "pods"] = code
+    status, answer = edge.call(call="c-1", files={"app.conf": "greeting=two\n"}, wait=wait)
+    assert (status, answer["status"], answer["changed"], answer["revision"]) == (200, "waiting", True, 1)
+    assert (answer["applied"], answer["of"], answer["pods"]) == (0, None, [])
+    assert answer["error"]["code"] == told
+    assert answer["error"]["message"].startswith("ConfigMap amf-config is written, but its pods")
+    assert edge.api.data("core", "amf-config")["app.conf"] == "greeting=two\n"
+    again = edge.call(call="c-1", files={"app.conf": "greeting=two\n"}, wait=wait)[1]
+    assert (again["status"], again["revision"], again["error"]["code"]) == ("waiting", 1, told)
+    edge.api.refuse.clear()
+    assert [entry["call"] for entry in edge.call(action="history")[1]["history"]] == ["c-1"]
+    assert edge.call(action="rollback", wait=False)[0] == 200
+    assert edge.api.data("core", "amf-config") == FILES
+
+
+@pytest.mark.parametrize("call", ["c-1", "c-2"])
+def test_a_repeat_nudges_the_pods_that_the_first_call_could_not(edge: Edge, call: str) -> None:
+    pod = edge.add_pod()
+    edge.api.refuse["PATCH", "pods"] = 403
+    assert edge.call(call="c-1", files={"app.conf": "greeting=two\n"}, wait=False)[1]["changed"] is True
+    edge.api.refuse.clear()
+    assert edge.call(call=call, files={"app.conf": "greeting=two\n"}, wait=False)[1]["changed"] is False
+    pod.until_daemon("hup two")
+
+
+def test_what_is_written_and_cannot_be_remembered_is_told_and_reaches_the_pods(edge: Edge) -> None:
+    edge.add_pod()
+    edge.api.refuse["POST", "secrets"] = 403
+    status, answer = edge.call(files={"app.conf": "greeting=two\n"})
+    assert (status, answer["status"], answer["applied"], answer["error"]) == (200, "applied", 1, None)
+    assert (answer["revision"], answer["warning"]["code"]) == (None, "cluster_denied")
+    assert answer["warning"]["message"].startswith("ConfigMap amf-config is written, but its history is not")
+    assert edge.api.data("core", "amf-config")["app.conf"] == "greeting=two\n"
+
+
 def test_diff_writes_nothing_and_hides_what_looks_like_a_secret(edge: Edge) -> None:
     status, answer = edge.call(action="diff", set={"amf.yaml:amf.tac": 8}, files={"app.conf": "password=hunter2\n"})
     assert status == 200

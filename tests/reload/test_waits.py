@@ -132,6 +132,18 @@ def test_a_cluster_that_stays_down_is_told_at_the_end_of_the_time(waiting: Edge,
     assert ends(caller)[0]["error"]["code"] == "cluster_unreachable"
 
 
+def test_pods_that_may_not_be_asked_are_told_with_what_is_written(edge: Edge, caller: Callbacks) -> None:
+    edge.add_pod()
+    edge.api.denied.add("pods")
+    status, answer = ask(edge, caller)
+    assert (status, answer["status"], answer["changed"], answer["revision"]) == (200, "progressing", True, 1)
+    edge.turn_until(lambda: is_over(edge), "end")
+    [answer] = ends(caller)
+    assert (answer["status"], answer["changed"], answer["revision"]) == ("error", True, 1)
+    assert answer["error"]["code"] == "cluster_denied"
+    assert answer["error"]["message"].startswith("ConfigMap amf-config is written, but")
+
+
 def test_a_callback_that_fails_is_repeated_and_in_the_end_given_up(waiting: Edge, caller: Callbacks) -> None:
     waiting.deaf.clear()
     caller.refuse[PATH] = 2
