@@ -53,6 +53,13 @@ def test_pods_are_nudged_and_waited_for_where_another_workload_rolled(site: Site
     assert (answer.status, answer.code) == ("ready", None)
 
 
+def test_pods_are_nudged_at_once_where_another_workload_rolls_and_nobody_waits(site: Site, chart: str) -> None:
+    site.clusters[0].pods = "pending"
+    answer = site.call(chart_repository=chart, values={"smf": "two", "amfImage": "registry.test/nf:2"})
+    assert (answer.status, answer.code) == ("deployed", None)
+    assert nudged(site, "smf", "two")
+
+
 def test_pods_that_a_failed_revision_left_behind_are_nudged_by_the_same_values_again(site: Site, chart: str) -> None:
     let_say(site, "smf", digest=digest("two"))
     assert site.call(chart_repository=chart, values={"smf": "two"}).body["revision"] == 2
