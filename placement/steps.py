@@ -5,7 +5,7 @@ slowly helm has less of it, and a look at the pods is a step of its own.  A look
 
 plan -> preview -> (done)                                  dry_run, diff
 plan -> helm -> (done)                                     nobody waits
-plan -> helm -> reload -> watch -> (done)                  wait; reload where only ConfigMaps under reload changed
+plan -> helm -> reload -> watch -> (done)                  wait; reload where ConfigMaps under reload changed
                 helm, watch -> undo -> watch-undo -> (done)  atomic, and it failed
                 helm -> mend -> …                          helm was stopped, or the cluster was lost in the middle
 (done) = notify where there is a callback URL, then done.
