@@ -92,8 +92,8 @@ cassandra-down: $(STAMP) ## stop them; CLEAN=1 removes their data, too
 bench: $(STAMP) ## measure, and write bench/results with the raw figures (STORE=sqlite|cassandra)
 	$(BIN)/python -m bench --store $(STORE)
 
-scaling: $(STAMP) ## measure 1 -> 20 -> 1 replicas under Prometheus and Alertmanager, batched, and an HSS of 40 ms (docs/scaling.md)
-	$(BIN)/python -m bench --only scaling --only scaling-batched --only waiting
+scaling: $(STAMP) ## measure 1 -> 20 -> 1 replicas under Prometheus and Alertmanager, batched, by waits, and an HSS of 40 ms (docs/scaling.md)
+	$(BIN)/python -m bench --only scaling --only scaling-batched --only scaling-waits --only waiting
 
 placement-helm: helm ## put helm beside the placement function's handler, from where its image takes it
 	@cp "$$($(BIN)/python -c 'from tests.lab import artefacts; print(artefacts.program(artefacts.HELM, "helm"))')" functions/placement/helm

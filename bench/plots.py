@@ -110,9 +110,9 @@ def scaling(figures: dict[str, Any], path: Path) -> None:
     series = figures["series"]
     for name, colour in (("invocations", _COLOURS["sync"]), ("messages", _COLOURS["async"])):
         load.plot(*_columns(series[name]), color=colour, label=f"{name}/s, as recorded")
-    load.axhline(
-        figures["thresholds"][figures["by"]], color="black", linestyle=":", label=f"threshold of {figures['by']}"
-    )
+    limit = figures["thresholds"][figures["by"]]
+    if figures["by"] != "queue_seconds":
+        load.axhline(limit, color="black", linestyle=":", label=f"threshold of {figures['by']}")
     load.set(ylabel=figures["function"])
     end = max(step["at_s"] for step in figures["steps"]) + 10
     seen = [*figures["replicas"], [end, *figures["replicas"][-1][1:]]]
@@ -126,6 +126,8 @@ def scaling(figures: dict[str, Any], path: Path) -> None:
     attaches.plot(middle, [window["p99_ms"] for window in windows], "--", color=_COLOURS["sync"], label="attach p99")
     attaches.set(ylabel="ms")
     waits.plot(*_columns([[at, 1000 * value] for at, value in series["queue_s"]]), color=_COLOURS["async"])
+    if figures["by"] == "queue_seconds":
+        waits.axhline(1000 * limit, color="black", linestyle=":")
     waits.set(ylabel="mean wait in\nthe queue, ms", xlabel="s")
     for axes in (load, replicas, attaches, waits):
         axes.set_ylim(bottom=0)
@@ -147,6 +149,7 @@ PLOTS = {
     "growth": growth,
     "scaling": scaling,
     "scaling-batched": scaling,
+    "scaling-waits": scaling,
 }
 """By section."""
 COPIED = {
@@ -154,6 +157,7 @@ COPIED = {
     "growth": "cassandra-growth",
     "scaling": "scaling",
     "scaling-batched": "scaling-batched",
+    "scaling-waits": "scaling-waits",
 }
 """Shown in docs, too: there under this name."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import threading
 import time
@@ -15,7 +16,7 @@ from prometheus_client import start_http_server
 from bench.bench import Bench, Ground
 from bench.monitoring import INTERVAL_S, Prometheus, watched
 from bench.section import Figures
-from bench.stub import free_port
+from bench.stub import free_port, settings, stub
 from enb_app.measure import distribution
 from enb_app.outbox import Policy
 from enb_app.result import Result
@@ -29,6 +30,10 @@ MESSAGES_PER_ATTACH = 3
 WINDOW_S = 10.0
 RULES_WINDOW_S = 20.0
 """Of the rates in k8s/monitoring/rules."""
+WAIT = "queue_seconds"
+"""The threshold that no rate tells of."""
+WAIT_MS = 1500
+"""For HSS and gateway, in line."""
 GROUP_WAIT_S = 5.0
 """Of k8s/monitoring/alertmanager.yml."""
 _LOOK_S = 0.25
@@ -44,10 +49,11 @@ _KEPT = {
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """So many attaches begun a second for so long."""
+    """So many attaches begun a second for so long; with at_once, so many UEs at a time, and the rate is a guess."""
 
     rate_per_s: float
     seconds: float
+    at_once: int | None = None
 
     @property
     def ues(self) -> int:
@@ -60,6 +66,8 @@ class Plan:
 
     thresholds: of FUNCTION, which alone is scaled; by: the one that the load is to pass.
     most, factor: its com.openfaas.scale labels; the edition is classic, and there are as many queue workers.
+    others: replicas of other functions, for the whole run.  delay_ms: how late HSS and gateway answer, 0 = they are in
+    the function's process; a replica then handles one call at a time and waits in line.
     """
 
     steps: tuple[Step, ...]
@@ -68,6 +76,8 @@ class Plan:
     most: int
     factor: int
     policy: Policy = field(default=Policy())
+    others: Mapping[str, int] = field(default_factory=dict)
+    delay_ms: int = 0
 
     @property
     def subscribers(self) -> int:
@@ -76,7 +86,9 @@ class Plan:
         return sum(step.ues for step in self.steps) + math.ceil(last.rate_per_s * (_SHRINK_WITHIN_S + 60)) + 10
 
     def passes(self, step: Step) -> bool:
-        """Whether so many attaches are above a threshold."""
+        """Whether so many attaches are above the threshold: of a wait, where several are under way at a time."""
+        if self.by == WAIT:
+            return step.at_once is not None and step.at_once > 1
         return step.rate_per_s * MESSAGES_PER_ATTACH > self.thresholds[self.by]
 
 
@@ -153,15 +165,23 @@ def run(bench: Bench, plan: Plan) -> Figures:
 @contextmanager
 def _serving(bench: Bench, plan: Plan, ticker_port: int) -> Iterator[tuple[Ground, Running | Remote]]:
     """A localfaas of its own."""
-    settings = {"SCALE_MAX": str(plan.most), "SCALE_FACTOR": str(plan.factor)}
+    told = {"SCALE_MAX": str(plan.most), "SCALE_FACTOR": str(plan.factor)}
     ticker = ("--metrics-port", str(ticker_port))
-    with (
-        bench.ground(plan.subscribers) as ground,
-        ground.site.serve(
-            port=0, workers=plan.most, edition="classic", settings=settings, ticker_options=ticker
-        ) as gateway,
-    ):
-        yield ground, gateway
+    with contextlib.ExitStack() as stack:
+        ground = stack.enter_context(bench.ground(plan.subscribers))
+        port, stub_port = free_port(), free_port()
+        if plan.delay_ms:
+            told |= settings(port, stub_port, port_wait_ms=str(WAIT_MS), WAITRESS_THREADS="1")
+            stack.enter_context(stub(ground.site, stub_port, ("--delay-ms", str(plan.delay_ms))))
+        gateway = ground.site.serve(
+            port=port,
+            workers=plan.most,
+            replicas=plan.others,
+            edition="classic",
+            settings=told,
+            ticker_options=ticker,
+        )
+        yield ground, stack.enter_context(gateway)
 
 
 @contextmanager
@@ -186,11 +206,12 @@ def _load(bench: Bench, ground: Ground, gateway: Client, plan: Plan, watch: Watc
     found: list[tuple[Step, Result]] = []
 
     def play(step: Step) -> None:
-        attached = ground.attach(gateway, ues=step.ues, rate_per_s=step.rate_per_s, policy=plan.policy)
+        loop = {"rate_per_s": step.rate_per_s} if step.at_once is None else {"concurrency": step.at_once}
+        attached = ground.attach(gateway, ues=step.ues, policy=plan.policy, **loop)
         found.append((step, attached.result))
         result = attached.result
         bench.say(
-            f"{step.rate_per_s:g} attaches/s for {step.seconds:g} s: {result.failed} of {len(result.outcomes)} failed, "
+            f"{_shape(step)}: {result.failed} of {len(result.outcomes)} failed, "
             f"p50 {result.times.p50_ms if result.times else math.nan:.0f} ms, {watch.wanted} replicas wanted"
         )
 
@@ -198,9 +219,15 @@ def _load(bench: Bench, ground: Ground, gateway: Client, plan: Plan, watch: Watc
         play(step)
     give_up = time.monotonic() + _SHRINK_WITHIN_S
     while watch.wanted > 1 and time.monotonic() < give_up:
-        play(Step(plan.steps[-1].rate_per_s, WINDOW_S))
-    play(Step(plan.steps[-1].rate_per_s, WINDOW_S))
+        play(replace(plan.steps[-1], seconds=WINDOW_S))
+    play(replace(plan.steps[-1], seconds=WINDOW_S))
     return found
+
+
+def _shape(step: Step) -> str:
+    if step.at_once is not None:
+        return f"{step.ues} attaches, {step.at_once} at a time"
+    return f"{step.rate_per_s:g} attaches/s for {step.seconds:g} s"
 
 
 def _figures(plan: Plan, results: list[tuple[Step, Result]], watch: Watch, prometheus: Prometheus) -> Figures:
@@ -234,6 +261,7 @@ def _figures(plan: Plan, results: list[tuple[Step, Result]], watch: Watch, prome
         "factor": plan.factor,
         "batch": plan.policy.batch,
         "linger_s": plan.policy.linger_s,
+        "delay_ms": plan.delay_ms,
         "interval_s": INTERVAL_S,
         "attached": sum(result.attached for _, result in results),
         "failed": sum(result.failed for _, result in results),
@@ -271,17 +299,22 @@ def rate_passed_s(rates: Sequence[Sequence[float]], threshold: float) -> float |
 def allowed_s(plan: Plan) -> float:
     """How long the intervals alone may take from the first attach above the threshold to the gateway's order.
 
-    Until the mean over the rules' window has passed it; a scrape and an evaluation that were just missed; the alert's
-    `for`, which ends at the next evaluation; Alertmanager's group_wait.
+    Until the mean over the rules' window has passed it, which for a wait may be all of the window; a scrape and an
+    evaluation that were just missed; the alert's `for`, which ends at the next evaluation; Alertmanager's group_wait.
     """
+    return round(_rise_s(plan) + 3 * INTERVAL_S + GROUP_WAIT_S, 1)
+
+
+def _rise_s(plan: Plan) -> float:
+    if plan.by == WAIT:
+        return RULES_WINDOW_S
     before, above = 0.0, 0.0
     for step in plan.steps:
         above = step.rate_per_s * MESSAGES_PER_ATTACH
         if plan.passes(step):
             break
         before = above
-    rise_s = RULES_WINDOW_S * (plan.thresholds[plan.by] - before) / (above - before)
-    return round(rise_s + 3 * INTERVAL_S + GROUP_WAIT_S, 1)
+    return RULES_WINDOW_S * (plan.thresholds[plan.by] - before) / (above - before)
 
 
 def _changed(replicas: list[list[Any]], number: int) -> bool:
@@ -297,7 +330,8 @@ def _step(step: Step, result: Result, begin_s: float) -> dict[str, Any]:
     times = result.times
     return {
         "at_s": round(result.started_unix_s - begin_s, 1),
-        "rate_per_s": step.rate_per_s,
+        "rate_per_s": step.rate_per_s if step.at_once is None else round(result.rate_per_s, 2),
+        "at_once": step.at_once,
         "ues": len(result.outcomes),
         "attached": result.attached,
         "failed": result.failed,

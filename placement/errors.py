@@ -95,7 +95,11 @@ class Code(StrEnum):
     )
     APPLY_FAILED = ("apply_failed", "The cluster did not take the chart's objects.", "the message names the object")
     BUSY = ("busy", "Another call works on this release.", "try again when it has ended")
-    TIMEOUT = ("timeout", "Helm did not end in time and was stopped.", "the message tells what it had begun; apply again")
+    TIMEOUT = (
+        "timeout",
+        "Helm did not end in time and was stopped.",
+        "the message tells what it had begun; apply again",
+    )
     LEASE_LOST = ("lease_lost", "The lease on the release could not be renewed; helm was stopped.", "apply again")
     NOT_READY = ("not_ready", "The pods did not become ready in time.", "`pods` shows where they are")
     PODS_CRASH = ("pods_crash", "Pods of the release crash or cannot start.", "`pods` shows which; look at their logs")

@@ -17,6 +17,7 @@ SECTIONS: dict[str, Section] = {
         # Last: they need Prometheus and Alertmanager.
         Section("scaling", "From one replica to twenty and back", scaling.measure, scaling.markdown),
         Section("scaling-batched", "Scaling where callers batch", scaling.measure_batched, scaling.markdown),
+        Section("scaling-waits", "Scaling by how long calls wait", scaling.measure_waiting, scaling.markdown),
         Section("waiting", "One replica and four, waiting for the HSS", waiting.measure, waiting.markdown),
     )
 }

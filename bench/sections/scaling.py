@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bench.bench import Bench
-from bench.scaling import Plan, Step, rate_passed_s, run
+from bench.scaling import WAIT, Plan, Step, rate_passed_s, run
 from bench.section import Figures, Measured, Target
 from enb_app.outbox import Policy
 from tools.monitoring import thresholds
@@ -33,6 +33,19 @@ BATCHED = Plan(
     policy=BATCHING,
 )
 QUICK_BATCHED = replace(BATCHED, steps=(Step(4, 10), Step(20, 40), Step(4, 10)), most=5, factor=40)
+WAITING = Plan(
+    (Step(4, 15, at_once=1), Step(10, 60, at_once=12), Step(4, 15, at_once=1)),
+    {"invocations": 100.0, "messages": 100.0, "queue_seconds": 0.1},
+    by="queue_seconds",
+    most=20,
+    factor=20,
+    others={"mme-initial-ue": 4, "mme-ue-context": 4},
+    delay_ms=40,
+)
+"""Thresholds of rates that two cores never pass, so that the wait alone can be the reason."""
+QUICK_WAITING = replace(
+    WAITING, steps=(Step(4, 10, at_once=1), Step(10, 45, at_once=12), Step(4, 10, at_once=1)), most=5, factor=40
+)
 
 
 def measure(bench: Bench) -> Measured:
@@ -53,6 +66,12 @@ def measure_batched(bench: Bench) -> Measured:
     return replace(measured, targets=(kept, *measured.targets))
 
 
+def measure_waiting(bench: Bench) -> Measured:
+    """By the time that calls wait for a replica; the HSS answers late, and rates stay below their thresholds."""
+    plan = QUICK_WAITING if bench.quick else WAITING
+    return _measured("by waits", plan, run(bench, plan))
+
+
 def _measured(name: str, plan: Plan, figures: Figures) -> Measured:
     most = figures["most"] if len(plan.steps) > 3 else 2  # the short ones only have to grow
     return Measured(
@@ -69,15 +88,19 @@ def _measured(name: str, plan: Plan, figures: Figures) -> Measured:
 
 
 def _after_the_rate(figures: Figures) -> str:
-    """How long after the rule's own rate had passed the threshold the first new replica was ready."""
-    passed_s = rate_passed_s(figures["series"][figures["by"]], figures["thresholds"][figures["by"]])
+    """How long after the rule's own figure had passed the threshold the first new replica was ready."""
+    seen = figures["series"]["queue_s" if figures["by"] == WAIT else figures["by"]]
+    passed_s = rate_passed_s(seen, figures["thresholds"][figures["by"]])
     ready_s = next((at_s for at_s, _, ready in figures["replicas"] if ready > 1), None)
     return f"{ready_s - passed_s:.1f} s at most" if passed_s is not None and ready_s is not None else "not seen"
 
 
 def markdown(figures: Figures) -> list[str]:
     """Lines of the summary."""
-    thresholds_told = ", ".join(f"{value:g} {of} a second" for of, value in figures["thresholds"].items())
+    thresholds_told = ", ".join(
+        f"{value:g} s of waiting" if of == WAIT else f"{value:g} {of} a second"
+        for of, value in figures["thresholds"].items()
+    )
     batching = (
         f"up to {figures['batch']} messages in a call, each waiting {figures['linger_s']:g} s for others"
         if figures["batch"] > 1
@@ -97,7 +120,7 @@ def markdown(figures: Figures) -> list[str]:
     seen = (
         f"Replicas wanted: {turn}. First new replica ready {figures['first_new_replica_s']} s after the first attach "
         f"above the threshold of {figures['by']}; the intervals alone may take {figures['intervals_allow_s']} s. "
-        f"Of the rule's own rate: {_after_the_rate(figures)}. "
+        f"Of the rule's own figure: {_after_the_rate(figures)}. "
         f"{figures['attached']} attached, {figures['failed']} failed, {figures['refused_before']} refused for "
         f"congestion, {figures['resends']} resends."
     )

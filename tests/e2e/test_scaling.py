@@ -1,7 +1,8 @@
 """Real Prometheus and Alertmanager make a function grow and shrink: sections of `make scaling`, short.
 
-Over localfaas or the gateway that OPENFAAS_URL names: by the rule on invocations, and by that on messages where callers
-batch and invocations stay below their threshold.
+Over localfaas or the gateway that OPENFAAS_URL names: by the rule on invocations; by that on messages where callers
+batch and invocations stay below their threshold; by that on waits where a slow HSS keeps both below theirs.  And what
+more replicas are good for where waiting dominates.
 """
 
 from __future__ import annotations
@@ -27,6 +28,10 @@ def measured(section: str, folder: Path) -> dict[str, Any]:
     return figures
 
 
+def most_seen(figures: dict[str, Any], name: str) -> float:
+    return max((float(value) for _, value in figures["series"][name]), default=0.0)
+
+
 def grew_and_shrank(figures: dict[str, Any]) -> None:
     """In steps of scale.factor percent of scale.max, to more than one, and to the minimum at once; nobody failed."""
     assert figures["failed"] == 0, figures["causes"]
@@ -50,6 +55,21 @@ def test_by_invocations(tmp_path: Path) -> None:
 def test_by_messages_where_callers_batch(tmp_path: Path) -> None:
     figures = measured("scaling-batched", tmp_path)
     grew_and_shrank(figures)
-    most = {of: max(value for _, value in figures["series"][of]) for of in ("invocations", "messages")}
-    assert most["messages"] > figures["thresholds"]["messages"]
-    assert most["invocations"] < figures["thresholds"]["invocations"], "the classic rule would have been enough"
+    assert most_seen(figures, "messages") > figures["thresholds"]["messages"]
+    assert most_seen(figures, "invocations") < figures["thresholds"]["invocations"], "the classic rule would do"
+
+
+@pytest.mark.localfaas_only("its rule reads the functions' own metrics, which this machine does not reach")
+def test_by_waits_where_a_slow_hss_keeps_the_rates_low(tmp_path: Path) -> None:
+    figures = measured("scaling-waits", tmp_path)
+    grew_and_shrank(figures)
+    assert most_seen(figures, "queue_s") > figures["thresholds"]["queue_seconds"]
+    for rate in ("invocations", "messages"):
+        assert most_seen(figures, rate) < figures["thresholds"][rate], "another reason would do"
+
+
+@pytest.mark.localfaas_only("it needs a stub beside the gateway")
+def test_four_replicas_do_at_least_two_and_a_half_times_as_much_where_waiting_dominates(tmp_path: Path) -> None:
+    figures = measured("waiting", tmp_path)
+    assert [run["failed"] for run in figures["runs"]] == [0, 0]
+    assert figures["times"] >= 2.5

@@ -41,7 +41,16 @@ def test_base_images_are_arguments_with_pinned_defaults(dockerfile: list[tuple[s
     assert bases
     for base in bases:
         assert (found := re.fullmatch(r"\$\{(\w+)\}", base)), base
-        assert re.fullmatch(r"[a-z0-9./-]+:[0-9]+\.[0-9]+[a-z0-9.-]*", arguments[found[1]]), base
+        assert re.fullmatch(
+            r"[a-z0-9./-]+:[0-9]+\.[0-9]+\.[0-9]+[a-z0-9.-]*(@sha256:[0-9a-f]{64})?", arguments[found[1]]
+        )
+    assert "@sha256:" in arguments["PYTHON_IMAGE"]
+
+
+def test_functions_and_programs_have_one_python() -> None:
+    told = [words for path in DOCKERFILES for name, words in instructions(path) if words.startswith("PYTHON_IMAGE=")]
+    assert len(told) == 2
+    assert len(set(told)) == 1
 
 
 def test_it_runs_as_a_user_who_is_not_root(dockerfile: list[tuple[str, str]]) -> None:
