@@ -17,7 +17,7 @@ from reload.request import Request
 
 IN_LINE_S = 3.5
 """How long an invocation waits for pods: with everything around it, none lasts over about 5 s."""
-_SECRET = re.compile(r"(?i)((?:pass(?:word|wd)?|secret|token|key|opc?|k)[\"']?\s*[:=]\s*)\S.*")
+_SECRET = re.compile(r"(?i)((?:pass(?:word|wd|phrase)?|secret|token|key|(?<![a-z])(?:opc?|k))[\"']?\s*[:=]\s*)\S.*")
 
 Answer = dict[str, Any]
 

@@ -77,6 +77,8 @@ def read(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
         raise SettingsError("a sidecar with policy signal needs --target-name or --target-pid-file")
     if policy is Policy.HTTP and not options.http_url.startswith(("http://", "https://")):
         raise SettingsError("policy http needs --http-url http://…")
+    # An init container has nobody to tell: the daemon starts after it.  It runs again where a pod is set up anew.
+    policy = Policy.NONE if once else policy
     plan = Plan(policy, not (sidecar or once), options.debounce_ms, int(options.grace_s * 1000), options.prove_ms)
     return Settings(
         plan=plan,

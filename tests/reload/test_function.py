@@ -267,6 +267,21 @@ def test_diff_writes_nothing_and_hides_what_looks_like_a_secret(edge: Edge) -> N
     assert edge.api.data("core", "amf-config") == FILES
 
 
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ("K: 465b5ce8b199b49faa5f0a2ee238a6bc", "K: ***"),
+        ('"opc": "cd63cb71954a9f4e48a5994e37a02baf"', '"opc": ***'),
+        ("private_key = abc", "private_key = ***"),
+        ("passphrase: correct horse", "passphrase: ***"),
+        ("check: on", "check: on"),
+        ("stop: 3", "stop: 3"),
+    ],
+)
+def test_what_is_hidden_in_a_diff(edge: Edge, line: str, shown: str) -> None:
+    assert f"+{shown}" in edge.call(action="diff", files={"app.conf": f"{line}\n"})[1]["diff"].splitlines()
+
+
 def test_history_tells_who_and_what_and_is_bounded(edge: Edge) -> None:
     for n in range(12):
         assert edge.call(files={"app.conf": f"greeting={n}\n"}, wait=False)[0] == 200

@@ -548,6 +548,17 @@ def test_a_sidecar_signals_by_name_and_by_pid_file(pod: Pod, beside: Callable[..
     pod.until_daemon("hup three")
 
 
+@pytest.mark.parametrize("policy", ["none", "signal", "http"])
+def test_an_init_container_that_runs_again_takes_what_is_new_and_tells_nobody(pod: Pod, policy: str) -> None:
+    told = ["--once", "--policy", policy, "--target-name", "greeter-e71b", "--http-url", "http://127.0.0.1:9/"]
+    for greeting in ("one", "two"):
+        pod.mounted.swap({"app.conf": f"greeting={greeting}\n"})
+        ended = pod.start(*told, command=())
+        assert ended.process is not None
+        assert ended.process.wait(30) == 0
+        assert (pod.effective / "app.conf").read_text() == f"greeting={greeting}\n"
+
+
 def test_a_sidecar_waits_for_a_daemon_that_is_not_there(
     pod: Pod, beside: Callable[..., subprocess.Popen[bytes]]
 ) -> None:
