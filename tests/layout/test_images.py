@@ -70,6 +70,25 @@ def test_packages_are_hashed_and_what_is_installed_is_written_down(dockerfile: l
     assert not [name for name, _ in dockerfile if name == "ADD"]
 
 
+def test_of_pycrate_s_asn1_modules_those_stay_that_our_programs_import(dockerfile: list[tuple[str, str]]) -> None:
+    (install,) = [words for name, words in dockerfile if name == "RUN" and "pip install" in words]
+    kept = set(re.findall(r"! -name '(\w+)\.\*'", install)) - {"__init__"}
+    code = (
+        "import importlib, pkgutil, sys\n"
+        "for package in sys.argv[1:]:\n"
+        "    path = importlib.import_module(package).__path__\n"
+        "    for module in pkgutil.walk_packages(path, package + '.'):\n"
+        "        if not module.name.endswith('__main__'):\n"
+        "            importlib.import_module(module.name)\n"
+        "print(*(name.split('.')[1] for name in sys.modules if name.startswith('pycrate_asn1dir.')))"
+    )
+    command = [sys.executable, "-c", code, "mme", "edge", "placement", "reload", "durable", "trust"]
+    done = subprocess.run(command, cwd=REPO, capture_output=True, text=True, timeout=100, check=True)
+    imported = set(done.stdout.split())
+    assert "S1AP" in imported
+    assert imported <= kept
+
+
 def test_it_is_labelled(dockerfile: list[tuple[str, str]]) -> None:
     (labels,) = [words for name, words in dockerfile if name == "LABEL"]
     assert set(re.findall(r"org\.opencontainers\.image\.(\w+)=", labels)) == LABELS
