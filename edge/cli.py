@@ -75,7 +75,7 @@ def _add_store_commands(group: argparse.ArgumentParser) -> None:
     p = commands.add_parser(
         "restore",
         help="write a backup's rows into an empty store",
-        epilog="Checksums are verified first.  Rows that have expired since are left out.",
+        epilog="Checksums are verified first.  Rows that have expired since are left out.  No ticker may run then.",
     )
     p.add_argument("directory", type=Path, metavar="DIR", help="what `edge store backup` has made")
     _add_store(p)

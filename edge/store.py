@@ -20,8 +20,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from durable.opening import open_store as open_journal
 from durable.store import Store as JournalStore
 from mme.errors import ConfigError
+from mme.lease_holder import forget_marks
 from mme.store.base import Row, Table, TimerRow
-from mme.store.bulk import BulkStore, StoredRow, StoredTimer
+from mme.store.bulk import LASTING, BulkStore, StoredRow, StoredTimer
 from mme.store.opening import open_store
 from mme.store.sqlite import SCHEMA as SQLITE_SCHEMA
 from mme.store.sqlite import SqliteStore
@@ -35,9 +36,6 @@ _TIMERS: Final = "timer"
 _PLACED: Final = (PlacementTable.CLUSTER, PlacementTable.PLACEMENT)
 """What a backup holds of the placement.  Not its operations, nor reload's waits: those that were under way must not act
 on clusters once more when an old store comes back."""
-_PASSING: Final = (Table.LEASE, Table.LOAD)
-"""What no backup holds, and none brings back: who ran what at that time, and how far tickers had got.  The timers that
-contexts of an earlier moment wait for would lie before a mark of a later one, and nobody would read them."""
 _LENGTH_OCTETS: Final = 4
 _LONGEST_FRAME: Final = 16_000_000
 _CHUNK: Final = 1 << 16
@@ -131,7 +129,7 @@ def backup(args: argparse.Namespace) -> int:
     made = int(time.time())
     parts: dict[str, Part] = {}
     with _cleared_on_failure(folder), _opened(args.store) as store, _progress() as bar:
-        for table in (table for table in Table if table not in _PASSING):
+        for table in LASTING:
             records: Iterator[Record] = (
                 (s.key, s.row.version, s.row.writer, s.row.value, None if s.ttl_s is None else _now_s() + s.ttl_s)
                 for s in store.rows(table)
@@ -157,14 +155,20 @@ def restore(args: argparse.Namespace) -> int:
     """`edge store restore`."""
     folder: Path = args.directory
     manifest = _manifest(folder)
+    if not any(part.rows for part in manifest.parts.values()):
+        raise ConfigError(str(folder), "holds no row: it is an empty store's backup; nothing was restored")
     for name, part in manifest.parts.items():
         if _digest(folder / name) != part.sha256:
             raise ConfigError(str(folder / name), "is damaged: its checksum differs; nothing was restored")
     with _opened(args.store) as store, _placed(args.store) as placed, _progress() as bar:
         if not store.is_empty() or any(placed.scan(place) for place in _PLACED):
             raise ConfigError("store", "is not empty: restore into a new keyspace or file, nothing was changed")
-        for table in Table:
-            if table.value in manifest.parts and table not in _PASSING:
+        if not forget_marks(store):
+            raise ConfigError(
+                "store", "has tickers: stop them, wait 10 s, start them when all is restored; nothing was changed"
+            )
+        for table in LASTING:
+            if table.value in manifest.parts:
                 rows = manifest.parts[table.value].rows
                 store.put_rows(table, _rows(_read(folder / table.value, bar(table.value, rows))))
         if _TIMERS in manifest.parts:

@@ -72,6 +72,11 @@ def without(leases: Leases, me: str, marks: dict[str, int]) -> Leases:
     return replace(leases, members=members, held=held)
 
 
+def unmarked(leases: Leases) -> Leases:
+    """The row as if nobody had ever told a mark; fences go on growing."""
+    return replace(leases, held={name: replace(lease, mark=0) for name, lease in leases.held.items()})
+
+
 def _is_free(lease: Lease | None, now_ms: int) -> bool:
     return lease is None or lease.holder == NOBODY or lease.until_ms <= now_ms
 

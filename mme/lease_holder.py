@@ -22,6 +22,7 @@ from mme.lease import Leases
 from mme.rows import pack
 from mme.store.base import Conflict, Saved, Store, Table, save_resolved
 
+GROUP = "ticker"
 LENGTH_S = 10.0
 CLOCK_BOUND_MS = 200
 _RENEWALS = 4
@@ -67,7 +68,7 @@ class LeaseHolder:
     store: Store
     names: tuple[str, ...]
     marks: Callable[[], dict[str, int]] = dict
-    group: str = "ticker"
+    group: str = GROUP
     me: str = field(default_factory=member_name)
     length_s: float = LENGTH_S
     bound_ms: int = CLOCK_BOUND_MS
@@ -180,3 +181,20 @@ class LeaseHolder:
             row = result.row
         logs.log("warning", "leases could not be written", group=self.group)
         raise StoreContendedError(f"the leases of {self.group} are contended")
+
+
+def forget_marks(store: Store) -> bool:
+    """Have the next holders begin as if nobody had got anywhere; False: a member is there, and nothing was changed.
+
+    For a store that timers of an earlier moment come back to: nobody would read those that lie before a mark.
+    """
+    row = store.load(Table.LEASE, GROUP)
+    if row is None:
+        return True
+    leases = _leases(row.value)
+    now_ms = store.now_ms()
+    if any(until_ms > now_ms for until_ms in leases.members.values()):
+        return False
+    value, writer = pack(lease.unmarked(leases)), f"{member_name()}#{secrets.token_hex(6)}"
+    written = save_resolved(store, Table.LEASE, GROUP, value, expect=row.version, writer=writer)
+    return isinstance(written, Saved)

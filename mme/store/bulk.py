@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from mme.store.base import Row, Store, Table, TimerRow
+
+LASTING: Final = tuple(table for table in Table if table not in (Table.LEASE, Table.LOAD))
+"""What a backup holds, and what makes a store one that is in use.  Not who ran what at that time, how far tickers had
+got and what there was to do: programs write that into a store that holds nothing yet, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +40,7 @@ class BulkStore(Store, Protocol):
         """Every timer row, in no order."""
 
     def is_empty(self) -> bool:
-        """Whether no table has a row and there is no timer."""
+        """Whether none of LASTING has a row and there is no timer."""
 
     def put_rows(self, table: Table, rows: Iterable[StoredRow]) -> None:
         """Write rows with their versions, whatever is there."""

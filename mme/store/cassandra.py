@@ -39,7 +39,7 @@ from mme.errors import ConfigError, StoreUnavailableError
 from mme.store import cassandra_queries as queries
 from mme.store import cassandra_schema as schema
 from mme.store.base import Conflict, Row, Saved, Table, TimerRow, Unknown, WriteResult
-from mme.store.bulk import StoredRow, StoredTimer
+from mme.store.bulk import LASTING, StoredRow, StoredTimer
 from mme.store.cassandra_policies import (
     CLIENT_TIMEOUT_S,
     COMMAND_CONNECT_TIMEOUT_S,
@@ -178,7 +178,7 @@ class CassandraStore(Seeking):
 
     def is_empty(self) -> bool:
         """See BulkStore.is_empty; a removed row that has not expired yet counts."""
-        return not any(self._run(queries.ANY, (), name) for name in (*Table, "timer"))
+        return not any(self._run(queries.ANY, (), name) for name in (*LASTING, "timer"))
 
     def put_rows(self, table: Table, rows: Iterable[StoredRow]) -> None:
         """See BulkStore.put_rows.

@@ -26,7 +26,7 @@ from typing import Final, cast
 
 from mme.errors import StoreUnavailableError
 from mme.store.base import Conflict, Row, Saved, Table, TimerRow, Unknown, WriteResult
-from mme.store.bulk import StoredRow, StoredTimer
+from mme.store.bulk import LASTING, StoredRow, StoredTimer
 
 SCHEMA: Final = 1
 """PRAGMA user_version of the file."""
@@ -243,7 +243,7 @@ class SqliteStore:
 
     def is_empty(self) -> bool:
         """See BulkStore.is_empty."""
-        return all(next(self.rows(table), None) is None for table in Table) and next(self.timers(), None) is None
+        return all(next(self.rows(table), None) is None for table in LASTING) and next(self.timers(), None) is None
 
     def put_rows(self, table: Table, rows: Iterable[StoredRow]) -> None:
         """See BulkStore.put_rows."""

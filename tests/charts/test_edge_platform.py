@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -16,6 +17,7 @@ import pytest
 import yaml
 
 from edge import cli as edge
+from mme.store.base import Table
 from mme.store.opening import open_store
 from tests.charts.kubernetes_schema import NotOfTheApiError, check
 from tests.charts.rendering import ROOT, Charts, Manifest, RefusedValuesError, of_kind
@@ -409,6 +411,8 @@ def job(default: list[Manifest], tmp_path: Path) -> BackupJob:
     assert {"name": "KEEP", "value": "7"} in container["env"]
     store = f"sqlite:///{tmp_path}/edge.db"
     assert edge.main(["store", "migrate", "--store", store]) == 0
+    with contextlib.closing(open_store(store)) as opened:
+        opened.save(Table.ENB, "first", b"x", expect=None, writer="w")
     (tmp_path / "backups").mkdir()
     return BackupJob(container["command"], tmp_path / "backups", store)
 
@@ -444,16 +448,40 @@ def test_a_backup_waits_for_one_that_is_being_made(job: BackupJob) -> None:
     assert being_made.is_dir()
 
 
-def test_the_newest_whole_backup_is_restored(job: BackupJob) -> None:
+def test_the_newest_whole_backup_or_a_named_one_is_restored(job: BackupJob) -> None:
     """Not one that was broken off after it."""
+    name = "20260104T000000Z"
+    assert edge.main(["store", "backup", str(job.folder / name), "--store", job.store]) == 0
+    with contextlib.closing(open_store(job.store)) as store:
+        store.save(Table.ENB, "later", b"x", expect=None, writer="w")
     ended(job.begin())
+    newest = job.kept()[-1]
     (job.folder / "29991231T000000Z").mkdir()
-    (patch,) = yaml.safe_load((ROOT / "k8s/restore.yaml").read_text())
-    *shell, script = patch["value"]
-    other = f"sqlite:///{job.folder.parent}/restored.db"
-    assert "/edge?,/restored?," in script
-    there = replace(job, store=other)  # the keyspace's name in Cassandra's URL is the file's here
-    assert "rows restored" in ended(there.begin([*shell, script]))
+    patches = yaml.safe_load((ROOT / "k8s/restore.yaml").read_text())
+    (command,) = (each["value"] for each in patches if each["path"].endswith("/command"))
+    *shell, script = command
+    assert f"restoring {newest} " in restored(job, [*shell, script], "newest", 2)
+    assert "BACKUP= " in script
+    assert f"restoring {name} " in restored(job, [*shell, script.replace("BACKUP= ", f"BACKUP={name} ")], "named", 1)
+
+
+def restored(job: BackupJob, command: list[str], name: str, rows: int) -> str:
+    """Into a file of its own, as into the keyspace that STORE_URL is changed to.  Out: what was said."""
+    said = ended(replace(job, store=f"sqlite:///{job.folder.parent}/{name}.db").begin(command))
+    assert f"{rows} rows restored" in said
+    return said
+
+
+@pytest.mark.parametrize("keyspace", ["restored", "edge"])
+def test_a_restore_goes_into_a_keyspace_beside_what_runs_or_after_a_loss_into_that_one(keyspace: str) -> None:
+    patches = yaml.safe_load((ROOT / "k8s/restore.yaml").read_text())
+    (command,) = (each["value"] for each in patches if each["path"].endswith("/command"))
+    assert "KEYSPACE=restored " in command[-1]
+    script = command[-1].replace("KEYSPACE=restored ", f"KEYSPACE={keyspace} ").replace("cd /backups", "ls() { :; }")
+    before = "cassandra://cassandra.edge:9042/edge?rf=3&dc=dc1"
+    argv = ["/bin/sh", "-euc", f'edge() {{ echo "$*"; }}\n{script}']
+    said = subprocess.run(argv, env={"STORE_URL": before}, capture_output=True, text=True, check=True, timeout=60)
+    assert f"store migrate --store cassandra://cassandra.edge:9042/{keyspace}?rf=3&dc=dc1\n" in said.stdout
 
 
 def test_backups_are_whole_and_the_oldest_go(job: BackupJob) -> None:

@@ -16,6 +16,7 @@ import pytest
 
 from durable.opening import open_store as open_journal
 from edge.cli import main
+from mme.lease_holder import LeaseHolder
 from mme.store.base import Conflict, Row, Saved, Table, TimerRow
 from mme.store.bulk import BulkStore, StoredRow
 from mme.store.opening import open_store
@@ -106,7 +107,7 @@ def test_leases_of_an_earlier_programs_backup_stay_away(tmp_path: Path, monkeypa
     try:
         fill(first)
         with monkeypatch.context() as earlier:
-            earlier.setattr("edge.store._PASSING", ())
+            earlier.setattr("edge.store.LASTING", tuple(Table))
             edge("backup", str(tmp_path / "backup"), "--store", urls[0])
         assert (tmp_path / "backup/lease").stat().st_size > 0
         edge("restore", str(tmp_path / "backup"), "--store", urls[1])
@@ -154,6 +155,44 @@ def test_a_store_that_is_not_empty_is_left_alone(
     assert "is not empty" in capsys.readouterr().err
     assert store.load(Table.TRACKING_AREA, "1") == Row(b"y", 2, "w")
     store.close()
+
+
+def test_what_tickers_leave_is_no_reason_to_refuse_and_their_marks_are_forgotten(
+    urls: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A new cluster's tickers run as soon as its tables are made; timers that come back may lie before their marks."""
+    folder = str(tmp_path / "backup")
+    for url in urls:
+        edge("migrate", "--store", url)
+    first, second = open_store(urls[0]), open_store(urls[1])
+    try:
+        first.save(Table.SUBSCRIBER, "1", b"x", expect=None, writer="w")
+        edge("backup", folder, "--store", urls[0])
+        ticker = LeaseHolder(second, ("timer-0",), marks=lambda: {"timer-0": 1_900_000_000}, bound_ms=60_000)
+        ticker.keep()
+        second.save(Table.LOAD, "decision", b"x", expect=None, writer="w")
+        assert main(["store", "restore", folder, "--store", urls[1]]) == 1
+        assert "has tickers: stop them" in capsys.readouterr().err
+        assert second.is_empty()
+        ticker.leave()
+        edge("restore", folder, "--store", urls[1])
+        assert second.load(Table.SUBSCRIBER, "1") == Row(b"x", 1, "w")
+        following = LeaseHolder(second, ("timer-0",), bound_ms=60_000)
+        following.keep()
+        assert following.held() == {"timer-0"}
+        assert (following.mark("timer-0"), following.fence("timer-0")) == (0, 2)
+    finally:
+        first.close()
+        second.close()
+
+
+def test_a_backup_of_an_empty_store_is_not_restored(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A night may have passed between a loss and its restore: what was backed up then is the newest."""
+    urls = [f"sqlite:///{tmp_path}/{name}.db" for name in ("first", "second")]
+    edge("migrate", "--store", urls[0])
+    edge("backup", str(tmp_path / "backup"), "--store", urls[0])
+    assert main(["store", "restore", str(tmp_path / "backup"), "--store", urls[1]]) == 1
+    assert "is an empty store's backup" in capsys.readouterr().err
 
 
 @pytest.fixture
