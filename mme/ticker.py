@@ -20,6 +20,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import msgspec
@@ -386,7 +387,10 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a ticker until SIGTERM or SIGINT; any number of them may run, and divide the timers among them."""
+    """Run a ticker until SIGTERM or SIGINT; any number of them may run, and divide the timers among them.
+
+    Whatever else it cannot go on from ends it, for whoever started it to start another.
+    """
     options = parser().parse_args(arguments)
     try:
         if not options.store:
@@ -411,10 +415,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     holder.marks = lambda: {f"timer-{number}": mark for number, mark in ticker.marks().items()}
     limits = Limits(settings.overload_start_ms, settings.overload_shed_ms, settings.overload_stop_ms)
     guard = OverloadGuard(store, holder, HttpTell(options.gateway, read_secret(SIGNING_KEY)), limits)
-    watching = threading.Thread(target=guard.run, args=(stop,), name="overload")
-    watching.start()
-    run(ticker, holder, stop)
-    watching.join()
+    # Asked when it is scraped: what a loop that hangs held has run out.
+    metrics.LEASES.set_function(lambda: len(holder.held()))
+    with ThreadPoolExecutor(1, "overload") as pool:
+        watching = pool.submit(guard.run, stop)
+        # Neither goes on without the other: whoever answers probes and does half of its work is not started anew.
+        watching.add_done_callback(lambda _: stop.set())
+        try:
+            run(ticker, holder, stop)
+        finally:
+            stop.set()
+    watching.result()
     with contextlib.suppress(StoreError):
         holder.leave()
     return 0
@@ -434,7 +445,6 @@ def run(ticker: Ticker, holder: LeaseHolder, stop: threading.Event) -> None:
                 said_s = time.monotonic()
                 logs.log("error", "clock is off, lease refused", why=str(e), member=holder.me)
         has = holder.held()
-        metrics.LEASES.set(len(has))
         if has != had:
             had = has
             logs.log("info", "leases", member=holder.me, held=sorted(has))

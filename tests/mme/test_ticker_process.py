@@ -1,0 +1,100 @@
+"""The ticker as a process: it does not stay when a part of it has died, and tells of no lease that it has lost."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from bench.stub import free_port
+from laptop.site import ROOT
+from mme.overload_guard import LEASE
+from mme.store.base import Table
+from mme.store.sqlite import SqliteStore
+from mme.ticker import SHARD_LEASES
+
+NO_MSGPACK = b"\xc1"
+"""Which the format never uses (msgpack's specification, "Formats")."""
+ALL = len((LEASE, *SHARD_LEASES))
+MODULE = ("-m", "mme.ticker")
+HANGS = """
+import os, sys, threading
+from mme import ticker
+tick = ticker.Ticker.tick
+def tick_and_hang(self):
+    if os.path.exists(os.environ["HANG"]):
+        threading.Event().wait()
+    return tick(self)
+ticker.Ticker.tick = tick_and_hang
+sys.exit(ticker.main())
+"""
+
+
+@dataclass
+class Process:
+    """A ticker on a file.  port: of its metrics."""
+
+    running: subprocess.Popen[bytes]
+    port: int
+
+    def leases(self) -> int | None:
+        """What it tells of how many leases it holds; None: it does not serve metrics."""
+        with contextlib.suppress(OSError):
+            answer = urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=10).read().decode()
+            (value,) = (line.split()[1] for line in answer.splitlines() if line.startswith("mme_leases "))
+            return int(float(value))
+        return None
+
+    def wait_for(self, leases: int) -> None:
+        until = time.monotonic() + 60
+        while self.leases() != leases:
+            assert time.monotonic() < until, f"waited in vain for {leases} leases"
+            assert self.running.poll() is None, "it has ended"
+            time.sleep(0.05)
+
+
+@contextlib.contextmanager
+def ticker(folder: Path, *program: str) -> Iterator[Process]:
+    (folder / "edge-signing-key").write_text("ab" * 32)
+    port = free_port()
+    argv = [sys.executable, *program, "--store", f"sqlite:///{folder}/edge.db", "--gateway", "http://127.0.0.1:9"]
+    argv += ["--lease-s", "1", "--metrics-port", str(port)]
+    environment = {**os.environ, "EDGE_SECRETS_DIR": str(folder), "PYTHONPATH": str(ROOT), "HANG": str(folder / "hang")}
+    with subprocess.Popen(argv, env=environment, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE) as running:
+        try:
+            yield Process(running, port)
+        finally:
+            running.kill()
+
+
+@pytest.mark.parametrize(("table", "key"), [(Table.LEASE, "ticker"), (Table.LOAD, "decision")])
+def test_a_process_of_which_a_part_has_died_ends_with_what_it_died_of(tmp_path: Path, table: Table, key: str) -> None:
+    """Its loop of the timers, or its overload guard's: or nobody would start another, for its metrics are there."""
+    with contextlib.closing(SqliteStore(tmp_path / "edge.db")) as store:
+        store.save(table, key, NO_MSGPACK, expect=None, writer="w")
+    with ticker(tmp_path, *MODULE) as process:
+        _, errors = process.running.communicate(timeout=60)
+    assert process.running.returncode == 1
+    assert b"DecodeError" in errors
+
+
+def test_what_a_process_held_that_hangs_it_holds_no_longer(tmp_path: Path) -> None:
+    with ticker(tmp_path, "-c", HANGS) as process:
+        process.wait_for(ALL)
+        (tmp_path / "hang").touch()
+        process.wait_for(0)
+
+
+def test_a_process_tells_how_many_leases_it_holds(tmp_path: Path) -> None:
+    with ticker(tmp_path, *MODULE) as process:
+        process.wait_for(ALL)
+        process.running.terminate()
+        assert process.running.wait(60) == 0
