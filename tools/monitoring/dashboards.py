@@ -73,7 +73,7 @@ SCALING = Dashboard(
                     "short",
                     "Wanted: what the gateway has asked for. Ready: replicas whose /metrics answers.",
                     (
-                        Query("sum by (function_name) (gateway_service_count)", "{{function_name}} wanted"),
+                        Query("function:replicas:wanted", "{{function_name}} wanted"),
                         Query("function:replicas:ready", "{{function_name}} ready"),
                     ),
                 ),
