@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tools.monitoring.__main__ import FOLDER, made
 from tools.monitoring.dashboards import DASHBOARDS
@@ -48,3 +51,21 @@ def test_panels_do_not_overlap_and_ask_the_source_that_is_chosen(path: Any) -> N
         assert max(x for x, _ in cells) < 24, panel["title"]
         taken |= cells
         assert panel["datasource"] == {"type": "prometheus", "uid": "${source}"}
+
+
+def test_a_pod_that_has_applied_no_configuration_has_no_age(promtool: str, tmp_path: Path) -> None:
+    """Its agent tells 0, which is 1970."""
+    (age,) = (panel for panel in DASHBOARDS["placement-and-reload"].panels if panel.title == "Age of the digest")
+    told = [("waiting", "0x30"), ("younger", "0x10 540x20"), ("older", "0x10 500x20")]
+    series = [
+        {"series": f'reload_last_applied_timestamp_seconds{{cluster="a",pod="{pod}"}}', "values": values}
+        for pod, values in told
+    ]
+    looks = [
+        {"expr": query.expr, "eval_time": "10m", "exp_samples": [{"labels": '{cluster="a"}', "value": value}]}
+        for query, value in zip(age.queries, (100, 60), strict=True)
+    ]
+    test = tmp_path / "age.test.yml"
+    test.write_text(yaml.safe_dump({"tests": [{"interval": "30s", "input_series": series, "promql_expr_test": looks}]}))
+    done = subprocess.run([promtool, "test", "rules", test], check=False, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stdout + done.stderr

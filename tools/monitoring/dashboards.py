@@ -6,6 +6,7 @@ from tools.monitoring.panels import Dashboard, Panel, Query
 
 # Counters of replicas that are gone count too: a UE that one has registered is deregistered by another.
 _EVER = "[15d]"
+_AGE = "time() - (reload_last_applied_timestamp_seconds > 0)"  # 0: a pod that has not applied any yet
 
 
 def _population(states: str) -> str:
@@ -177,7 +178,8 @@ MME = Dashboard(
                     "UEs by EMM state",
                     "short",
                     "States entered less states left, of all replicas of the last 15 days. What a replica counted "
-                    "after its last scrape is missing: over weeks this drifts; `edge ue` knows exactly.",
+                    "after its last scrape is missing, and all that it counted before its container was started again "
+                    "in the same pod: this drifts, also below 0; `edge ue` knows exactly.",
                     (Query(_population("EMM-.*"), "{{state}}"),),
                 ),
                 Panel(
@@ -365,14 +367,10 @@ PLACEMENT_AND_RELOAD = Dashboard(
                     "Age of the digest",
                     "s",
                     "Since a configuration was applied last, oldest and newest pod. Far apart after a change: a pod "
-                    "has not taken it.",
+                    "has not taken it. A pod that has never applied one is not in it.",
                     (
-                        Query(
-                            "max by (cluster) (time() - reload_last_applied_timestamp_seconds)", "oldest {{cluster}}"
-                        ),
-                        Query(
-                            "min by (cluster) (time() - reload_last_applied_timestamp_seconds)", "newest {{cluster}}"
-                        ),
+                        Query(f"max by (cluster) ({_AGE})", "oldest {{cluster}}"),
+                        Query(f"min by (cluster) ({_AGE})", "newest {{cluster}}"),
                     ),
                 ),
                 Panel(
