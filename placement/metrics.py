@@ -1,8 +1,8 @@
-"""The placement function's metrics, on /metrics of every replica.  No label holds a release or a caller."""
+"""Metrics of the placement function and of its ticker, on /metrics of each.  No label holds a release or a caller."""
 
 from __future__ import annotations
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
 NO_CLUSTER = "none"
 
@@ -33,6 +33,7 @@ HELM_REST_SECONDS = Histogram(
 )
 CALLBACKS = Counter("placement_callbacks", "Final answers to callback URLs, by result.", ["result"])
 REFUSED_REQUESTS = Counter("placement_requests_refused", "Requests refused whole, by HTTP status.", ["status"])
+LAST_TICK = Gauge("placement_ticker_last_tick_timestamp_seconds", "When a ticker last read all that is due.")
 
 
 def ended(action: str, cluster: str, outcome: str, took_s: float) -> None:

@@ -9,10 +9,12 @@ import sys
 import threading
 from collections.abc import Sequence
 
+from prometheus_client import start_http_server
+
 from durable.errors import StoreError
 from durable.opening import open_store
 from durable.ticker import HttpFire, Ticker
-from placement import logs
+from placement import logs, metrics
 from placement.tables import TABLES as PLACEMENT
 from reload.tables import TABLES as RELOAD
 from trust.errors import ConfigError
@@ -36,10 +38,13 @@ def tickers(gateway: str, store_url: str) -> list[Ticker]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a ticker until SIGTERM or SIGINT."""
+    """Run a ticker until SIGTERM or SIGINT; any number of them may run."""
     parser = argparse.ArgumentParser(prog="python -m placement.ticker", description=__doc__)
     parser.add_argument("--gateway", default=os.environ.get("OPENFAAS_URL", "http://127.0.0.1:8080"))
     parser.add_argument("--store", default=os.environ.get("STORE_URL"), help="store URL, default: env STORE_URL")
+    parser.add_argument(
+        "--metrics-port", type=int, default=0, metavar="PORT", help="serve Prometheus metrics there (0: not at all)"
+    )
     options = parser.parse_args(arguments)
     try:
         if not options.store:
@@ -48,18 +53,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ConfigError as e:
         sys.stderr.write(f"{e}\n")
         return 1
+    if options.metrics_port:
+        start_http_server(options.metrics_port)
     stop = threading.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: stop.set())
     while not stop.wait(TICK_S):
-        for ticker in running:
-            try:
-                ticker.tick()
-            except StoreError as e:
-                logs.log("warning", "the store did not answer", why=str(e))
+        answered = [_tick(ticker) for ticker in running]
+        if all(answered):
+            metrics.LAST_TICK.set_to_current_time()
     for ticker in running:
         ticker.close()
     return 0
+
+
+def _tick(ticker: Ticker) -> bool:
+    """Whether its store answered."""
+    try:
+        ticker.tick()
+    except StoreError as e:
+        logs.log("warning", "the store did not answer", why=str(e))
+        return False
+    return True
 
 
 if __name__ == "__main__":

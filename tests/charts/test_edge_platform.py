@@ -262,6 +262,32 @@ def test_who_may_reach_whom(default: list[Manifest]) -> None:
         assert everybody <= pod["metadata"]["labels"].items(), name
 
 
+def test_every_ticker_is_probed_and_scraped(default: list[Manifest]) -> None:
+    (job,) = (
+        job
+        for job in yaml.safe_load(named(default, "ConfigMap", "edge-scrape")["data"]["prometheus.yml"])[
+            "scrape_configs"
+        ]
+        if job["job_name"] == "ticker"
+    )
+    (component,) = (
+        rule["regex"]
+        for rule in job["relabel_configs"]
+        if rule["source_labels"][0].endswith("_kubernetes_io_component")
+    )
+    (let_in,) = named(default, "NetworkPolicy", "edge-ticker-metrics")["spec"]["podSelector"]["matchExpressions"]
+    for name in ("ticker", "placement-ticker"):
+        pod = pods(default)[f"Deployment edge-{name}"]
+        assert pod["metadata"]["labels"]["app.kubernetes.io/component"] == name
+        (container,) = pod["spec"]["containers"]
+        assert container["ports"] == [{"name": "metrics", "containerPort": 9100}]
+        assert container["command"][-2:] == ["--metrics-port", "9100"]
+        for probe in ("readinessProbe", "livenessProbe"):
+            assert container[probe]["httpGet"] == {"path": "/metrics", "port": "metrics"}
+        assert re.fullmatch(component, name)
+        assert name in let_in["values"]
+
+
 def test_prometheus_and_alertmanager_take_their_configuration(default: list[Manifest], tmp_path: Path) -> None:
     rules = named(default, "ConfigMap", "edge-rules")["data"]
     for name, text in rules.items():
