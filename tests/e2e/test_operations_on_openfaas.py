@@ -33,6 +33,7 @@ pytestmark = [
 ]
 GIVEN = ("edge-kubeconfigs", "reload-policy", "placement-policy", "placement-credentials")
 """Secrets that the walk makes with faas-cli; the chart makes the others."""
+DEPLOYED_WITH = ("REGISTRY", "TAG", "CALLBACK_ALLOW")
 NAMESPACE = "openfaas-fn"
 READY_S = 300
 SUBSCRIBERS = 1500
@@ -49,13 +50,17 @@ def core(tmp_path_factory: pytest.TempPathFactory) -> Core:
 
 @pytest.fixture
 def here(core: Core, tmp_path: Path) -> Shell:
-    """Where the commands run: with the installation's keys, and what they name of the repository."""
+    """Where the commands run: with the installation's keys, and what they name of the repository.
+
+    How functions are deployed is in no variable but those that a command itself sets.
+    """
     for name in ("stack.yml", "functions", "template"):
         (tmp_path / name).symlink_to(ROOT / name)
     (tmp_path / "keys").mkdir()
     for path in Path(os.environ["OPENFAAS_SECRETS"]).iterdir():
         (tmp_path / "keys" / path.name).write_bytes(path.read_bytes())
-    return Shell(tmp_path, {**os.environ, "STORE_URL": core.site.store_url})
+    environment = {name: value for name, value in os.environ.items() if name not in DEPLOYED_WITH}
+    return Shell(tmp_path, {**environment, "STORE_URL": core.site.store_url})
 
 
 def kubectl(shell: Shell, words: str) -> Any:
@@ -87,12 +92,10 @@ def deployed(shell: Shell, command: str, replaced: dict[str, str]) -> None:
         time.sleep(1)
 
 
-def image(command: str) -> dict[str, str]:
-    """The page's registry and tag by those that the images are under here."""
-    registry, tag = (re.search(rf"{name}=\S+", command) for name in ("REGISTRY", "TAG"))
-    assert registry is not None
-    assert tag is not None
-    return {registry[0]: f"REGISTRY={os.environ['REGISTRY']}", tag[0]: f"TAG={os.environ['TAG']}"}
+def told(command: str) -> dict[str, str]:
+    """What the page deploys with by what is had here: the images' registry and tag, and who may be called back."""
+    found = {name: re.search(rf"{name}=\S+", command) for name in DEPLOYED_WITH}
+    return {written[0]: f"{name}={os.environ[name]}" for name, written in found.items() if written}
 
 
 def test_the_walk_gives_the_functions_their_secrets_and_deploys_them(here: Shell, core: Core) -> None:
@@ -101,15 +104,15 @@ def test_the_walk_gives_the_functions_their_secrets_and_deploys_them(here: Shell
     here.run(secrets)
     for name in GIVEN:
         assert secret(here, name) == (here.folder / "keys" / name).read_bytes()
-    deployed(here, deploy, {**image(deploy), "http://192.0.2.7": os.environ["CALLBACK_ALLOW"]})
-    images = {one["spec"]["template"]["spec"]["containers"][0]["image"] for one in deployments(here).values()}
-    assert images == {f"{os.environ['REGISTRY']}/{name}:{os.environ['TAG']}" for name in of_the_stack()}
+    deployed(here, deploy, told(deploy))
+    assert_told(here)
     assert core.attach(ues=2).attached == 2
 
 
 def test_an_upgrade_replaces_every_function_while_ues_attach(here: Shell, core: Core) -> None:
-    deploy = block(OPERATIONS, "TAG=1.1 faas-cli deploy")
-    attach_through(core, lambda: deployed(here, deploy, image(deploy)))
+    deploy = block(OPERATIONS, "192.0.2.7 faas-cli deploy")
+    attach_through(core, lambda: deployed(here, deploy, told(deploy)))
+    assert_told(here)
 
 
 def test_another_login_of_the_store_is_given_by_a_deployment(here: Shell, core: Core) -> None:
@@ -118,10 +121,21 @@ def test_another_login_of_the_store_is_given_by_a_deployment(here: Shell, core: 
     written = re.search(r"STORE_URL='[^']*'", deploy)
     assert written is not None
     other = f"{core.site.store_url}{'&' if '?' in core.site.store_url else '?'}dc=datacenter1"
-    attach_through(core, lambda: deployed(here, deploy, {written[0]: f"STORE_URL='{other}'"}))
-    for one in deployments(here).values():
-        told = {e["name"]: e.get("value") for e in one["spec"]["template"]["spec"]["containers"][0]["env"]}
-        assert told["store_url"] == other
+    attach_through(core, lambda: deployed(here, deploy, {**told(deploy), written[0]: f"STORE_URL='{other}'"}))
+    assert_told(here)
+    assert {environment(one)["store_url"] for one in deployments(here).values()} == {other}
+
+
+def assert_told(shell: Shell) -> None:
+    """Every function has the images and the callbacks that a deployment here has."""
+    for name, one in deployments(shell).items():
+        image = one["spec"]["template"]["spec"]["containers"][0]["image"]
+        assert image == f"{os.environ['REGISTRY']}/{name}:{os.environ['TAG']}"
+        assert environment(one)["callback_allow"] == os.environ["CALLBACK_ALLOW"]
+
+
+def environment(deployment: dict[str, Any]) -> dict[str, str | None]:
+    return {e["name"]: e.get("value") for e in deployment["spec"]["template"]["spec"]["containers"][0]["env"]}
 
 
 def test_a_changed_secret_is_what_the_file_holds(here: Shell) -> None:

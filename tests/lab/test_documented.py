@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ RUN = {
 """Words of the blocks that `test_platform.py` and `test_edge_cluster.py` run (the forwarding by another port)."""
 ON_OPENFAAS = {
     OPERATIONS: (
-        *("TAG=1.1 faas-cli deploy", "STORE_URL='cassandra://", "faas-cli secret update", "logs -l faas_function"),
+        *("192.0.2.7 faas-cli deploy", "STORE_URL='cassandra://", "faas-cli secret update", "logs -l faas_function"),
     ),
     WALK: ("edge secrets init keys",),
 }
@@ -39,6 +40,16 @@ def test_every_block_that_needs_a_cluster_is_run_or_named_as_left(page: Path) ->
     assert [one for one in found if not any(words in one for words in known)] == []
     for words in known:
         assert words in block(page, words)
+
+
+@pytest.mark.parametrize("page", list(RUN), ids=lambda page: page.name)
+def test_a_deployment_of_functions_says_all_that_they_are_to_have(page: Path) -> None:
+    """It replaces what they have: without these, images of no registry, and callbacks to nobody but themselves."""
+    lines = [line for one in blocks(page) for line in one.splitlines() if "faas-cli deploy" in line]
+    assert lines
+    for line in lines:
+        told = dict(word.split("=", 1) for word in shlex.split(line.partition(" faas-cli")[0]))
+        assert {"REGISTRY", "TAG", "CALLBACK_ALLOW"} <= told.keys(), line
 
 
 def test_a_block_is_without_its_indent_and_found_once() -> None:
