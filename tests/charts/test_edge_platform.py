@@ -288,6 +288,17 @@ def test_every_ticker_is_probed_and_scraped(default: list[Manifest]) -> None:
         assert name in let_in["values"]
 
 
+def test_a_prometheus_of_ones_own_may_scrape_functions_and_tickers(charts: Charts) -> None:
+    own = charts.render("edge-platform", values(FOLDER / "ci/03-own-cassandra-values.yaml"), release="edge")
+    assert allowed(own, "edge-ticker-metrics") == [(9100, "monitoring", "prometheus")]
+    assert allowed(own, "edge-functions") == [(8080, "openfaas", "gateway"), (8080, "monitoring", "prometheus")]
+    more = {"networkPolicies": {"metricsFrom": [{"podSelector": {"matchLabels": {"app": "agent"}}}]}}
+    both = charts.render("edge-platform", more, release="edge")
+    assert allowed(both, "edge-ticker-metrics") == [(9100, "", "prometheus"), (9100, "", "agent")]
+    nobody = charts.render("edge-platform", {"monitoring": {"deploy": False}}, release="edge")
+    assert "edge-ticker-metrics" not in [m["metadata"]["name"] for m in of_kind(nobody, "NetworkPolicy")]
+
+
 def test_prometheus_and_alertmanager_take_their_configuration(default: list[Manifest], tmp_path: Path) -> None:
     rules = named(default, "ConfigMap", "edge-rules")["data"]
     for name, text in rules.items():
@@ -396,6 +407,7 @@ def test_every_dashboard_is_a_configmap_that_grafana_finds(default: list[Manifes
         {"monitoring": {"thresholds": {"mme-enb": {"calls": 5}}}},
         {"monitoring": {"thresholds": {"mme-enb": {"invocations": 0}}}},
         {"networkPolicies": {"storeFrom": [{}]}},
+        {"networkPolicies": {"metricsFrom": [{}]}},
         {"openfaas": {"namespace": "Open FaaS"}},
         {"monitoring": {"callers": ["http://192.0.2.7:9200/metrics"]}},
         {"monitoring": {"reload": {"cluster": "Munich 1"}}},
