@@ -357,7 +357,8 @@ def test_callers_reload_agents_other_namespaces_and_those_who_are_called_are_val
     mounts = {mount["name"]: mount["mountPath"] for mount in alertmanager["containers"][0]["volumeMounts"]}
     assert mounts["people"] == "/etc/alertmanager/people"
     (secret,) = (volume["secret"] for volume in alertmanager["volumes"] if volume["name"] == "people")
-    assert secret["secretName"] == "people"
+    # Alertmanager has to start without it: it is what scales functions, too.
+    assert secret == {"secretName": "people", "defaultMode": 0o440, "optional": True}
 
 
 def by_record(path: Path) -> Any:
@@ -412,6 +413,8 @@ def test_every_dashboard_is_a_configmap_that_grafana_finds(default: list[Manifes
         {"monitoring": {"callers": ["http://192.0.2.7:9200/metrics"]}},
         {"monitoring": {"reload": {"cluster": "Munich 1"}}},
         {"monitoring": {"alertmanager": {"people": {"name": "others"}}}},
+        {"monitoring": {"alertmanager": {"people": {"slack_config": []}}}},
+        {"monitoring": {"alertmanager": {"people": {"slack_configs": {"channel": "#edge"}}}}},
     ],
     ids=str,
 )

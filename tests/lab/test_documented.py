@@ -15,6 +15,7 @@ RUN = {
     OPERATIONS: (
         *("get secret $name", "backup-now", "k8s/restore.yaml", "for namespace in edge openfaas-fn"),
         *("cat > keys/edge-kubeconfigs", "edge clusters check", "second-token.yaml", "delete secret placement-token"),
+        "create secret generic people",
     ),
     WALK: (
         *("helm upgrade --install edge ", "get secret $name", "port-forward"),

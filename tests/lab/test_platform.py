@@ -5,6 +5,7 @@ All on one installation, which each leaves as it found it.  Commands are the pag
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import re
 import secrets
@@ -210,6 +211,16 @@ def test_a_replaced_key_reaches_tickers_and_functions_by_the_pages_commands(one:
         assert said == new
     one.cluster.kubectl("-n", one.functions, "delete", "deployment", "function")
     fires(one, "after-a-key")
+
+
+def test_the_secret_of_receivers_is_made_where_alertmanager_reads_it(one: Platform) -> None:
+    keys = one.shell.folder / "keys"
+    keys.mkdir(exist_ok=True)
+    (keys / "slack-url").write_text("http://192.0.2.9/hook\n")
+    one.shell.run(block(OPERATIONS, "create secret generic people"), {"-n openfaas ": f"-n {one.gateway} "})
+    made = one.cluster.get("secret", "people", namespace=one.gateway)["data"]
+    one.cluster.kubectl("-n", one.gateway, "delete", "secret", "people")
+    assert {name: base64.b64decode(text) for name, text in made.items()} == {"url": b"http://192.0.2.9/hook\n"}
 
 
 @pytest.mark.parametrize("death", ["pod", "process"])
