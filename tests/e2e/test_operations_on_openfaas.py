@@ -9,10 +9,12 @@ import base64
 import json
 import os
 import re
+import subprocess
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +98,21 @@ def told(command: str) -> dict[str, str]:
     """What the page deploys with by what is had here: the images' registry and tag, and who may be called back."""
     found = {name: re.search(rf"{name}=\S+", command) for name in DEPLOYED_WITH}
     return {written[0]: f"{name}={os.environ[name]}" for name, written in found.items() if written}
+
+
+def test_the_walk_logs_in_to_the_gateway_that_it_forwards(here: Shell) -> None:
+    argv = block(WALK, "port-forward svc/gateway").replace("8080", ":8080").split()
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True) as forwarding:
+        try:
+            assert forwarding.stdout is not None
+            found = re.match(r"Forwarding from (127\.0\.0\.1:\d+) ", forwarding.stdout.readline())
+            assert found is not None
+            nobody = {"OPENFAAS_URL": f"http://{found[1]}", "OPENFAAS_CONFIG": str(here.folder / "logins")}
+            there = replace(here, environment={**here.environment, **nobody})
+            there.run(block(WALK, "faas-cli login"))
+            assert of_the_stack() <= set(there.run("faas-cli list").split())
+        finally:
+            forwarding.terminate()
 
 
 def test_the_walk_gives_the_functions_their_secrets_and_deploys_them(here: Shell, core: Core) -> None:

@@ -18,7 +18,7 @@ RUN = {
         "create secret generic people",
     ),
     WALK: (
-        *("helm upgrade --install edge ", "get secret $name", "port-forward"),
+        *("helm upgrade --install edge ", "get secret $name", "svc/cassandra"),
         *("edge subscribers import", "enb-app attach"),
     ),
 }
@@ -27,7 +27,7 @@ ON_OPENFAAS = {
     OPERATIONS: (
         *("192.0.2.7 faas-cli deploy", "STORE_URL='cassandra://", "faas-cli secret update", "logs -l faas_function"),
     ),
-    WALK: ("edge secrets init keys",),
+    WALK: ("svc/gateway", "faas-cli login", "edge secrets init keys"),
 }
 """Words of those that `tests/e2e/test_operations_on_openfaas.py` runs, where there is an OpenFaaS."""
 LEFT = {OPERATIONS: (), WALK: ("helm upgrade --install openfaas ", "make images")}
@@ -53,8 +53,23 @@ def test_a_deployment_of_functions_says_all_that_they_are_to_have(page: Path) ->
         assert {"REGISTRY", "TAG", "CALLBACK_ALLOW"} <= told.keys(), line
 
 
+def test_openfaas_comes_from_a_place_that_is_named_in_a_release_that_is_pinned() -> None:
+    """Unpinned it would be one that deploys only images that can be pulled without a login."""
+    commands = block(WALK, "helm upgrade --install openfaas ")
+    assert "helm repo add openfaas https://" in commands
+    release = re.search(r"^helm upgrade --install openfaas .*--version (\d+\.\d+\.\d+) ", commands, re.M)
+    assert release is not None
+    assert f"OpenFaaS chart itself, {release[1]}:" in (WALK.parent / "openfaas-values.yaml").read_text()
+
+
+def test_a_gateway_is_reached_and_logged_in_to_before_faas_cli_is_given_anything_to_do() -> None:
+    commands = "".join(blocks(WALK))
+    order = ("port-forward svc/gateway", "faas-cli login", "faas-cli secret create", "faas-cli deploy")
+    assert sorted(order, key=commands.index) == list(order)
+
+
 def test_a_block_is_without_its_indent_and_found_once() -> None:
-    assert block(WALK, "port-forward") == "kubectl -n edge port-forward svc/cassandra 9042\n"
+    assert block(WALK, "svc/cassandra") == "kubectl -n edge port-forward svc/cassandra 9042\n"
     assert len(blocks(OPERATIONS)) >= 12
     with pytest.raises(LabError, match=r"README.md has 0 blocks with 'nothing like it'"):
         block(WALK, "nothing like it")
