@@ -67,11 +67,11 @@ class Changing:
             if installed.after is not None and time.monotonic() > until:
                 return self._later(book.operation, installed.after, api.cluster)
             return self._settled(api, book.operation, installed)
-        except PlacementError as e:
+        except (ApiError, PlacementError) as e:
             if not begun_before:
                 raise
             # An earlier run, whose end was not heard of, may have done all of it.
-            return self._to_mend(hand.call, error_answer(e))
+            return self._to_mend(hand.call, error_answer(e.told() if isinstance(e, ApiError) else e))
         finally:
             api.close()
 

@@ -17,6 +17,12 @@ from reload.errors import ReloadError
 from reload.kubernetes_cluster import KubernetesCluster
 
 WAIT_S = 2.0
+_CODES = {
+    "cluster_unreachable": Code.CLUSTER_DOWN,
+    # 429, 5xx, or 409 on a pod: the API server's trouble of a moment, and nothing that a pod said
+    "cluster_failed": Code.CLUSTER_DOWN,
+    "cluster_denied": Code.CLUSTER_REFUSED,
+}
 _NOT_TAKEN = ("waiting", "rejected", "failed")
 
 
@@ -97,5 +103,4 @@ def _taken(progress: Progress) -> Taken:
 
 
 def _told(error: ReloadError) -> PlacementError:
-    code = {"cluster_unreachable": Code.CLUSTER_DOWN, "cluster_denied": Code.CLUSTER_REFUSED}.get(error.code)
-    return PlacementError(code or Code.CONFIG_NOT_TAKEN, f"{error.detail.rstrip('.')}.")
+    return PlacementError(_CODES.get(error.code, Code.CONFIG_NOT_TAKEN), f"{error.detail.rstrip('.')}.")

@@ -19,6 +19,7 @@ from placement.readiness import Verdict
 LOOK_EVERY_S = 1.0
 LOOK_SOON_S = 0.1
 RELOAD_S = 30.0
+_MAY_PASS = (Code.CLUSTER_DOWN, Code.CLUSTER_REFUSED)
 _replace = msgspec.structs.replace
 
 
@@ -64,6 +65,30 @@ class Settling:
 
     def reload(self, operation: Operation) -> Next:
         """Wait a little for pods to run with their new configuration."""
+        try:
+            return self._reloaded(operation)
+        except PlacementError as e:
+            waiting = self._waiting_out(operation, e)
+            if waiting is None:
+                raise
+            return waiting
+
+    def _waiting_out(self, operation: Operation, error: PlacementError) -> Next | None:
+        """A cluster that cannot be asked for a moment is no failure of the configuration; None = it was too long.
+
+        One that is down is waited for as long as the caller waits, and its pods have their time again afterwards.
+        """
+        now_ms, last_ms = self._parts.now_ms(), operation.deadline_ms
+        if error.code is Code.CLUSTER_DOWN and operation.waits:
+            last_ms = max(last_ms, operation.begun_ms + operation.timeout_s * 1000)
+        if error.code not in _MAY_PASS or now_ms >= last_ms:
+            return None
+        if error.code is Code.CLUSTER_DOWN:
+            again_ms = min(last_ms, now_ms + int(RELOAD_S * 1000))
+            operation = _replace(operation, deadline_ms=max(operation.deadline_ms, again_ms))
+        return Next(operation, LOOK_EVERY_S)
+
+    def _reloaded(self, operation: Operation) -> Next:
         api = self._parts.api(operation)
         try:
             taken = Reloads(api).wait(operation.namespace, operation.release, operation.configs)
@@ -101,7 +126,7 @@ class Settling:
             # A cluster that is down for a while is no failure of the release; when it comes back, its API server
             # refuses everybody until it has read its roles.
             waiting = operation.phase in (Phase.WATCH, Phase.WATCH_UNDO) and not self._is_late(operation)
-            if e.code in (Code.CLUSTER_DOWN, Code.CLUSTER_REFUSED) and waiting:
+            if e.code in _MAY_PASS and waiting:
                 return Next(operation, LOOK_EVERY_S)
             raise
         finally:

@@ -39,6 +39,7 @@ class FakeCluster:
 
     stall: (method, part of a path) whose requests hang until `release` is set.  refuse: paths' parts answered 403.
     refuse_bodies: a text whose Deployments are answered 422.  slow_s: how long every answer takes.
+    trouble: (method, part of a path, status) answered so once each.
     """
 
     def __init__(self) -> None:
@@ -50,6 +51,7 @@ class FakeCluster:
         self.refuse: set[str] = set()
         self.refuse_bodies = ""
         self.slow_s = 0.0
+        self.trouble: list[tuple[str, str, int]] = []
         self.calls: list[tuple[str, str]] = []
         self.lock = threading.RLock()
         self._version = 0
@@ -278,6 +280,13 @@ def _handler(cluster: FakeCluster) -> type[BaseHTTPRequestHandler]:
                 cluster.go_on.wait(60)
             if cluster.slow_s:
                 time.sleep(cluster.slow_s)
+            with cluster.lock:
+                trouble = next((t for t in cluster.trouble if t[0] == self.command and t[1] in parts.path), None)
+                if trouble is not None:
+                    cluster.trouble.remove(trouble)
+            if trouble is not None:
+                self.fail(trouble[2], "Trouble", "of a moment")
+                return
             if any(part in parts.path for part in cluster.refuse):
                 self.fail(403, "Forbidden", f"secrets is forbidden: User cannot {self.command} {parts.path}")
                 return

@@ -17,6 +17,7 @@ from placement.function import build
 from placement.helm import Helm, Keepalive, Ran, Turn
 from placement.operation import Operation, Phase, encode_answer
 from placement.parts import Next
+from placement.releases import decode, encode
 from placement.steps import Placer
 from tests.placement.conftest import CALLER, Answered, Event, Site, signed
 from tests.placement.test_apply import release_states
@@ -274,6 +275,26 @@ def test_a_call_gone_on_with_that_cannot_begin_again_finds_what_it_had_done(site
     answer = turn_to_end(site, "one")
     assert (answer.status, answer.code, answer.body["revision"]) == ("ready", None, 1)
     assert release_states(site) == [(1, "deployed")]
+
+
+def test_a_call_gone_on_with_whose_helm_still_writes_is_looked_at_again(site: Site, forgetful: list[str]) -> None:
+    forgotten_once(site, forgetful, "one")
+    marked(site, "pending-install")
+    site.clusters[0].trouble.append(("PUT", "/secrets/", 409))
+    site.turn_until(lambda: operation(site, "one").phase is not Phase.HELM, "the next try")
+    marked(site, "deployed")
+    answer = turn_to_end(site, "one")
+    assert (answer.status, answer.code, answer.body["revision"]) == ("ready", None, 1)
+    assert release_states(site) == [(1, "deployed")]
+
+
+def marked(site: Site, status: str) -> None:
+    """The newest revision's record, as if helm had written this status."""
+    secret = [thing for thing in site.clusters[0].things("secrets") if thing.get("type") == "helm.sh/release.v1"][-1]
+    record = decode(secret)
+    record["info"]["status"] = status
+    secret["data"]["release"] = encode(record)
+    secret["metadata"]["labels"]["status"] = status
 
 
 def test_a_namespace_made_for_a_call_that_failed_is_told_also_if_helm_had_to_wait(

@@ -6,10 +6,14 @@ from typing import Any
 
 import pytest
 
+from placement import settling
+from placement.operation import Phase
 from placement.releases import decode, encode
 from tests.placement import agents
 from tests.placement.agents import digest, let_say, nudged, once
 from tests.placement.conftest import Site
+from tests.placement.fake_cluster import wait_for
+from tests.placement.test_interrupted import CALLBACK, operation, turn_to_end
 
 
 @pytest.fixture
@@ -111,3 +115,53 @@ def test_an_agent_that_does_not_answer_holds_up_no_change_of_something_else(site
     assert (answer.status, answer.code) == ("ready", None)
     site.clusters[0].refuse.add("/proxy/")
     assert site.call(chart_repository=chart, wait=True).status == "ready"
+
+
+def test_an_api_server_that_is_down_while_pods_reload_is_waited_for(site: Site, chart: str) -> None:
+    body = site.request(chart_repository=chart, values={"smf": "two"}, atomic=True, id="down")
+    assert once(site, body).status == "progressing"
+    site.clusters[0].stop()
+    wait_for(site.turn, "a step without the API server")
+    site.clusters[0].start()
+    let_say(site, "smf", digest=digest("two"))
+    answer = site.call(body)
+    assert (answer.status, answer.code, answer.body["revision"]) == ("ready", None, 2)
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_an_api_server_that_stays_down_while_pods_reload_is_told(
+    site: Site, chart: str, waits: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settling, "RELOAD_S", 0.5)
+    body = site.request(chart_repository=chart, values={"smf": "two"}, wait=waits, timeout_s=3, id="stays")
+    site.call(body, callback=CALLBACK)
+    site.turn_until(lambda: operation(site, "stays").phase is Phase.RELOAD, "helm's end")
+    site.clusters[0].stop()
+    answer = turn_to_end(site, "stays")
+    site.clusters[0].start()
+    assert (answer.status, answer.code, answer.body["revision"]) == ("failed", "cluster_down", 2)
+    assert not waits or answer.body["time_taken_s"] >= 3
+
+
+@pytest.mark.parametrize("status", [409, 429, 503])
+def test_an_api_server_that_fails_once_to_nudge_a_pod_is_asked_again(site: Site, chart: str, status: int) -> None:
+    site.clusters[0].trouble.append(("PATCH", "/pods/", status))
+    body = site.request(chart_repository=chart, values={"smf": "two"}, atomic=True, id="trouble")
+    assert once(site, body).status == "progressing"
+    site.turn_until(lambda: nudged(site, "smf", "two"), "the nudge")
+    assert site.clusters[0].trouble == []
+    let_say(site, "smf", digest=digest("two"))
+    answer = site.call(body)
+    assert (answer.status, answer.code, answer.body["revision"]) == ("ready", None, 2)
+
+
+def test_an_api_server_that_fails_once_to_nudge_a_pod_behind_is_asked_again(site: Site, chart: str) -> None:
+    config(site, "smf")["data"]["app.conf"] = "by hand"
+    let_say(site, "smf", digest=digest("by hand"))
+    site.clusters[0].trouble.append(("PATCH", "/pods/", 503))
+    body = site.request(chart_repository=chart, wait=True, id="behind")
+    assert once(site, body).status == "progressing"
+    site.turn_until(lambda: nudged(site, "smf", "one"), "the nudge")
+    assert site.clusters[0].trouble == []
+    let_say(site, "smf", digest=digest("one"))
+    assert site.call(body).status == "ready"
