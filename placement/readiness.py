@@ -99,13 +99,14 @@ def _is_ready(pod: Mapping[str, Any]) -> bool:
 
 
 def crashes(pod: Mapping[str, Any]) -> str:
-    """Why a pod cannot run as it is, in a clause; "" = nothing says so."""
+    """Why a pod cannot run as it is, in a clause; "" = nothing says so.
+
+    One that is over has no say: evicted ones stay for long beside those that came for them, and so do a Job's tries.
+    """
     status = pod.get("status") or {}
     name = pod["metadata"]["name"]
-    if pod["metadata"].get("deletionTimestamp"):
+    if pod["metadata"].get("deletionTimestamp") or status.get("phase") == "Failed":
         return ""
-    if status.get("phase") == "Failed":
-        return f"pod {name} failed"
     for container in [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]:
         state = container.get("state") or {}
         waiting = (state.get("waiting") or {}).get("reason") or ""
@@ -214,6 +215,8 @@ def _judge_one(thing: Object) -> tuple[Verdict, str, bool]:
         case "Pod":
             if status.get("phase") == "Succeeded" or _is_ready(thing):
                 return Verdict.READY, label, False
+            if status.get("phase") == "Failed":
+                return Verdict.FAILED, f"{label} failed", False
             return Verdict.WAITING, f"{label} is not ready", False
         case _:
             return Verdict.READY, label, False

@@ -116,6 +116,40 @@ def test_pods_that_go_or_are_done_need_not_stay_up() -> None:
     assert verdict(going, done)[0] is Verdict.READY
 
 
+def over(name: str, reason: str) -> dict[str, Any]:
+    """A pod that has failed, as it stays on the cluster."""
+    thing = pod(ready=False, state=CRASHED)
+    thing["metadata"] |= {"name": name, "creationTimestamp": at(NOW_S - 7 * 86400)}
+    thing["status"] |= {"phase": "Failed", "reason": reason, "conditions": []}
+    return thing
+
+
+@pytest.mark.parametrize("reason", ["Evicted", "Terminated", "NodeAffinity", ""])
+def test_a_pod_that_another_has_replaced_fails_nothing(reason: str) -> None:
+    """An eviction and a node's shutdown leave the pod: "Pod Lifecycle", "Pod garbage collection"; no controller
+    counts it as its own any more."""
+    assert verdict(over("upf-0", reason), pod(ran_s=60))[0] is Verdict.READY
+    missing = judge([deployment(available=0)], [over("upf-0", reason)], now_s=NOW_S)
+    assert missing == (Verdict.WAITING, "Deployment/upf: 0 of 1 ready")
+
+
+def test_a_job_fails_by_its_own_condition_and_not_by_a_pod_that_it_has_replaced() -> None:
+    """A failed pod is tried again up to backoffLimit: "Jobs", "Pod backoff failure policy"."""
+    job: dict[str, Any] = {"kind": "Job", "metadata": {"name": "init"}, "spec": {}, "status": {"failed": 1}}
+    done = pod(ready=False, state={"terminated": {"exitCode": 0}})
+    done["status"] |= {"phase": "Succeeded", "conditions": []}
+    assert judge([job], [over("init-1", "")], now_s=NOW_S)[0] is Verdict.WAITING
+    job["status"] = {"failed": 1, "succeeded": 1, "conditions": [{"type": "Complete", "status": "True"}]}
+    assert judge([job], [over("init-1", ""), done], now_s=NOW_S)[0] is Verdict.READY
+    job["status"] = {"failed": 7, "conditions": [{"type": "Failed", "status": "True"}]}
+    assert judge([job], [over("init-1", "")], now_s=NOW_S) == (Verdict.FAILED, "Job/init failed")
+
+
+def test_a_pod_of_its_own_fails_when_it_is_over() -> None:
+    thing = {"kind": "Pod"} | over("probe", "Error")
+    assert judge([thing], [thing], now_s=NOW_S) == (Verdict.FAILED, "Pod/probe failed")
+
+
 def test_a_daemon_that_has_just_begun_is_deployed_and_not_ready_and_one_that_crashes_is_failed(site: Site) -> None:
     cluster = site.clusters[0]
     assert site.call(cluster="a").status == "ready"
