@@ -173,6 +173,20 @@ def changed_configuration(before: Sequence[Object], after: Sequence[Object]) -> 
     return sorted(name[2] for name in both if _content(old[name]) != _content(new[name]))
 
 
+def changed_under_pods(before: Sequence[Object], after: Sequence[Object]) -> list[str]:
+    """Names of the ConfigMaps whose content changed under a workload whose definition did not: its pods live on."""
+    old = {name_of(thing): thing for thing in before}
+    staying = [thing for thing in after if thing.get("kind") in WORKLOADS]
+    staying = [thing for thing in staying if _definition(old.get(name_of(thing))) == _definition(thing)]
+    mounted = {name for thing in staying for name in _mounted(thing)}
+    return [name for name in changed_configuration(before, after) if name in mounted]
+
+
+def _mounted(workload: Object) -> Iterator[str]:
+    for volume in _mapping(_mapping(pod_template(workload)).get("spec")).get("volumes") or ():
+        yield str(_mapping(_mapping(volume).get("configMap")).get("name", ""))
+
+
 def _definition(thing: Object | None) -> str:
     """A workload without its own labels: a chart's version there rolls nothing."""
     return "" if thing is None else json.dumps(_mapping(thing.get("spec")), sort_keys=True, default=str)

@@ -23,7 +23,7 @@ _CODES = {
     "cluster_failed": Code.CLUSTER_DOWN,
     "cluster_denied": Code.CLUSTER_REFUSED,
 }
-_NOT_TAKEN = ("waiting", "rejected", "failed")
+_NOT_TAKEN = ("waiting", "rejected", "failed", "silent")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +36,14 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class Behind:
-    """ConfigMaps that pods do not run with.  waiting: not yet.  refused: they were offered it, and keep another."""
+    """ConfigMaps that pods do not run with.  waiting: not yet.  refused: they were offered it, and keep another.
+
+    silent: nobody knows, because a pod's agent does not answer or may not be asked.
+    """
 
     waiting: frozenset[str] = frozenset()
     refused: frozenset[str] = frozenset()
+    silent: frozenset[str] = frozenset()
 
 
 class Reloads:
@@ -71,18 +75,20 @@ class Reloads:
     def behind(self, namespace: str, release: str) -> Behind:
         """What the release's pods say that they run with, against its ConfigMaps as they are on the cluster.
 
-        What helm changed does not tell it: an earlier run, or config-reload, may have changed them before.  A pod whose
-        agent does not answer, or that may not be asked, says nothing.  Raises PlacementError cluster_down.
+        What helm changed does not tell it: an earlier run, or config-reload, may have changed them before.
+        Raises PlacementError cluster_down.
         """
+        targets: list[Target] = []
         try:
             targets = apply.targets_of_release(self._cluster, namespace, release)
             progress = apply.look(self._cluster, targets)
         except ReloadError as e:
             if e.code == "cluster_denied":
-                return Behind()
+                return Behind(silent=frozenset(t.config for t in targets))
             raise PlacementError(Code.CLUSTER_DOWN, f"{e.detail.rstrip('.')}.") from e
         states = {state: {r.config for r in progress.pods if r.state == state} for state in _NOT_TAKEN}
-        return Behind(frozenset(states["waiting"]), frozenset(states["rejected"] | states["failed"]))
+        refused = frozenset(states["rejected"] | states["failed"])
+        return Behind(frozenset(states["waiting"]), refused, frozenset(states["silent"]))
 
     def _targets(self, namespace: str, release: str, configs: Sequence[str]) -> list[Target]:
         return [t for t in apply.targets_of_release(self._cluster, namespace, release) if t.config in configs]

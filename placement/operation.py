@@ -72,8 +72,8 @@ class Operation(Call, frozen=True, kw_only=True):
     target: revision to roll back to, 0 = the one before.
     before: the newest revision when helm began that was not this call's, 0 = none; None = helm never began.
     install: when the release was installed that was there then.  namespace_made: for this call.
-    configs: ConfigMaps whose new content is waited for.  attempt: runs of helm begun.  since_s: when the last one
-    began, by the cluster's clock.
+    configs: ConfigMaps whose new content is waited for.  under_pods: those that helm changed under pods that live on.
+    attempt: runs of helm begun.  since_s: when the last one began, by the cluster's clock.
     """
 
     caller: str
@@ -104,6 +104,7 @@ class Operation(Call, frozen=True, kw_only=True):
     install: str = ""
     namespace_made: bool = False
     configs: tuple[str, ...] = ()
+    under_pods: tuple[str, ...] = ()
     deadline_ms: int = 0
     error: ErrorAnswer | None = None
     answer: Answer = Answer("accepted")

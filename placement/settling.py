@@ -48,6 +48,7 @@ class Settling:
             nudged = configs and Reloads(api).begin(operation.namespace, operation.release, configs)
             if nudged and before.status in releases.GOOD and manifest.only_configuration_changed(older, objects):
                 return self._to_reload(changed, configs)
+            changed = _replace(changed, under_pods=tuple(manifest.changed_under_pods(older, objects)))
         return self._to_watch(changed)
 
     def _to_reload(self, operation: Operation, configs: Iterable[str]) -> Next:
@@ -142,7 +143,8 @@ class Settling:
             return self._ending.finish(undone_to, "rolled-back", error=error)
         if operation.error is not None:
             return self._ending.failed(operation, operation.error)
-        if unheard := (behind.waiting | behind.refused) - set(operation.configs):
+        silent = behind.silent & set(operation.under_pods)  # of what did not change, nothing is owed
+        if unheard := (behind.waiting | behind.refused | silent) - set(operation.configs):
             return self._to_reload(operation, unheard)
         if look.verdict is Verdict.FAILED:
             return self._ending.failed(operation, told(Code.PODS_CRASH, look.why))

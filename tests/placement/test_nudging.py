@@ -117,6 +117,29 @@ def test_an_agent_that_does_not_answer_holds_up_no_change_of_something_else(site
     assert site.call(chart_repository=chart, wait=True).status == "ready"
 
 
+@pytest.mark.parametrize("waits", [False, True])
+@pytest.mark.parametrize("code", ["config_not_taken", "cluster_refused"])
+def test_pods_that_nobody_can_ask_have_not_confirmed_what_changed_beside_another_workload(
+    site: Site, chart: str, waits: bool, code: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settling, "RELOAD_S", 1.0)
+    let_say(site, "smf")
+    if code == "cluster_refused":
+        site.clusters[0].refuse.add("/proxy/")
+    changes = {"smf": "two", "amfImage": "registry.test/nf:2"}
+    answer = site.call(chart_repository=chart, values=changes, wait=waits)
+    assert (answer.status, answer.code, answer.body["revision"]) == ("failed", code, 2)
+
+
+def test_pods_that_begin_with_a_new_configuration_need_not_confirm_it(site: Site, chart: str) -> None:
+    changes = {"amf": "two", "amfImage": "registry.test/nf:2"}
+    site.call(site.request(chart_repository=chart, values=changes, wait=True, id="new"), callback=CALLBACK)
+    site.turn_until(lambda: operation(site, "new").phase is Phase.WATCH, "helm's end")
+    let_say(site, "amf")
+    answer = turn_to_end(site, "new")
+    assert (answer.status, answer.code) == ("ready", None)
+
+
 def test_an_api_server_that_is_down_while_pods_reload_is_waited_for(site: Site, chart: str) -> None:
     body = site.request(chart_repository=chart, values={"smf": "two"}, atomic=True, id="down")
     assert once(site, body).status == "progressing"
