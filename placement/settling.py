@@ -138,7 +138,10 @@ class Settling:
                 return Next(operation, LOOK_EVERY_S)
             undone_to = _replace(operation, revision=newest.number)
             error = operation.error
-            if error is not None and behind.waiting:
+            if error is not None and look.verdict is not Verdict.READY:
+                state = "do not run either" if look.verdict is Verdict.FAILED else "are not ready yet"
+                error = _replace(error, message=f"{error.message} Its pods {state}: {look.why}.")
+            elif error is not None and behind.waiting:
                 error = _replace(error, message=f"{error.message} Not every pod has confirmed that configuration yet.")
             return self._ending.finish(undone_to, "rolled-back", error=error)
         if operation.error is not None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
+from placement import ending
 from placement.releases import decode
 from tests.placement.conftest import CALLER, Event, Site, signed
 
@@ -140,6 +143,24 @@ def test_atomic_goes_back_to_the_revision_that_ran(site: Site) -> None:
     placed = site.inventory.get("a", "lab", "upf")
     assert placed is not None
     assert placed.is_placed
+
+
+@pytest.mark.parametrize(
+    ("pods", "code", "told"),
+    [
+        ("crash", "pods_crash", "Its pods do not run either: pod upf-"),
+        ("pending", "not_ready", "Its pods are not ready"),
+    ],
+)
+def test_going_back_to_pods_that_do_not_run_either_is_told(
+    site: Site, monkeypatch: pytest.MonkeyPatch, pods: str, code: str, told: str
+) -> None:
+    monkeypatch.setattr(ending, "UNDO_S", 0.5)
+    assert site.call(atomic=True).status == "ready"
+    site.clusters[0].pods = pods
+    answer = site.call(atomic=True, timeout_s=1, values={"image": "registry.test/nf:bad"})
+    assert (answer.status, answer.code, answer.body["revision"]) == ("rolled-back", code, 3)
+    assert told in answer.body["error"]["message"]
 
 
 def test_atomic_uninstalls_what_never_ran(site: Site) -> None:
