@@ -10,6 +10,7 @@ import yaml
 
 from placement import masking
 from placement.manifest import Object, name_of
+from trust import hiding
 
 MOST_LINES = 2000
 
@@ -47,6 +48,6 @@ def _struck(value: Any, forms: Sequence[str]) -> Any:
     if isinstance(value, list):
         return [_struck(part, forms) for part in value]
     if isinstance(value, str):
-        return masking.without_assigned(masking.without(value, forms))
+        return hiding.without_assigned(masking.without(value, forms))
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return masking.STRUCK if is_number and str(value) in forms else value
+    return hiding.STRUCK if is_number and str(value) in forms else value

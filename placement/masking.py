@@ -8,18 +8,13 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-STRUCK = "***"
+from trust.hiding import STRUCK
+
 _LONGEST_NUMBER = 40
 _RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 _SECRET_KEY = re.compile(
     r"pass(?:w(?:or)?d|phrase)?|secret|token|credential|api_?-?key|private_?-?key|auth|\bk\b|\bopc?\b|^ki$|cert|key$",
     re.IGNORECASE,
-)
-_ASSIGNED = re.compile(
-    r"""(?ix) ( ["']? (?<![a-z0-9_.-])
-    (?: [a-z0-9_.-]{0,60} (?:pass(?:w(?:or)?d|phrase)?|secret|token|credential) [a-z0-9_.-]{0,60}
-    | (?:api|private|auth)[_-]?key | pwd? | k | ki | opc? ) ["']? \s* [:=] \s* )
-    ( "[^"]*" | '[^']*' | [^\s"',;]+ )"""
 )
 _SHORTEST = 4
 LONGEST_TEXT = 400
@@ -88,11 +83,6 @@ def without(text: str, found: Sequence[str]) -> str:
     for form in found:
         text = text.replace(form, STRUCK)
     return text
-
-
-def without_assigned(text: str) -> str:
-    """The text without what it assigns to names of something secret: password=…, "token": …, k: …"""
-    return _ASSIGNED.sub(rf"\1{STRUCK}", text)
 
 
 def strike(text: str, words: Iterable[str]) -> str:

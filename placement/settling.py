@@ -109,7 +109,7 @@ class Settling:
             return error
         newest = releases.latest(api, operation.namespace, operation.release)
         words = masking.secret_words(newest.config if newest else {}) | self._parts.secrets.secret_words()
-        return PlacementError(error.code, masking.strike(masking.without_assigned(error.detail), words))
+        return PlacementError(error.code, masking.strike(error.detail, words))
 
     def watch(self, operation: Operation) -> Next:
         """Look at the release: ready, failed, or to be looked at again."""

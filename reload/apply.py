@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass, replace
 
 from reload.cluster import INSTANCE_LABEL, NUDGE_ANNOTATION, UNDER_RELOAD_LABEL, Cluster, Config, Pod
 from reload.errors import ReloadError, StaleVersionError
+from trust import hiding
 
 WRITE_TRIES = 5
 MAX_OCTETS = 900_000  # etcd takes 1 MiB for the object with everything around the files
@@ -61,7 +62,8 @@ class PodReport:
     state: applied | rejected (the candidate is bad: it runs on its last good configuration) | failed (the candidate is
     good, but the daemon did not take it) | waiting (not yet) | silent (its agent does not answer) | unmanaged (no agent
     in it).
-    detail: the agent's one sentence for rejected and failed.  digest: what it runs with, "" = unknown.
+    detail: the agent's one sentence for rejected and failed, which may quote the configuration: without what it assigns
+    to names of something secret.  digest: what it runs with, "" = unknown.
     restarts: of all its containers.
     """
 
@@ -96,6 +98,11 @@ class Progress:
     def settled(self) -> bool:
         """Whether waiting longer would change nothing."""
         return all(report.state in ("applied", "rejected", "failed", "unmanaged") for report in self.pods)
+
+    def without_secrets(self, files: Files) -> Progress:
+        """The same, where no detail quotes what these files give to names of something secret."""
+        words = {word for content in files.values() for word in hiding.assigned(content.decode("utf-8", "replace"))}
+        return Progress(tuple(replace(report, detail=hiding.without(report.detail, words)) for report in self.pods))
 
     def as_json(self) -> list[dict[str, object]]:
         """The reports as an answer's `pods`."""
@@ -225,5 +232,6 @@ def _report(cluster: Cluster, target: Target, pod: Pod, timeout_s: float) -> Pod
         return replace(report, state="applied")
     verdict = status.get("verdict")
     if status.get("candidate") == target.digest and verdict in ("rejected", "failed"):
-        return replace(report, state=str(verdict), detail=str(status.get("reason") or "")[:500])
+        detail = hiding.without_assigned(str(status.get("reason") or ""))[:500]
+        return replace(report, state=str(verdict), detail=detail)
     return replace(report, state="waiting")

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import difflib
-import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,10 +13,10 @@ from reload.apply import Target
 from reload.cluster import Cluster
 from reload.errors import ReloadError
 from reload.request import Request
+from trust import hiding
 
 IN_LINE_S = 3.5
 """How long an invocation waits for pods: with everything around it, none lasts over about 5 s."""
-_SECRET = re.compile(r"(?i)((?:pass(?:word|wd|phrase)?|secret|token|key|(?<![a-z])(?:opc?|k))[\"']?\s*[:=]\s*)\S.*")
 
 Answer = dict[str, Any]
 
@@ -176,6 +175,7 @@ class Service:
         until_s = begin_s + self._in_line_s if wait else self._timer()
         target = written.target
         progress = apply.wait(cluster, [target], until_s=until_s, clock=self._timer)
+        progress = progress.without_secrets(written.after.files)
         answer = {**as_answer(progress, changed=written.changed, wait=wait), "digest": target.digest}
         return answer, target if wait and not progress.settled else None
 
@@ -258,9 +258,24 @@ def _error(progress: apply.Progress) -> dict[str, str] | None:
 
 
 def _difference(before: Mapping[str, bytes], after: Mapping[str, bytes]) -> str:
-    """A unified diff, with what looks like a secret left out."""
+    """A unified diff, with what looks like a secret struck: that it changes is seen, and not to what."""
     lines: list[str] = []
     for name in sorted({*before, *after}):
         old, new = (files.get(name, b"").decode("utf-8", "replace").splitlines() for files in (before, after))
-        lines += difflib.unified_diff(old, new, f"{name} (now)", f"{name} (then)", lineterm="", n=2)
-    return "\n".join(_SECRET.sub(r"\1***", line) for line in lines)
+        if old != new:
+            lines += [f"--- {name} (now)", f"+++ {name} (then)", *_hunks(old, new)]
+    return "\n".join(lines)
+
+
+def _hunks(old: list[str], new: list[str]) -> Iterator[str]:
+    """Compared as they are and only then struck."""
+    was, will = hiding.shown(old), hiding.shown(new)
+    for hunk in difflib.SequenceMatcher(None, old, new).get_grouped_opcodes(2):
+        (_, a, _, c, _), (_, _, b, _, d) = hunk[0], hunk[-1]
+        yield f"@@ -{a + 1},{b - a} +{c + 1},{d - c} @@"
+        for tag, i, j, m, n in hunk:
+            if tag == "equal":  # it may stand in a PEM block in one of them only
+                yield from (f" {x if x != raw else y}" for raw, x, y in zip(old[i:j], was[i:j], will[m:n], strict=True))
+            else:
+                yield from (f"-{line}" for line in was[i:j])
+                yield from (f"+{line}" for line in will[m:n])

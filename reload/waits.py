@@ -18,7 +18,7 @@ from durable.callbacks import Callbacks, To
 from durable.journal import Call, Hand, Journal, Next
 from reload import apply
 from reload.apply import Target
-from reload.cluster import Cluster
+from reload.cluster import Cluster, Config
 from reload.errors import ReloadError
 from reload.policy import Clusters
 from reload.service import UNASKED, as_answer, written_but
@@ -42,7 +42,7 @@ class State(StrEnum):
 
 
 class Wait(Call, frozen=True, kw_only=True):
-    """A row of the store; nothing of the configuration's content is in it.
+    """A row of the store; nothing of the configuration's content is in it but what a check says of a line.
 
     target: its ConfigMap and the digest that its pods should report.  answer: the first one's fields, then the last's.
     """
@@ -127,9 +127,10 @@ class Waits:
         try:
             # The policy is asked again: what was allowed then may be forbidden now.
             cluster = self._clusters.for_caller(wait.caller, wait.cluster, wait.target.namespace)
-            self._require_newest(cluster, wait.target)
+            config = self._newest(cluster, wait.target)
             apply.nudge(cluster, wait.target)
             progress = apply.wait(cluster, [wait.target], until_s=self._timer() + STEP_S, clock=self._timer)
+            progress = progress.without_secrets(config.files)
         except ReloadError as e:
             if e.code == "cluster_unreachable" and not is_late:
                 return Next(wait, AGAIN_S)
@@ -141,13 +142,14 @@ class Waits:
         return self._end(wait, as_answer(progress, changed=bool(wait.answer["changed"]), wait=True))
 
     @staticmethod
-    def _require_newest(cluster: Cluster, target: Target) -> None:
+    def _newest(cluster: Cluster, target: Target) -> Config:
         config = cluster.config(target.namespace, target.config)
         if config is None:
             raise ReloadError("configmap_missing", f"ConfigMap {target.config} was removed meanwhile")
         if config.digest != target.digest:
             detail = f"ConfigMap {target.config} was changed again before every pod ran with this change"
             raise ReloadError("superseded", detail, "action history shows by whom")
+        return config
 
     def _end(self, wait: Wait, told: Answer) -> Next[Wait]:
         answer = {key: value for key, value in wait.answer.items() if key != "note"} | told

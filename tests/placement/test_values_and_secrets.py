@@ -136,21 +136,6 @@ def test_a_configuration_that_is_refused_is_told_without_the_password_in_its_lin
     assert "zq 9" not in told
 
 
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("password=hunter2", "password=***"),
-        ('{"db_password": "a b", "tac": 7}', '{"db_password": ***, "tac": 7}'),
-        ("k: 465b5ce8, opc = cd63", "k: ***, opc = ***"),
-        ("check: the block is fine", "check: the block is fine"),
-        ("tokens are 3", "tokens are 3"),
-        ("pass" * 50_000, "pass" * 50_000),
-    ],
-)
-def test_what_is_assigned_to_a_name_of_something_secret_is_struck(text: str, shown: str) -> None:
-    assert masking.without_assigned(text) == shown
-
-
 def test_a_diff_of_what_is_there_already_is_empty_and_a_changed_secret_is_a_changed_one(site: Site) -> None:
     site.call(cluster="a")
     ways: tuple[dict[str, Any], ...] = ({"action": "diff"}, {"dry_run": True})

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -32,6 +34,16 @@ POLICY = 'callers: {operator/alice: {clusters: ["edge-*", lost, away], namespace
 AMF = 'amf:\n  # the operator\'s own\n  plmn: {mcc: "001", mnc: "01"}\n  tac: 7   # hex 0x7\n'
 FILES = {"app.conf": "greeting=one\n", "amf.yaml": AMF}
 LABELS = {"app.kubernetes.io/instance": "amf", "reload.edge/config": "true"}
+
+REFUSED = "retrun password=hunter2 uri=mongodb://amf:hunter3@db\nenable password hunter4\n"
+_QUOTE = """import sys
+text = open(sys.argv[1] + '/app.conf').read()
+if 'retrun' in text:
+    line = text.splitlines()[0].removeprefix('retrun')
+    sys.exit('error: unknown keyword "retrun"' + line + ' alone: hunter4 token=hunter5')
+"""
+QUOTING = f"{sys.executable} -c {shlex.quote(_QUOTE)} {{dir}}"
+"""A check that refuses REFUSED with words of it."""
 
 
 @dataclass

@@ -14,7 +14,7 @@ import pytest
 from reload import history
 from reload.agent.digest import digest_of
 from reload.service import IN_LINE_S, Service
-from tests.reload.conftest import ALICE, AMF, FILES, LABELS, POLICY, Call, Edge, pod_body
+from tests.reload.conftest import ALICE, AMF, FILES, LABELS, POLICY, QUOTING, REFUSED, Call, Edge, pod_body
 from tests.reload.volumes import eventually
 
 
@@ -274,12 +274,39 @@ def test_diff_writes_nothing_and_hides_what_looks_like_a_secret(edge: Edge) -> N
         ('"opc": "cd63cb71954a9f4e48a5994e37a02baf"', '"opc": ***'),
         ("private_key = abc", "private_key = ***"),
         ("passphrase: correct horse", "passphrase: ***"),
+        ("enable password hunter2", "enable password ***"),
+        ("db: mongodb://amf:hunter2@db", "db: mongodb://amf:***@db"),
         ("check: on", "check: on"),
         ("stop: 3", "stop: 3"),
     ],
 )
 def test_what_is_hidden_in_a_diff(edge: Edge, line: str, shown: str) -> None:
     assert f"+{shown}" in edge.call(action="diff", files={"app.conf": f"{line}\n"})[1]["diff"].splitlines()
+
+
+def test_a_diff_tells_that_a_secret_changes_and_not_to_what(edge: Edge) -> None:
+    def pem(body: str) -> str:
+        lines = ["a = 1", "-----BEGIN PRIVATE KEY-----", *["same"] * 9, body, *["same"] * 9]
+        return "\n".join([*lines, "-----END PRIVATE KEY-----", "b = 1"])
+
+    edge.api.put("configmaps", "core", "amf-config", {"data": {"key.pem": pem("hunter2")}}, LABELS)
+    shown = edge.call(action="diff", files={"key.pem": pem("hunter3")})[1]["diff"]
+    assert shown.splitlines() == [
+        "--- key.pem (now)",
+        "+++ key.pem (then)",
+        "@@ -10,5 +10,5 @@",
+        *(" ***", " ***", "-***", "+***", " ***", " ***"),
+    ]
+    assert edge.call(action="diff", files={"key.pem": pem("hunter2")})[1]["diff"] == ""
+
+
+def test_what_a_check_refuses_is_told_without_the_secrets_in_it(edge: Edge) -> None:
+    edge.add_pod("--check", QUOTING)
+    status, answer = edge.call(files={"app.conf": REFUSED})
+    assert (status, answer["status"], answer["error"]["code"]) == (200, "rejected", "candidate_rejected")
+    for told in (answer["error"]["message"], answer["pods"][0]["detail"]):
+        assert 'keyword "retrun" password=*** uri=mongodb://amf:***@db alone: *** token=***' in told
+    assert "hunter" not in json.dumps([answer, edge.call(action="status")[1]])
 
 
 def test_history_tells_who_and_what_and_is_bounded(edge: Edge) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from reload.service import Service
 from tests.lab.placing import Callbacks, callbacks
-from tests.reload.conftest import ALICE, FILES, MASTER, Edge
+from tests.reload.conftest import ALICE, FILES, MASTER, QUOTING, REFUSED, Edge
 from trust import signing
 from trust.signing import Signed, Way
 
@@ -187,10 +187,21 @@ def test_a_store_that_is_down_costs_the_last_answer_and_not_the_change(edge: Edg
     assert edge.api.data("core", "amf-config") == FILES | TWO
 
 
-def test_nothing_of_the_configuration_is_in_the_store(waiting: Edge) -> None:
-    waiting.store.close()
-    for path in waiting.folder.glob("edge.db*"):
-        assert b"greeting" not in path.read_bytes()
+def test_nothing_secret_is_in_the_last_answer_or_in_the_store(edge: Edge, caller: Callbacks) -> None:
+    edge.add_pod("--check", QUOTING)
+    edge.deaf.add("amf-0")
+    edge.use(Service(in_line_s=0.3))
+    assert ask(edge, caller, files={"app.conf": REFUSED})[1]["status"] == "progressing"
+    edge.deaf.clear()
+    edge.turn_until(lambda: is_over(edge), "end")
+    [answer] = ends(caller)
+    assert (answer["status"], answer["error"]["code"]) == ("rejected", "candidate_rejected")
+    assert 'keyword "retrun" password=***' in answer["error"]["message"]
+    assert "hunter" not in json.dumps(answer)
+    edge.store.close()
+    kept = b"".join(path.read_bytes() for path in edge.folder.glob("edge.db*"))
+    assert b"retrun" in kept
+    assert b"hunter" not in kept
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b'{"step": 1}', b'{"step": "nobody", "more": 1}'])
