@@ -29,6 +29,7 @@ from placement.settings import Secrets
 
 TEMPLATE_S = 2.5
 _AT_ONCE = 8
+NOTHING = State()
 
 
 class Chooser:
@@ -39,19 +40,28 @@ class Chooser:
         self._secrets = secrets
         self._connect = connect
 
+    def look(
+        self, request: Request, clusters: Sequence[Cluster], placed: Sequence[Placed], known: State = NOTHING
+    ) -> State:
+        """What `plan` must be told.  known: an earlier look, of which nothing is asked twice.
+
+        Raises PlacementError: values, chart or registry.
+        """
+        rooms, workload = known.rooms, known.workload
+        if request.named is None and home_of(request, clusters, placed) is None:
+            asked = [cluster for cluster in candidates(request, clusters, placed) if cluster.name not in rooms]
+            with ThreadPoolExecutor(_AT_ONCE) as pool:
+                found = {cluster.name: pool.submit(self._room, cluster) for cluster in asked}
+                workload = self._workload(request) if asked and not workload else workload
+                rooms = rooms | {name: room.result() for name, room in found.items()}
+        return State(rooms, tuple(placed), workload)
+
     def choose(
-        self, request: Request, clusters: Sequence[Cluster], placed: Sequence[Placed], *, timeout_s: float
+        self, request: Request, clusters: Sequence[Cluster], state: State, *, timeout_s: float
     ) -> HelmPlan | Refused:
-        """`plan` with everything it needs.  Raises PlacementError: values, chart or registry."""
+        """`plan` with what a look has found."""
         registry = self._secrets.registry(request.chart_repository)
         plain_http = registry is not None and registry.plain_http
-        state = State(placed=tuple(placed))
-        if request.named is None and home_of(request, clusters, placed) is None:
-            asked = candidates(request, clusters, placed)
-            with ThreadPoolExecutor(_AT_ONCE) as pool:
-                rooms = {cluster.name: pool.submit(self._room, cluster) for cluster in asked}
-                workload = self._workload(request) if asked else ()
-                state = State({name: room.result() for name, room in rooms.items()}, state.placed, workload)
         return plan(request, clusters, state, timeout_s=timeout_s, plain_http=plain_http)
 
     def locate(self, request: Request, clusters: Sequence[Cluster], placed: Sequence[Placed]) -> HelmPlan:

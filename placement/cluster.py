@@ -87,12 +87,13 @@ class Unreachable(msgspec.Struct, frozen=True):
 
 
 class Placed(msgspec.Struct, frozen=True):
-    """A release of the inventory that is on a cluster."""
+    """A release that is on a cluster; by the inventory, or is_coming: by a call that is under way."""
 
     cluster: str
     namespace: str
     release: str
     group: str = ""
+    is_coming: bool = False
 
 
 class State(msgspec.Struct, frozen=True):

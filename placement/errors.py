@@ -140,4 +140,5 @@ class PlacementError(Exception):
 
 
 class NotNowError(Exception):
-    """Nothing was done: another run of helm is under way, or an earlier one of this operation still holds the lease."""
+    """Nothing was done: another run of helm is under way, an earlier one of this operation still holds the lease, or
+    other plans came first too often."""

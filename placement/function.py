@@ -35,6 +35,7 @@ from placement.settings import Secrets, number
 from placement.status import listing, status
 from placement.steps import Placer
 from placement.tables import TABLES, Table
+from placement.underway import Underway
 from trust.access import CALLBACK_HEADER, TICKER, Access
 from trust.envelope import JSON, Envelope, Event
 from trust.envelope import Answer as HttpAnswer
@@ -111,9 +112,11 @@ def build(environment: Mapping[str, str]) -> Function:
     if not url:
         raise ConfigError("store_url", "must name a store, for example sqlite:////var/lib/edge/edge.db")
     store = open_store(url, TABLES)
+    journal = Journal(store, Table.OPERATION, Operation)
     parts = Parts(
-        journal=Journal(store, Table.OPERATION, Operation),
+        journal=journal,
         inventory=Inventory(store),
+        underway=Underway(store, journal),
         clusters=Clusters(store),
         secrets=Secrets(secrets_directory()),
         sealer=Sealer(master, *others),

@@ -18,6 +18,7 @@ from placement.operation import Operation
 from placement.request import Request, decode
 from placement.sealing import Sealer
 from placement.settings import Secrets
+from placement.underway import Underway
 from placement.values import Values
 
 Next = AnyNext[Operation]
@@ -31,6 +32,7 @@ class Parts:
 
     journal: Journal[Operation]
     inventory: Inventory
+    underway: Underway
     clusters: Clusters
     secrets: Secrets
     sealer: Sealer

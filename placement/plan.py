@@ -229,8 +229,12 @@ def _best(
     if request.named is not None:
         return HelmPlan(request.named, argv, "the request names it", why_not)
     if home is not None:
-        others = {cluster.name: f"the release is on {home} already" for cluster in good if cluster.name != home}
-        return HelmPlan(home, argv, "the release is there already", why_not | others)
+        which = (home, request.run_namespace, request.function_name)
+        is_coming = any(p.is_coming for p in state.placed if (p.cluster, p.namespace, p.release) == which)
+        says = f"another call places the release on {home}" if is_coming else f"the release is on {home} already"
+        why = "another call places the release there" if is_coming else "the release is there already"
+        others = {cluster.name: says for cluster in good if cluster.name != home}
+        return HelmPlan(home, argv, why, why_not | others)
     ranks = {cluster.name: _rank(request, cluster, clusters, state) for cluster in good}
     chosen = min(good, key=lambda cluster: ([key for key, _ in ranks[cluster.name]], cluster.name))
     for cluster in good:

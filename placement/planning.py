@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import msgspec
 
 from placement import differences, manifest, policy, releases, values
-from placement.choosing import Chooser
-from placement.cluster import Cluster
+from placement.choosing import NOTHING, Chooser
+from placement.cluster import Cluster, Placed
 from placement.ending import Ending
-from placement.errors import Code, PlacementError
+from placement.errors import Code, NotNowError, PlacementError
 from placement.helm import registry_files
 from placement.helm_errors import meaning
 from placement.masking import all_words, secret_words
@@ -19,7 +19,9 @@ from placement.parts import Next, Parts
 from placement.plan import HelmPlan, Refused, helm_argv
 from placement.releases import GOOD, Revision
 from placement.request import Request
+from placement.underway import Entry, Seen
 
+_TRIES = 10
 _replace = msgspec.structs.replace
 
 
@@ -37,16 +39,15 @@ class Planning:
         grant = policy.grant_of(self._parts.secrets.grants(), operation.caller)
         policy.check(grant, operation.caller, request)
         clusters = self.permitted(grant, operation.caller, request)
-        placed = self._parts.inventory.placed()
+        is_preview = request.dry_run or request.action == "diff"
         if request.action in ("rollback", "uninstall"):
-            chosen: HelmPlan | Refused = self.chooser.locate(request, clusters, placed)
+            chosen: HelmPlan | Refused = self.chooser.locate(request, clusters, self.placed())
         else:
-            chosen = self.chooser.choose(request, clusters, placed, timeout_s=self._parts.helm_timeout_s)
+            chosen = self._chosen(operation, request, clusters, is_preview=is_preview)
         if isinstance(chosen, Refused):
             why = Why("", chosen.why_not)
             error = error_answer(PlacementError(chosen.code, chosen.detail))
             return self._ending.finish(_replace(operation, why=why), "refused", error=error, why=why)
-        is_preview = request.dry_run or request.action == "diff"
         why = Why(chosen.why, chosen.why_not)
         changed = _replace(
             operation,
@@ -59,6 +60,32 @@ class Planning:
             answer=Answer("progressing", chosen.cluster, operation.release, why=why),
         )
         return Next(self._ending.progress(changed))
+
+    def _chosen(
+        self, operation: Operation, request: Request, clusters: Sequence[Cluster], *, is_preview: bool
+    ) -> HelmPlan | Refused:
+        """A choice that knows those of every other call, and that they know.  Raises NotNowError, PlacementError."""
+        underway, state = self._parts.underway, NOTHING
+        for _ in range(_TRIES):
+            seen = underway.see(but=operation.key)
+            state = self.chooser.look(request, clusters, self._beside(seen), state)
+            chosen = self.chooser.choose(request, clusters, state, timeout_s=self._parts.helm_timeout_s)
+            if isinstance(chosen, Refused) or is_preview:
+                return chosen
+            group = request.choose.group
+            placed = Placed(chosen.cluster, operation.namespace, operation.release, group, is_coming=True)
+            if underway.add(seen, Entry(operation.key, placed)):
+                return chosen
+        raise NotNowError
+
+    def placed(self) -> tuple[Placed, ...]:
+        """What is on the clusters, and what calls that are under way bring there."""
+        return self._beside(self._parts.underway.see())
+
+    def _beside(self, seen: Seen) -> tuple[Placed, ...]:
+        there = {(p.cluster, p.namespace, p.release): p for p in self._parts.inventory.placed()}
+        coming = {(p.cluster, p.namespace, p.release): p for p in seen.placed}
+        return (*there.values(), *(p for which, p in coming.items() if which not in there))
 
     def permitted(self, grant: policy.Grant, caller: str, request: Request) -> list[Cluster]:
         """The clusters that the caller may use.  Raises PlacementError not_allowed for a named one that it may not."""

@@ -54,7 +54,7 @@ def status(placer: Placer, grant: policy.Grant, caller: str, request: Request) -
     """
     begun = time.monotonic()
     clusters = placer.planning.permitted(grant, caller, request)
-    found = placer.planning.chooser.locate(request, clusters, placer.parts.inventory.placed())
+    found = placer.planning.chooser.locate(request, clusters, placer.planning.placed())
     api = placer.parts.connect(placer.parts.clusters.get(found.cluster))
     try:
         kept = releases.revisions(api, request.run_namespace, request.function_name)

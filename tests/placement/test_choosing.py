@@ -2,10 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
+import pytest
+
+from durable import journal
+from durable.errors import StoreError
+from durable.journal import Hand
+from placement.choosing import NOTHING, Chooser
+from placement.cluster import Cluster, Placed, State
 from placement.inventory import Clusters
-from tests.placement.conftest import Site
+from placement.operation import Operation, Phase
+from placement.parts import Next
+from placement.request import Request
+from placement.steps import Placer
+from placement.tables import Table
+from tests.placement.agents import once
+from tests.placement.conftest import CALLER, Event, Site, signed
+from tests.placement.test_interrupted import CALLBACK, operation, turn_to_end
+from trust.access import TICKER
 
 
 def test_the_same_function_is_placed_by_location(make_site: Callable[..., Site]) -> None:
@@ -72,3 +92,194 @@ def test_a_registry_without_clusters_says_so(make_site: Callable[..., Site]) -> 
     Clusters(site.store).remove("a")
     assert site.call().body["error"]["message"] == "No cluster is registered."
     assert site.call(cluster="a").code == "unknown_cluster"
+
+
+def coming(site: Site, call_id: str, **changes: Any) -> None:
+    """A call whose pods are waited for."""
+    site.call(site.request(wait=True, id=call_id, **changes), callback=CALLBACK)
+    site.turn_until(lambda: operation(site, call_id).phase is Phase.WATCH, "helm's end")
+
+
+def step(site: Site, call_id: str) -> None:
+    body = json.dumps({"step": f"{CALLER}\n{call_id}"}).encode()
+    site.post(Event(body, signed(body, TICKER)))
+
+
+def test_a_release_whose_pods_are_waited_for_has_its_place(make_site: Callable[..., Site]) -> None:
+    site = make_site(2)
+    site.clusters[0].pods = "pending"
+    coming(site, "one", values={"cpu": "500m"})
+    assert site.inventory.all() == []
+    second = site.call(values={"tac": "8"}, id="two")
+    assert (second.body["cluster"], second.body["revision"]) == ("a", 2)
+    assert second.body["why"]["this"] == "another call places the release there"
+    assert site.clusters[1].things("deployments") == []
+    elsewhere = site.call(choose={"zone": "munich-1"})
+    assert (elsewhere.status, elsewhere.code) == ("refused", "placed_elsewhere")
+
+
+def test_a_release_whose_pods_are_waited_for_is_found_by_status(make_site: Callable[..., Site]) -> None:
+    site = make_site(2)
+    site.clusters[0].pods = "pending"
+    coming(site, "one")
+    status = once(site, site.request(action="status", id="status", chart_repository=None, chart_version=None))
+    assert (status.status, status.body["cluster"], status.body["revision"]) == ("progressing", "a", 1)
+    assert site.call(action="list").body["placements"] == []
+
+
+@pytest.mark.parametrize("choose", [{"spread": "cluster", "group": "upf"}, {"anti_affinity": ["upf"], "group": "upf"}])
+def test_a_group_counts_what_is_under_way(make_site: Callable[..., Site], choose: dict[str, Any]) -> None:
+    site = make_site(2)
+    site.clusters[0].pods = "pending"
+    site.clusters[1].fill("2")
+    coming(site, "one", choose=choose)
+    assert site.call(function_name="upf-2", choose=choose).body["cluster"] == "b"
+
+
+def test_calls_at_once_know_of_each_other(make_site: Callable[..., Site], monkeypatch: pytest.MonkeyPatch) -> None:
+    site = make_site(3)
+    names = [f"upf-{number}" for number in range(6)]
+    together, real = threading.Barrier(len(names)), Chooser.look
+
+    def look(
+        chooser: Chooser,
+        request: Request,
+        clusters: Sequence[Cluster],
+        placed: Sequence[Placed],
+        known: State = NOTHING,
+    ) -> State:
+        found = real(chooser, request, clusters, placed, known)
+        if known is NOTHING:
+            together.wait(60)
+        return found
+
+    monkeypatch.setattr(Chooser, "look", look)
+    choose = {"spread": "cluster", "group": "upf", "needs": {"cpu": "100m", "memory": "64Mi"}}
+    for name in names:
+        site.call(site.request(function_name=name, choose=choose, id=name), callback=CALLBACK)
+    with ThreadPoolExecutor(len(names)) as pool:
+        list(pool.map(lambda name: step(site, name), names))
+    site.turn_until(lambda: all(operation(site, name).cluster for name in names), "every plan")
+    assert Counter(operation(site, name).cluster for name in names) == {"a": 2, "b": 2, "c": 2}
+
+
+def test_one_release_asked_for_twice_at_once_is_placed_once(
+    make_site: Callable[..., Site], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = make_site(2)
+    real, others = Chooser.look, ["two"]
+
+    def look(
+        chooser: Chooser,
+        request: Request,
+        clusters: Sequence[Cluster],
+        placed: Sequence[Placed],
+        known: State = NOTHING,
+    ) -> State:
+        found = real(chooser, request, clusters, placed, known)
+        if others:  # another plan, begun and ended within this one, while b was the better one
+            others.pop()
+            site.clusters[0].fill("2")
+            step(site, "two")
+            assert operation(site, "two").cluster == "b"
+        return found
+
+    monkeypatch.setattr(Chooser, "look", look)
+    for call_id in ("one", "two"):
+        site.call(site.request(id=call_id), callback=CALLBACK)
+    step(site, "one")
+    assert operation(site, "one").cluster == "b"
+
+
+def test_what_came_to_nothing_has_no_place(make_site: Callable[..., Site]) -> None:
+    site = make_site(2)
+    assert site.call(cluster="b", chart_version="9.9.9").code == "no_such_chart"
+    first = site.call(values={"tac": "8"})
+    assert (first.status, first.body["cluster"]) == ("ready", "a")
+    row = site.store.load(Table.OPERATION, "under way")
+    assert row is not None
+    assert len(json.loads(row.value)) == 1  # its own: what is over is dropped by who plans next
+
+
+def test_a_call_that_has_vanished_has_no_place(make_site: Callable[..., Site]) -> None:
+    site = make_site(2)
+    site.clusters[0].pods = "pending"
+    coming(site, "one")
+    key = f"{CALLER}\none"
+    row = site.store.load(Table.OPERATION, key)
+    assert row is not None
+    site.store.save(Table.OPERATION, key, None, expect=row.version, writer="test")
+    assert site.call(location="munich").body["why"]["this"] == "the only cluster that fits"
+    assert site.function._placer.planning.placed() == (Placed("b", "lab", "upf"),)
+
+
+def test_a_plan_that_was_not_written_down_binds_nobody(
+    make_site: Callable[..., Site], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The function is killed between the plan and its call's row: the next runner plans anew."""
+    site = make_site(2)
+    monkeypatch.setattr(journal, "RUN_MS", 0)
+    killed, real = ["one"], Placer._step
+
+    def dying(placer: Placer, hand: Hand[Operation]) -> Next:
+        done = real(placer, hand)
+        if killed:
+            killed.pop()
+            raise StoreError("as if it were killed")
+        return done
+
+    monkeypatch.setattr(Placer, "_step", dying)
+    site.call(site.request(id="one"), callback=CALLBACK)
+    step(site, "one")
+    assert (operation(site, "one").phase, [p.cluster for p in site.function._placer.planning.placed()]) == (
+        Phase.PLAN,
+        ["a"],
+    )
+    site.clusters[0].fill("3950m")
+    answer = turn_to_end(site, "one")
+    assert (answer.status, answer.body["cluster"]) == ("ready", "b")
+    assert answer.body["why"]["others"]["a"].startswith("too full")
+
+
+def test_a_plan_that_others_always_come_before_is_made_later(
+    make_site: Callable[..., Site], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = make_site(2)
+    real, busy = Chooser.look, True
+
+    def look(
+        chooser: Chooser,
+        request: Request,
+        clusters: Sequence[Cluster],
+        placed: Sequence[Placed],
+        known: State = NOTHING,
+    ) -> State:
+        if busy:
+            row = site.store.load(Table.OPERATION, "under way")
+            site.store.save(Table.OPERATION, "under way", b"[]", expect=row.version if row else None, writer="others")
+        return real(chooser, request, clusters, placed, known)
+
+    monkeypatch.setattr(Chooser, "look", look)
+    site.call(site.request(id="one"), callback=CALLBACK)
+    step(site, "one")
+    assert operation(site, "one").phase is Phase.PLAN
+    busy = False
+    assert turn_to_end(site, "one").status == "ready"
+
+
+def test_where_two_runners_of_a_call_disagree_its_own_row_counts(make_site: Callable[..., Site]) -> None:
+    site = make_site(2)
+    site.clusters[0].pods = "pending"
+    coming(site, "one")
+    row = site.store.load(Table.OPERATION, "under way")
+    assert row is not None
+    slower = row.value.replace(b'"cluster":"a"', b'"cluster":"b"')
+    assert slower != row.value
+    site.store.save(Table.OPERATION, "under way", slower, expect=row.version, writer="the slower")
+    assert [p.cluster for p in site.function._placer.planning.placed()] == ["a"]
+
+
+def test_a_dry_run_takes_no_place(make_site: Callable[..., Site]) -> None:
+    site = make_site(2)
+    assert site.call(dry_run=True).status == "planned"
+    assert site.store.load(Table.OPERATION, "under way") is None
