@@ -109,6 +109,7 @@ class Ending:
         old = self._parts.inventory.get(cluster, namespace, release)
         is_there = operation.revision > 0 or is_unknown or (old is not None and old.is_placed)
         gone = status in ("uninstalled", "absent") or (status == "rolled-back" and not operation.revision)
+        gone = gone or (operation.error is not None and operation.error.code == Code.NO_SUCH_RELEASE)
         placement = Placement(
             cluster,
             namespace,

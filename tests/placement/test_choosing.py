@@ -127,6 +127,19 @@ def test_a_release_whose_pods_are_waited_for_is_found_by_status(make_site: Calla
     assert site.call(action="list").body["placements"] == []
 
 
+def test_a_release_that_was_removed_while_its_pods_were_waited_for_has_no_place(
+    make_site: Callable[..., Site],
+) -> None:
+    site = make_site(2)
+    site.clusters[0].pods = "pending"
+    coming(site, "one")
+    remove = site.request(action="uninstall", chart_repository=None, chart_version=None)
+    assert site.call(remove).status == "uninstalled"
+    answer = turn_to_end(site, "one")
+    assert (answer.status, answer.code) == ("failed", "no_such_release")
+    assert site.inventory.placed() == site.function._placer.planning.placed() == ()
+
+
 @pytest.mark.parametrize("choose", [{"spread": "cluster", "group": "upf"}, {"anti_affinity": ["upf"], "group": "upf"}])
 def test_a_group_counts_what_is_under_way(make_site: Callable[..., Site], choose: dict[str, Any]) -> None:
     site = make_site(2)
