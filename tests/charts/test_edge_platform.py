@@ -501,7 +501,9 @@ def test_the_newest_whole_backup_or_a_named_one_is_restored(job: BackupJob) -> N
     patches = yaml.safe_load((ROOT / "k8s/restore.yaml").read_text())
     (command,) = (each["value"] for each in patches if each["path"].endswith("/command"))
     *shell, script = command
-    assert f"restoring {newest} " in restored(job, [*shell, script], "newest", 2)
+    said = restored(job, [*shell, script], "newest", 2)
+    assert said.startswith("".join(f"{one}/manifest.json\n" for one in (name, newest)))
+    assert f"restoring {newest} " in said
     assert "BACKUP= " in script
     assert f"restoring {name} " in restored(job, [*shell, script.replace("BACKUP= ", f"BACKUP={name} ")], "named", 1)
 
@@ -523,6 +525,16 @@ def test_a_restore_goes_into_a_keyspace_beside_what_runs_or_after_a_loss_into_th
     argv = ["/bin/sh", "-euc", f'edge() {{ echo "$*"; }}\n{script}']
     said = subprocess.run(argv, env={"STORE_URL": before}, capture_output=True, text=True, check=True, timeout=60)
     assert f"store migrate --store cassandra://cassandra.edge:9042/{keyspace}?rf=3&dc=dc1\n" in said.stdout
+
+
+def test_a_restore_is_tried_once(default: list[Manifest]) -> None:
+    """What it has left when it broke off would be refused as not empty, and that would be what its log says."""
+    spec = named(default, "CronJob", "edge-backup")["spec"]["jobTemplate"]["spec"]
+    patches = {each["path"]: each for each in yaml.safe_load((ROOT / "k8s/restore.yaml").read_text())}
+    once = patches["/spec/backoffLimit"]
+    assert once["value"] == 0
+    assert once["op"] == "replace"  # which needs what is replaced
+    assert spec["backoffLimit"] > 0
 
 
 def test_backups_are_whole_and_the_oldest_go(job: BackupJob) -> None:

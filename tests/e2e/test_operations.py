@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from laptop.site import ROOT, Site
+from mme.store.opening import open_store
 from tests.charts.rendering import helm_binary
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
@@ -124,6 +125,14 @@ def test_every_block_runs(ground: Ground) -> None:
 def test_the_clusters_keys_are_had_before_a_subscriber_is_sealed_under_one() -> None:
     fetched = PAGE.index("kubectl -n edge get secret $name")
     assert PAGE.index("\nedge secrets init keys\n") < fetched < PAGE.index("\nedge subscribers import ")
+
+
+def test_stores_that_the_page_names_can_be_had_in_cassandra_too() -> None:
+    """Above they are SQLite's files."""
+    named = {word for block in BLOCKS for word in re.findall(r'--store "(.*?)"', block)}
+    for word in named:
+        open_store(re.sub(r"\$STORE_URL\b|\$\{STORE_URL\}", "cassandra://127.0.0.1:9042/edge", word)).close()
+    assert len(named) == 2
 
 
 def test_the_page_names_every_alert_by_its_list_and_every_secret() -> None:

@@ -53,6 +53,16 @@ def test_a_deployment_of_functions_says_all_that_they_are_to_have(page: Path) ->
         assert {"REGISTRY", "TAG", "CALLBACK_ALLOW"} <= told.keys(), line
 
 
+def test_a_job_begun_by_hand_has_another_name_each_time() -> None:
+    """A second one of the same name is refused, and its caller would wait for the first."""
+    made = [one for one in blocks(OPERATIONS) if "create job" in one]
+    assert len(made) == 2
+    for one in made:
+        name = re.search(r"^(\w+)=[a-z-]+-\$\(date \+%s\)$", one, re.M)
+        assert name is not None
+        assert one.count(f"${name[1]}") == 3
+
+
 def test_openfaas_comes_from_a_place_that_is_named_in_a_release_that_is_pinned() -> None:
     """Unpinned it would be one that deploys only images that can be pulled without a login."""
     commands = block(WALK, "helm upgrade --install openfaas ")

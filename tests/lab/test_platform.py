@@ -9,6 +9,7 @@ import base64
 import contextlib
 import re
 import secrets
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -167,15 +168,33 @@ def test_a_backup_made_at_once_is_restored_beside_what_runs(one: Platform) -> No
     one.python(PUT, one.store, "50", "kept-")
     before = rows(one)
     where = {"-n edge": f"-n {one.namespace}"}
-    one.shell.run(block(OPERATIONS, "backup-now"), where)
+    backup, restore = block(OPERATIONS, "backup-now"), block(OPERATIONS, "k8s/restore.yaml")
+    one.shell.run(backup, where)
     one.python(PUT, one.store, "1", "later-")
-    one.shell.run(block(OPERATIONS, "k8s/restore.yaml"), where)
+    one.shell.run(restore, where)
     restored = rows(one, one.store.replace("/edge?", "/restored?"))
     assert restored == before
     assert len([key for key in restored if key.startswith("ue_context kept-")]) == 50
-    for name in ("backup-now", "restore"):
+    # Into what is there now it fails, at once and for good, and the page's commands say so.
+    began = time.monotonic()
+    with pytest.raises(LabError, match="timed out waiting for the condition on jobs/restore-"):
+        one.shell.run(restore, where)
+    assert time.monotonic() - began < READY_S
+    ended = jobs(one, "restore-")
+    failed = [name for name, job in ended.items() if job["status"].get("failed")]
+    assert len(failed) == 1
+    assert ended[failed[0]]["status"]["failed"] == 1
+    assert "is not empty" in one.kubectl("logs", f"job/{failed[0]}")
+    # A second backup is another job.
+    one.shell.run(backup, where)
+    for name in (*jobs(one, "backup-now-"), *ended):
         # The CronJob takes away all but the last of its jobs that ended well, whoever began them.
         one.kubectl("delete", "job", name, "--ignore-not-found")
+
+
+def jobs(one: Platform, prefix: str) -> dict[str, dict[str, Any]]:
+    found = {job["metadata"]["name"]: job for job in one.cluster.get("jobs", namespace=one.namespace)["items"]}
+    return {name: job for name, job in found.items() if name.startswith(prefix)}
 
 
 def test_a_replaced_key_reaches_tickers_and_functions_by_the_pages_commands(one: Platform) -> None:
