@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from placement import manifest, metrics, policy, releases, watching
+from placement import manifest, masking, metrics, policy, releases, watching
 from placement.api import ApiError
 from placement.cluster import Cluster
 from placement.errors import Code, PlacementError
@@ -74,7 +74,7 @@ def status(placer: Placer, grant: policy.Grant, caller: str, request: Request) -
     finally:
         api.close()
     metrics.compared(found.cluster, drift=bool(drift))
-    word, error = _judged(newest, look)
+    word, error = _judged(newest, look, placer.parts.secrets.secret_words())
     return msgspec.structs.replace(
         answer,
         status=word,
@@ -91,11 +91,13 @@ def _since(begun: float) -> float:
     return round(time.monotonic() - begun, 3)
 
 
-def _judged(newest: releases.Revision, look: watching.Look) -> tuple[str, PlacementError | None]:
+def _judged(newest: releases.Revision, look: watching.Look, secret: set[str]) -> tuple[str, PlacementError | None]:
     if newest.status in releases.PENDING:
         return "progressing", None
     if newest.status == "failed":
-        return "failed", PlacementError(Code.APPLY_FAILED, f"Revision {newest.number} failed: {newest.description}.")
+        # Helm's own words, which quote values: who may ask for a status is not who gave them.
+        said = masking.strike(newest.description.rstrip("."), masking.all_words(newest.config) | secret)
+        return "failed", PlacementError(Code.APPLY_FAILED, f"Revision {newest.number} failed: {said}.")
     match look.verdict:
         case Verdict.READY:
             return "ready", None

@@ -38,7 +38,7 @@ class FakeCluster:
     """pods: "ready", "pending" or "crash", for Deployments written from then on.
 
     stall: (method, part of a path) whose requests hang until `release` is set.  refuse: paths' parts answered 403.
-    refuse_bodies: a text whose Deployments are answered 422.  slow_s: how long every answer takes.
+    refuse_bodies: a text whose Deployments are answered 422 with `invalid`.  slow_s: how long every answer takes.
     trouble: (method, part of a path, status) answered so once each.
     """
 
@@ -50,6 +50,7 @@ class FakeCluster:
         self.go_on = threading.Event()
         self.refuse: set[str] = set()
         self.refuse_bodies = ""
+        self.invalid = "Deployment in version v1 cannot be handled: spec.replicas is no number"
         self.slow_s = 0.0
         self.trouble: list[tuple[str, str, int]] = []
         self.calls: list[tuple[str, str]] = []
@@ -291,7 +292,7 @@ def _handler(cluster: FakeCluster) -> type[BaseHTTPRequestHandler]:
                 self.fail(403, "Forbidden", f"secrets is forbidden: User cannot {self.command} {parts.path}")
                 return
             if cluster.refuse_bodies and cluster.refuse_bodies.encode() in raw and "deployments" in parts.path:
-                self.fail(422, "Invalid", "Deployment in version v1 cannot be handled: spec.replicas is no number")
+                self.fail(422, "Invalid", cluster.invalid)
                 return
             if self.discover(parts.path):
                 return

@@ -78,6 +78,18 @@ def test_no_error_of_helm_shows_a_value(site: Site, how: dict[str, Any]) -> None
         assert "234" not in message
 
 
+def test_a_status_does_not_show_what_the_error_of_the_apply_struck(site: Site) -> None:
+    """The API server quotes the value that it refuses (k8s.io/apimachinery, field.Invalid); helm keeps the words."""
+    site.clusters[0].refuse_bodies = '"many"'
+    site.clusters[0].invalid = 'Deployment.apps "upf" is invalid: metadata.labels: Invalid value: "hunter2-hunter2"'
+    applied = site.call(cluster="a", values={"replicas": "many", "label": "hunter2-hunter2"})
+    asked = site.call(action="status")
+    for answer in (applied, asked):
+        assert (answer.status, answer.code) == ("failed", "apply_failed")
+        assert "metadata.labels: Invalid value: " in answer.body["error"]["message"]
+        assert "hunter2" not in json.dumps(answer.body)
+
+
 def test_an_error_says_which_of_several_short_values_is_wrong_without_it(site: Site) -> None:
     schema = {"properties": {"tac": {"type": "string", "pattern": "^[0-9]+$"}}}
     site.registry.push("strict", "1.0.0", files={"values.schema.json": json.dumps(schema)})
