@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import msgspec
 
@@ -53,7 +54,7 @@ class Changing:
         begun_before = operation.attempt > 0
         try:
             run, operation = self._what_to_run(api, request, operation, until)
-            book = _Book(hand, operation, api, _done_already)
+            book = _Book(hand, operation, api, _done_already, _may_have_left)
             try:
                 installed = self._installer.run(api, run, book)
             except FailedRunError as e:
@@ -170,7 +171,9 @@ class Changing:
         api = self._parts.api(operation)
         try:
             try:
-                kept = self._installer.mend(api, operation.namespace, operation.release, operation.mark)
+                namespace, release = operation.namespace, operation.release
+                is_ours = partial(_may_have_left, operation)
+                kept = self._installer.mend(api, namespace, release, operation.mark, is_ours)
             except (ApiError, PlacementError) as e:
                 may_pass = isinstance(e, ApiError) or e.code in _MAY_PASS
                 if may_pass and self._is_early(operation):
@@ -214,7 +217,7 @@ class Changing:
             else:
                 argv = uninstall_argv(release, namespace, timeout_s=self._timeout_s)
             files = self._parts.files(operation, None)
-            book = _Book(hand, operation, api, _undone_already(target))
+            book = _Book(hand, operation, api, _undone_already(target), _undone_in_part(target))
             installed = self._installer.run(api, Run(argv, files, namespace, release, operation.mark, until), book)
             operation = book.operation
         except (FailedRunError, ApiError, PlacementError) as e:
@@ -242,7 +245,7 @@ class Changing:
 class _Book:
     """A run's place in its operation's row: it is written there before helm begins.
 
-    done: what an earlier run, whose end was not heard of, has come to.
+    done: what an earlier run, whose end was not heard of, has come to.  is_left: whether one has left what is pending.
     """
 
     def __init__(
@@ -251,11 +254,13 @@ class _Book:
         operation: Operation,
         api: Api,
         done: Callable[[Operation, Sequence[Revision]], Installed | None],
+        is_left: Callable[[Operation, Sequence[Revision]], bool],
     ) -> None:
         self.operation = operation
         self._hand = hand
         self._api = api
         self._done = done
+        self._is_left = is_left
 
     def namespace_made(self) -> None:
         """As installing.Book."""
@@ -272,6 +277,10 @@ class _Book:
             self._hand.keep(begun)
             self.operation = self._hand.call
         return done
+
+    def is_ours(self, kept: Sequence[Revision]) -> bool:
+        """As installing.Book."""
+        return self._is_left(self.operation, kept)
 
 
 def _before(operation: Operation, kept: Sequence[Revision]) -> int:
@@ -321,6 +330,15 @@ def _undone_already(target: int) -> Callable[[Operation, Sequence[Revision]], In
     return done
 
 
+def _undone_in_part(target: int) -> Callable[[Operation, Sequence[Revision]], bool]:
+    """As `_may_have_left`, for going back to `target`, 0 = uninstalling."""
+
+    def is_left(_: Operation, kept: Sequence[Revision]) -> bool:
+        return kept[-1].description == f"Rollback to {target}" if target else kept[-1].status == "uninstalling"
+
+    return is_left
+
+
 def _made(operation: Operation, kept: Sequence[Revision]) -> Revision | None:
     """The newest revision that a failed run of this call made; None = there is none, or others came after it."""
     if operation.before is None or not kept:
@@ -329,6 +347,13 @@ def _made(operation: Operation, kept: Sequence[Revision]) -> Revision | None:
         return kept[-1] if kept[-1].status not in GOOD else None
     since = [r for r in kept if r.number > (operation.before or 0)]
     return since[-1] if since and not any(r.status in GOOD for r in since) else None
+
+
+def _may_have_left(operation: Operation, kept: Sequence[Revision]) -> bool:
+    """Whether a run of this call that has ended may have left the newest revision pending; else it is somebody's."""
+    if operation.action == "uninstall":
+        return operation.before is not None and kept[-1].status == "uninstalling"
+    return _made(operation, kept) is kept[-1]
 
 
 def _good_before(kept: Sequence[Revision], number: int) -> int:

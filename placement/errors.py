@@ -94,7 +94,11 @@ class Code(StrEnum):
         "the message names the template or field",
     )
     APPLY_FAILED = ("apply_failed", "The cluster did not take the chart's objects.", "the message names the object")
-    BUSY = ("busy", "Another call works on this release.", "try again when it has ended")
+    BUSY = (
+        "busy",
+        "Another call works on this release.",
+        "try again when it has ended; what a killed helm of somebody else left is taken over after 15 minutes",
+    )
     TIMEOUT = (
         "timeout",
         "Helm did not end in time and was stopped.",

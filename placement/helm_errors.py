@@ -44,7 +44,10 @@ _MEANINGS: tuple[tuple[Code, tuple[str, ...]], ...] = (
             r"(?:/v2/|manifests/|oci://).*not found",
         ),
     ),
-    (Code.BUSY, (r"another operation .* is in progress",)),
+    (
+        Code.BUSY,
+        (r"another operation .* is in progress", r"release: already exists", r"cannot re-use a name that is still"),
+    ),
     (Code.NO_SUCH_REVISION, (r"release has no \d+ version", r"revision .* not found")),
     (Code.NO_SUCH_RELEASE, (r"release: not found", r"Release not loaded")),
     (Code.CLUSTER_REFUSED, (r"is forbidden", r"Unauthorized", r"must be logged in", r"system:anonymous")),

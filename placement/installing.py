@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -68,6 +68,9 @@ class Book(Protocol):
         Or it does not: what an earlier run has done already.
         """
 
+    def is_ours(self, kept: Sequence[Revision]) -> bool:
+        """Whether a run of this call, which has ended, may have left the newest of these, which is pending."""
+
 
 class Installer:
     """Runs helm on clusters."""
@@ -77,7 +80,10 @@ class Installer:
         self._timeout_s = timeout_s
 
     def run(self, api: Api, run: Run, book: Book) -> Installed:
-        """Do it.  Raises NotNowError, PlacementError before helm has begun, FailedRunError afterwards."""
+        """Do it.  Raises NotNowError, PlacementError before helm has begun, FailedRunError afterwards.
+
+        PlacementError busy: another run has the lease, or somebody's helm works on the release without one.
+        """
         lease = self._lease(api, run, book)
         try:
             # Renewed also while helm's turn and a slow cluster are waited for.
@@ -86,21 +92,24 @@ class Installer:
         finally:
             lease.release()
 
-    def mend(self, api: Api, namespace: str, release: str, holder: str) -> list[Revision]:
-        """After an interrupted run: under the lease, mark a pending revision as failed; every one, oldest first.
+    def mend(
+        self, api: Api, namespace: str, release: str, holder: str, is_ours: Callable[[Sequence[Revision]], bool]
+    ) -> list[Revision]:
+        """After an interrupted run: under the lease, mark what it left pending as failed; every one, oldest first.
 
         Raises NotNowError, PlacementError.
         """
         lease = self._lease(api, Run((), {}, namespace, release, holder, until=0.0))
         try:
-            return releases.recover(api, namespace, release)
+            return releases.recover(api, namespace, release, is_ours)
         finally:
             lease.release()
 
     def _lease(self, api: Api, run: Run, book: Book | None = None) -> Lease:
         lease = Lease(api, run.namespace, run.release, f"{run.holder}/{uuid.uuid4().hex[:8]}", DURATION_S)
+        was_killed = False
         try:
-            lease.take()
+            was_killed = lease.take() is not None
         except HeldError as e:
             # Our own earlier run was killed with the function; its lease ends by itself.
             if e.holder.startswith(f"{run.holder}/"):
@@ -112,13 +121,19 @@ class Installer:
             if _create_namespace(api, run.namespace):
                 book.namespace_made()
             lease.take()
+        if was_killed:
+            # The function that held it was, and its helm with it.  Where this fails the lease runs out again, and tells
+            # the next run the same.
+            releases.recover(api, run.namespace, run.release, lambda _: True)
         return lease
 
     def _kept(self, lease: Lease) -> Keepalive:
         return Keepalive(lease.renew, since=lease.written, every_s=RENEW_EVERY_S, patience_s=PATIENCE_S)
 
     def _under(self, api: Api, run: Run, keepalive: Keepalive, turn: Turn, book: Book) -> Installed:
-        kept = releases.recover(api, run.namespace, run.release)
+        kept = releases.recover(api, run.namespace, run.release, book.is_ours)
+        if releases.is_pending(kept):
+            raise _occupied(kept[-1])
         if keepalive.is_lost():
             raise NotNowError
         done = book.begins(kept)
@@ -129,11 +144,13 @@ class Installer:
         timeout_s = min(self._timeout_s, max(LEAST_S, run.until - time.monotonic()))
         ran = turn.run(argv, run.files, timeout_s=timeout_s, keepalive=keepalive)
         if ran.stopped is None and ran.exit_code == 0:
-            return Installed(before, _revision_of(ran) or _newest(_looked(api, run)))
+            return Installed(before, _revision_of(ran) or _newest(_looked(api, run, lambda _: False)))
         error = PlacementError(ran.stopped) if ran.stopped is not None else meaning(ran.stderr, run.struck)
         if ran.stopped is not None or error.code is Code.CLUSTER_DOWN:
             raise FailedRunError(error)
-        raise FailedRunError(error, _looked(api, run, error))
+        if error.code is Code.BUSY:  # somebody's helm was there first, and ours has done nothing
+            raise FailedRunError(error, kept)
+        raise FailedRunError(error, _looked(api, run, book.is_ours, error))
 
 
 class FailedRunError(Exception):
@@ -145,10 +162,20 @@ class FailedRunError(Exception):
         self.kept = kept
 
 
-def _looked(api: Api, run: Run, error: PlacementError | None = None) -> list[Revision]:
+def _occupied(pending: Revision) -> PlacementError:
+    return PlacementError(
+        Code.BUSY,
+        f"Another helm works on revision {pending.number} ({pending.status}), or was killed while it did: "
+        f"it counts as killed {releases.STALE_S / 60:g} minutes after it has written there last.",
+    )
+
+
+def _looked(
+    api: Api, run: Run, is_ours: Callable[[Sequence[Revision]], bool], error: PlacementError | None = None
+) -> list[Revision]:
     """The revisions after a run.  Raises FailedRunError, with the run's own error if it had one."""
     try:
-        return releases.recover(api, run.namespace, run.release)
+        return releases.recover(api, run.namespace, run.release, is_ours)
     except ApiError as e:
         raise FailedRunError(error or e.told()) from e
     except PlacementError as e:

@@ -53,7 +53,7 @@ class Lease:
             return None
         spec = current.get("spec") or {}
         if spec.get("holderIdentity") and spec["holderIdentity"] != self.holder:
-            ends = _seconds(spec.get("renewTime")) + int(spec.get("leaseDurationSeconds") or 0)
+            ends = unix_s(spec.get("renewTime")) + int(spec.get("leaseDurationSeconds") or 0)
             if self._api.now() < ends:
                 raise HeldError(str(spec["holderIdentity"]))
             before = str(spec["holderIdentity"])
@@ -117,7 +117,8 @@ class Lease:
         return {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec}
 
 
-def _seconds(text: object) -> float:
+def unix_s(text: object) -> float:
+    """A time as Kubernetes writes it in Unix seconds, 0.0 = it is none."""
     try:
         return datetime.fromisoformat(str(text)).timestamp()
     except ValueError:

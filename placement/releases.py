@@ -6,17 +6,21 @@ import base64
 import gzip
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from placement.api import Api, ApiError
 from placement.errors import Code, PlacementError
+from placement.leases import unix_s
 
 PENDING = ("pending-install", "pending-upgrade", "pending-rollback", "uninstalling")
 GOOD = ("deployed", "superseded")
 """Statuses of revisions that helm had finished."""
 RECOVERED = "interrupted; marked as failed by the placement function"
+STALE_S = 900.0
+"""A record that is pending and was not written for so long was left by a helm that was killed: helm's own --timeout, by
+which it ends each of its waits, is 300 s unless said otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,16 +68,19 @@ def latest(api: Api, namespace: str, release: str) -> Revision | None:
     return None if newest is None else revision_of(decode(newest))
 
 
-def recover(api: Api, namespace: str, release: str) -> list[Revision]:
-    """Mark a revision that a killed run left pending as failed; every revision that Helm kept, oldest first.
+def recover(api: Api, namespace: str, release: str, is_ours: Callable[[Sequence[Revision]], bool]) -> list[Revision]:
+    """Mark a newest revision that a killed run left pending as failed; every revision that Helm kept, oldest first.
 
+    is_ours: of these revisions, whether a run of ours, dead by now, has left the newest.  One that is not ours stays
+    pending, somebody's helm may be at work on it, unless nobody has written it for STALE_S.
     `helm upgrade --install` goes on from a failed revision and removes what that one had made and the new one lacks;
     a pending one it refuses for ever.  Only for who holds the lease.
     """
     kept = sorted(_secrets(api, namespace, release), key=_number)
     records = [decode(secret) for secret in kept]
-    if not kept or str((records[-1].get("info") or {}).get("status")) not in PENDING:
-        return [revision_of(record) for record in records]
+    found = [revision_of(record) for record in records]
+    if not is_pending(found) or not (is_ours(found) or api.now() - _written_s(kept[-1]) > STALE_S):
+        return found
     newest, record = kept[-1], records[-1]
     record["info"] = {**record["info"], "status": "failed", "description": RECOVERED}
     labels = {**(newest["metadata"].get("labels") or {}), "status": "failed"}
@@ -84,7 +91,12 @@ def recover(api: Api, namespace: str, release: str) -> list[Revision]:
     }
     # With its resourceVersion: a helm that still lives would lose this race openly.
     api.put(f"/api/v1/namespaces/{namespace}/secrets/{newest['metadata']['name']}", changed)
-    return [revision_of(record) for record in records]
+    return [*found[:-1], revision_of(record)]
+
+
+def is_pending(kept: Sequence[Revision]) -> bool:
+    """Whether a helm works on the newest of these revisions, or was killed while it did."""
+    return bool(kept) and kept[-1].status in PENDING
 
 
 def _secrets(api: Api, namespace: str, release: str) -> list[Mapping[str, Any]]:
@@ -98,6 +110,14 @@ def _secrets(api: Api, namespace: str, release: str) -> list[Mapping[str, Any]]:
 def _number(secret: Mapping[str, Any]) -> int:
     text = str((secret["metadata"].get("labels") or {}).get("version", "0"))
     return int(text) if text.isdecimal() else 0
+
+
+def _written_s(secret: Mapping[str, Any]) -> float:
+    """When somebody's helm wrote a record last, by its own clock or the cluster's; 0.0 = nothing tells."""
+    metadata = secret["metadata"]
+    labels = metadata.get("labels") or {}
+    told = [str(labels.get(name)) for name in ("createdAt", "modifiedAt")]
+    return max(unix_s(metadata.get("creationTimestamp")), *(float(text) if text.isdecimal() else 0.0 for text in told))
 
 
 def revision_of(record: Mapping[str, Any]) -> Revision:

@@ -150,21 +150,6 @@ def test_two_callers_at_once_do_not_collide(site: Site) -> None:
     assert release_states(site) == [(1, "deployed")]
 
 
-def test_a_release_left_pending_by_a_killed_run_is_recovered(site: Site) -> None:
-    site.call(cluster="a")
-    secrets = site.clusters[0]
-    from placement.releases import decode, encode  # noqa: PLC0415  what Helm would have written
-
-    [record] = [s for s in secrets.things("secrets") if s.get("type") == "helm.sh/release.v1"]
-    release = decode(record)
-    release["info"]["status"] = "pending-install"
-    record["data"]["release"] = encode(release)
-    record["metadata"]["labels"]["status"] = "pending-install"
-    answer = site.call(cluster="a", values={"tac": "8"})
-    assert (answer.status, answer.body["revision"]) == ("ready", 2)
-    assert release_states(site) == [(1, "failed"), (2, "deployed")] or release_states(site)[1] == (2, "deployed")
-
-
 @pytest.mark.parametrize(
     ("grant", "changes"),
     [

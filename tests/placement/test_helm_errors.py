@@ -61,6 +61,9 @@ SENTENCES = [
             "connection refused"
         ),
     ),
+    ("busy", "Error: UPGRADE FAILED: another operation (install/upgrade/rollback) is in progress"),
+    ("busy", "Error: UPGRADE FAILED: release: already exists"),
+    ("busy", "Error: cannot re-use a name that is still in use"),
     ("namespace_missing", 'Error: create: failed to create: namespaces "nope" not found'),
     (
         "render_failed",
