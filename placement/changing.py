@@ -239,6 +239,8 @@ class Changing:
         changed = _replace(operation, error=_replace(error, message=message), phase=Phase.WATCH_UNDO)
         if not target:
             return self._ending.finish(_replace(changed, revision=0), "rolled-back", error=changed.error)
+        if installed.after is not None:
+            changed = _replace(changed, target=target, revision=installed.after.number, chart=installed.after.chart)
         return Next(self._ending.progress(changed), LOOK_SOON_S)
 
 

@@ -110,14 +110,18 @@ class Ending:
         is_there = operation.revision > 0 or is_unknown or (old is not None and old.is_placed)
         gone = status in ("uninstalled", "absent") or (status == "rolled-back" and not operation.revision)
         gone = gone or (operation.error is not None and operation.error.code == Code.NO_SUCH_RELEASE)
+        # What helm has gone back to has its target's values, not those of before nor those that the call brought.
+        went_back = operation.revision > 0 and operation.target > 0
+        digest = _digest_of(old, operation.target) if went_back else operation.values_digest
+        kept_digest = old.values_digest if old and not went_back else ""
         placement = Placement(
             cluster,
             namespace,
             release,
             operation.chart or (old.chart if old else ""),
-            operation.repository or (old.repository if old else ""),
+            ("" if went_back else operation.repository) or (old.repository if old else ""),
             operation.revision or (old.revision if old else 0),
-            (operation.values_digest if operation.revision else "") or (old.values_digest if old else ""),
+            (digest if operation.revision else "") or kept_digest,
             operation.group or (old.group if old else ""),
             is_there and not gone,
         )
@@ -126,13 +130,23 @@ class Ending:
             operation.caller,
             operation.action,
             operation.chart,
-            operation.values_digest,
+            digest,
             operation.revision,
             operation.error.code if operation.error is not None else status,
             self._taken_s(operation),
             operation.call_id,
         )
         self._parts.inventory.remember(old if overtaken and old is not None else placement, event)
+
+
+def _digest_of(known: Placement | None, revision: int) -> str:
+    """Of the values of a revision, "" = not known: somebody's own helm has made it, or it is too long ago."""
+    for event in reversed(known.history if known is not None else ()):
+        if event.outcome in ("uninstalled", "absent"):  # the numbers of before began anew
+            break
+        if event.revision == revision:
+            return event.values_digest
+    return ""
 
 
 def _with_namespace(operation: Operation, error: ErrorAnswer) -> ErrorAnswer:

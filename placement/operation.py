@@ -69,7 +69,7 @@ class Operation(Call, frozen=True, kw_only=True):
     """A row of the store.
 
     request: sealed, "" once it is needed no more.  digest: of the request's body.
-    target: revision to roll back to, 0 = the one before.
+    target: revision to roll back to, 0 = the one before; of an apply the one that it goes back to, 0 = none.
     before: the newest revision when helm began that was not this call's, 0 = none; None = helm never began.
     install: when the release was installed that was there then.  namespace_made: for this call.
     configs: ConfigMaps whose new content is waited for.  under_pods: those that helm changed under pods that live on.

@@ -136,7 +136,7 @@ class Settling:
         if undone:
             if (look.verdict is Verdict.WAITING or behind.waiting) and not self._is_late(operation):
                 return Next(operation, LOOK_EVERY_S)
-            undone_to = _replace(operation, revision=newest.number)
+            undone_to = _replace(operation, revision=newest.number, chart=newest.chart)
             error = operation.error
             if error is not None and look.verdict is not Verdict.READY:
                 state = "do not run either" if look.verdict is Verdict.FAILED else "are not ready yet"

@@ -163,6 +163,41 @@ def test_going_back_to_pods_that_do_not_run_either_is_told(
     assert told in answer.body["error"]["message"]
 
 
+def digests(site: Site) -> list[str]:
+    [placed] = site.inventory.all()
+    return [placed.values_digest, *(event.values_digest for event in placed.history)]
+
+
+def test_what_was_gone_back_to_is_what_is_told_and_remembered(site: Site) -> None:
+    site.registry.push("nf", "2.0.0")
+    site.registry.push("other", "2.0.0")
+    site.call(atomic=True, values={"tac": "1"})
+    site.clusters[0].pods = "crash"
+    bad = {"values": {"image": "registry.test/nf:bad"}, "chart_repository": site.registry.oci("other")}
+    body = site.request(atomic=True, chart_version="2.0.0", id="bad", **bad)
+    site.call(body)
+    site.clusters[0].pods = "ready"
+    site.turn_until(lambda: site.call(body).status not in ("accepted", "progressing"), "the rollback")
+    answer = site.call(body)
+    assert (answer.status, answer.body["revision"], answer.body["chart"]) == ("rolled-back", 3, "nf-1.0.0")
+    assert site.call(action="status").body["drift"] == []
+    [placed] = site.inventory.all()
+    assert (placed.chart, placed.revision, placed.repository) == ("nf-1.0.0", 3, site.registry.oci())
+    now, first, back = digests(site)
+    assert now == first == back != ""
+
+
+def test_a_rollback_has_the_values_of_what_it_goes_to(site: Site) -> None:
+    site.call(values={"tac": "1"})
+    site.call(values={"tac": "2"})
+    site.call(action="rollback")
+    site.call(action="rollback", revision=2)
+    site.call(action="rollback", revision=3)
+    now, one, two, to_one, to_two, to_one_again = digests(site)
+    assert now == one == to_one == to_one_again != ""
+    assert two == to_two != one
+
+
 def test_atomic_uninstalls_what_never_ran(site: Site) -> None:
     site.clusters[0].pods = "crash"
     body = site.request(atomic=True, id="first")

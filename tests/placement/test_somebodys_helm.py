@@ -24,18 +24,19 @@ TAKEN_OVER = [(1, "superseded"), (2, "failed"), (3, "deployed")]
 BY_HAND = ("upgrade", "--install", "upf", "--version", "1.0.0", "--namespace", "lab", "--kubeconfig", "kubeconfig")
 
 
+def run_by_hand(site: Site) -> Ran:
+    """Somebody's helm, which changes the image."""
+    argv = (*BY_HAND, site.registry.oci(), "--plain-http", "--set", "image=registry.test/nf:by-hand")
+    with Helm(site.environment["helm_binary"], folder=site.folder).turn() as turn:
+        return turn.run(argv, {"kubeconfig": site.clusters[0].kubeconfig}, timeout_s=120)
+
+
 @contextmanager
 def helm_by_hand(site: Site) -> Iterator[list[Ran]]:
-    """Somebody's helm, which changes the image and hangs in its middle until the block ends; then how it ended."""
+    """Somebody's helm hangs in its middle until the block ends; then how it ended."""
     cluster, ran = site.clusters[0], list[Ran]()
-    argv = (*BY_HAND, site.registry.oci(), "--plain-http", "--set", "image=registry.test/nf:by-hand")
-
-    def run() -> None:
-        with Helm(site.environment["helm_binary"], folder=site.folder).turn() as turn:
-            ran.append(turn.run(argv, {"kubeconfig": cluster.kubeconfig}, timeout_s=120))
-
     cluster.stall = ("PATCH", "/deployments")
-    thread = threading.Thread(target=run)
+    thread = threading.Thread(target=lambda: ran.append(run_by_hand(site)))
     thread.start()
     try:
         wait_for(cluster.stalled.is_set, "somebody's helm in its middle")
@@ -194,3 +195,14 @@ def test_where_somebodys_helm_begins_a_moment_before_ours_it_is_left_alone(site:
     assert "Left" not in answer.body["error"]["message"]
     assert release_states(site) == [(1, "deployed"), (2, "pending-upgrade")]
     assert [p.revision for p in site.inventory.all()] == [1]
+
+
+def test_a_rollback_to_what_somebodys_helm_has_made_is_of_values_that_nobody_knows(site: Site) -> None:
+    site.call(cluster="a", values={"tac": "1"})
+    site.call(action="uninstall")
+    assert run_by_hand(site).exit_code == 0
+    site.call(cluster="a", values={"tac": "2"})
+    assert site.call(action="rollback").body["revision"] == 3
+    assert image(site) == "registry.test/nf:by-hand"
+    [placed] = site.inventory.all()
+    assert (placed.values_digest, placed.history[-1].values_digest) == ("", "")
