@@ -13,7 +13,7 @@ from placement import releases, values
 from placement.api import Api, ApiError
 from placement.ending import Ending
 from placement.errors import Code, PlacementError
-from placement.helm import TERM_GRACE_S, registry_files
+from placement.helm import TERM_GRACE_S, registry_files, registry_flags
 from placement.installing import FailedRunError, Installed, Installer, Run, left
 from placement.masking import all_words
 from placement.operation import ErrorAnswer, Operation, Phase, error_answer
@@ -100,9 +100,8 @@ class Changing:
                 secrets = self._parts.secrets
                 given = values.gather(request, secrets.object_store())
                 registry = secrets.registry(request.chart_repository)
-                plain_http = registry is not None and registry.plain_http
                 run = Run(
-                    helm_argv(request, timeout_s=self._timeout_s, plain_http=plain_http),
+                    helm_argv(request, timeout_s=self._timeout_s, registry=registry_flags(registry)),
                     files(operation, given) | registry_files(registry),
                     namespace,
                     release,

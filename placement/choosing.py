@@ -10,7 +10,7 @@ from placement.api import Api
 from placement.capacity import read_room
 from placement.cluster import Cluster, Placed, Pods, Room, State, Unreachable
 from placement.errors import Code, PlacementError
-from placement.helm import Helm, registry_files
+from placement.helm import Helm, registry_files, registry_flags
 from placement.helm_errors import meaning
 from placement.masking import all_words
 from placement.plan import (
@@ -61,8 +61,7 @@ class Chooser:
     ) -> HelmPlan | Refused:
         """`plan` with what a look has found."""
         registry = self._secrets.registry(request.chart_repository)
-        plain_http = registry is not None and registry.plain_http
-        return plan(request, clusters, state, timeout_s=timeout_s, plain_http=plain_http)
+        return plan(request, clusters, state, timeout_s=timeout_s, registry=registry_flags(registry))
 
     def locate(self, request: Request, clusters: Sequence[Cluster], placed: Sequence[Placed]) -> HelmPlan:
         """Where a release is that is to be rolled back, removed or looked at.
@@ -107,7 +106,7 @@ class Chooser:
             return (Pods(declared.replicas, cpu_m(declared.cpu), memory_b(declared.memory)),)
         given = values.gather(request, self._secrets.object_store())
         registry = self._secrets.registry(request.chart_repository)
-        argv = template_argv(request, plain_http=registry is not None and registry.plain_http)
+        argv = template_argv(request, registry=registry_flags(registry))
         with self._helm.turn() as turn:
             ran = turn.run(argv, registry_files(registry) | values_files(given), timeout_s=TEMPLATE_S)
         if ran.stopped is not None:

@@ -40,7 +40,7 @@ _PREFIX = "placement-helm-"
 
 @dataclass(frozen=True, slots=True)
 class Registry:
-    """How to reach one chart registry.  host: with its port.  authority: PEM text."""
+    """How to reach one chart registry.  host: with its port.  authority: PEM, "" = those that the system trusts."""
 
     host: str
     username: str = ""
@@ -290,6 +290,15 @@ def registry_files(registry: Registry | None) -> dict[str, str]:
     if registry is not None and registry.authority:
         files[CA_FILE] = registry.authority
     return files
+
+
+def registry_flags(registry: Registry | None) -> tuple[str, ...]:
+    """What helm is told of the registry by its arguments; the file is one of `registry_files`."""
+    if registry is None:
+        return ()
+    if registry.plain_http:
+        return ("--plain-http",)
+    return ("--ca-file", CA_FILE) if registry.authority else ()
 
 
 CA_FILE = "registry-ca.pem"

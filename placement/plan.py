@@ -40,9 +40,12 @@ REGISTRY_CONFIG = "registry.json"
 
 
 def helm_argv(
-    request: Request, *, timeout_s: float, plain_http: bool = False, dry_run: bool = False
+    request: Request, *, timeout_s: float, registry: tuple[str, ...] = (), dry_run: bool = False
 ) -> tuple[str, ...]:
-    """`helm upgrade --install` without --wait: readiness is watched afterwards, in short steps."""
+    """`helm upgrade --install` without --wait: readiness is watched afterwards, in short steps.
+
+    registry: flags that tell how to reach it.
+    """
     argv = ["upgrade", "--install", request.function_name, request.chart_repository]
     argv += ["--version", request.chart_version, "--namespace", request.run_namespace]
     argv += ["--kubeconfig", KUBECONFIG, "--registry-config", REGISTRY_CONFIG]
@@ -51,21 +54,20 @@ def helm_argv(
     argv += ["--values", VALUES]  # the later file wins
     # Given values decide, never what an earlier call left: `null` means the chart's defaults.
     argv += ["--reset-values", "--history-max", "10", "--timeout", f"{max(1, round(timeout_s))}s", "--output", "json"]
-    if plain_http:
-        argv.append("--plain-http")
+    argv += registry
     if dry_run:
         argv.append("--dry-run=server")  # with its Secrets, or each would seem to go; differences masks them
     return tuple(argv)
 
 
-def template_argv(request: Request, *, plain_http: bool = False) -> tuple[str, ...]:
-    """Render without the cluster, to learn what the workload needs."""
+def template_argv(request: Request, *, registry: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """Render without the cluster, to learn what the workload needs.  registry: as above."""
     argv = ["template", request.function_name, request.chart_repository, "--version", request.chart_version]
     argv += ["--namespace", request.run_namespace, "--registry-config", REGISTRY_CONFIG]
     if request.values_yaml_file is not None:
         argv += ["--values", VALUES_FILE]
     argv += ["--values", VALUES]
-    return (*argv, "--plain-http") if plain_http else tuple(argv)
+    return (*argv, *registry)
 
 
 def rollback_argv(release: str, namespace: str, revision: int, *, timeout_s: float) -> tuple[str, ...]:
@@ -91,7 +93,7 @@ def plan(
     state: State,
     *,
     timeout_s: float = 4.0,
-    plain_http: bool = False,
+    registry: tuple[str, ...] = (),
 ) -> HelmPlan | Refused:
     """Choose a cluster.
 
@@ -117,7 +119,7 @@ def plan(
     if not good:
         detail = "No registered cluster fits." if clusters else "No cluster is registered."
         return Refused(Code.NO_CLUSTER_FITS, detail, why_not)
-    argv = helm_argv(request, timeout_s=timeout_s, plain_http=plain_http)
+    argv = helm_argv(request, timeout_s=timeout_s, registry=registry)
     return _best(request, clusters, good, state, home=home, why_not=why_not, argv=argv)
 
 

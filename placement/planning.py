@@ -11,7 +11,7 @@ from placement.choosing import NOTHING, Chooser
 from placement.cluster import Cluster, Placed
 from placement.ending import Ending
 from placement.errors import Code, NotNowError, PlacementError
-from placement.helm import registry_files
+from placement.helm import registry_files, registry_flags
 from placement.helm_errors import meaning
 from placement.masking import all_words, secret_words
 from placement.operation import Answer, Operation, Phase, Why, error_answer
@@ -125,8 +125,7 @@ class Planning:
         registry = secrets.registry(request.chart_repository)
         timeout_s = self._parts.helm_timeout_s
         files = self._parts.files(operation, given) | registry_files(registry)
-        plain_http = registry is not None and registry.plain_http
-        argv = helm_argv(request, timeout_s=timeout_s, plain_http=plain_http, dry_run=True)
+        argv = helm_argv(request, timeout_s=timeout_s, registry=registry_flags(registry), dry_run=True)
         with self._parts.helm.turn() as turn:
             ran = turn.run(argv, files, timeout_s=timeout_s)
         if ran.stopped is not None:

@@ -8,6 +8,7 @@ placement-credentials, and the kubeconfigs that the registry's entries name (edg
 
 from __future__ import annotations
 
+import ssl
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -31,7 +32,10 @@ KUBECONFIGS = "edge-kubeconfigs"
 
 
 class RegistrySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """An entry of `registries` in the secret placement-credentials.  host: with the port.  ca: PEM text."""
+    """An entry of `registries` in the secret placement-credentials.  host: with the port.
+
+    ca: the certificates by which its own is judged, PEM; "" = those that the system trusts.
+    """
 
     host: str
     username: str = ""
@@ -122,7 +126,20 @@ def _parse_credentials(text: str) -> tuple[CredentialsFile, ObjectStore | None]:
     except msgspec.ValidationError as e:
         # It names a field and a type, never a value.
         raise PlacementError(Code.CONFIGURATION, f"The secret {CREDENTIALS}: {e}.") from None
+    for entry in found.registries:
+        _check_authority(entry)
     return found, S3(found.s3) if found.s3 is not None else None
+
+
+def _check_authority(entry: RegistrySettings) -> None:
+    wrong = "goes with TLS, not with plain_http" if entry.ca and entry.plain_http else ""
+    try:
+        if entry.ca:
+            ssl.create_default_context(cadata=entry.ca)
+    except (ssl.SSLError, ValueError, TypeError):
+        wrong = "holds no certificates as PEM"
+    if wrong:
+        raise PlacementError(Code.CONFIGURATION, f"The secret {CREDENTIALS}: ca of {entry.host} {wrong}.")
 
 
 def number(environment: Mapping[str, str], key: str, default: float, *, most: float) -> float:

@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import io
 import json
+import ssl
 import tarfile
 import threading
 from collections.abc import Iterator, Mapping
@@ -69,13 +70,14 @@ def package(name: str, version: str, files: Mapping[str, str] = FILES, values: M
 
 
 class FakeRegistry:
-    """password: None = open to all.  pulls: number of charts given out."""
+    """login: None = open to all.  pulls: number of charts given out.  tls: from the next start, None = plain HTTP."""
 
     def __init__(self) -> None:
         self.blobs: dict[str, bytes] = {}
         self.manifests: dict[tuple[str, str], bytes] = {}
         self.login: tuple[str, str] | None = None
         self.pulls = 0
+        self.tls: ssl.SSLContext | None = None
         self._server: ThreadingHTTPServer | None = None
         self.port = 0
 
@@ -108,6 +110,8 @@ class FakeRegistry:
     def start(self) -> None:
         self._server = ThreadingHTTPServer(("127.0.0.1", self.port), _handler(self))
         self.port = self._server.server_address[1]
+        if self.tls is not None:
+            self._server.socket = self.tls.wrap_socket(self._server.socket, server_side=True)
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
     def stop(self) -> None:

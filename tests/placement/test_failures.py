@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import ssl
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from placement.errors import Code
+from tests.lab.authority import Authority
 from tests.placement.conftest import CALLER, Event, Site, signed
 from tests.placement.fake_cluster import wait_for
 from tests.placement.test_apply import release_states
@@ -82,6 +84,23 @@ def test_a_registry_that_wants_a_password_gets_it_from_a_file_and_never_as_an_ar
     login = {"host": site.registry.host, "plain_http": True, "username": "puller", "password": "s3cret-of-the-registry"}
     site.secret("placement-credentials", json.dumps({"registries": [login]}))
     assert site.call(cluster="a").status == "ready"
+
+
+def test_a_registrys_certificate_is_judged_by_its_ca(site: Site) -> None:
+    """By the step that chooses, the one that installs and the one that only shows; with a login too."""
+    ours, others = Authority(site.folder / "ours", "ours"), Authority(site.folder / "others", "others")
+    site.registry.tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    site.registry.tls.load_cert_chain(*ours.issue("registry", "registry", hosts=["127.0.0.1"]))
+    site.registry.login = ("puller", "s3cret-of-the-registry")
+    site.registry.stop()
+    site.registry.start()
+    login = {"host": site.registry.host, "username": "puller", "password": "s3cret-of-the-registry"}
+    for ca, code in (("", "registry_down"), (others.certificate.read_text(), "registry_down")):
+        site.secret("placement-credentials", json.dumps({"registries": [login | {"ca": ca}]}))
+        assert (site.call(cluster="a").code, site.registry.pulls) == (code, 0)
+    site.secret("placement-credentials", json.dumps({"registries": [login | {"ca": ours.certificate.read_text()}]}))
+    assert site.call().status == "ready"
+    assert site.call(action="diff").body["diff"] == []
 
 
 def test_values_never_appear_in_an_error(site: Site) -> None:

@@ -11,6 +11,7 @@ import yaml
 from placement.cluster import Cluster
 from placement.errors import Code, PlacementError
 from placement.settings import CREDENTIALS, KUBECONFIGS, POLICY, Secrets
+from tests.lab.authority import Authority
 
 HOST = "registry.example:5000"
 
@@ -66,6 +67,29 @@ def test_a_clusters_login_and_the_policy_are_those_of_the_file_now(tmp_path: Pat
         grant = {"locations": ["*"], "namespaces": ["lab"], "repositories": ["*"]}
         replaced(tmp_path, POLICY, yaml.safe_dump({"callers": {caller: grant}}))
         assert set(secrets.grants()) == {caller}
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ({"ca": "no certificate"}, "ca of registry.example:5000 holds no certificates as PEM"),
+        ({"ca": "-----BEGIN CERTIFICATE-----\nhidden\n"}, "ca of registry.example:5000 holds no certificates as PEM"),
+        ({"ca": "é"}, "ca of registry.example:5000 holds no certificates as PEM"),
+    ],
+)
+def test_a_ca_that_is_none_is_said(tmp_path: Path, entry: dict[str, object], said: str) -> None:
+    replaced(tmp_path, CREDENTIALS, yaml.safe_dump({"registries": [{"host": HOST, **entry}]}))
+    with pytest.raises(PlacementError, match=said) as refused:
+        Secrets(tmp_path).registry(f"oci://{HOST}/charts/x")
+    assert refused.value.code is Code.CONFIGURATION
+    assert "hidden" not in repr(refused.value)
+
+
+def test_a_ca_goes_with_tls_only(tmp_path: Path) -> None:
+    ca = Authority(tmp_path / "ca", "some").certificate.read_text()
+    replaced(tmp_path, CREDENTIALS, yaml.safe_dump({"registries": [{"host": HOST, "ca": ca, "plain_http": True}]}))
+    with pytest.raises(PlacementError, match="goes with TLS, not with plain_http"):
+        Secrets(tmp_path).registry(f"oci://{HOST}/charts/x")
 
 
 def test_a_file_that_is_gone_or_broken_is_said_without_its_content(tmp_path: Path) -> None:
