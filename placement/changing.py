@@ -62,6 +62,9 @@ class Changing:
                     return self._to_mend(book.operation, error_answer(e.error))
                 return self._failed(book.operation, error_answer(e.error), e.kept)
             except PlacementError as e:
+                if operation.action == "uninstall" and e.code is Code.NAMESPACE_MISSING:
+                    # Somebody has deleted it, and the release with it.
+                    return self._ending.finish(operation, "uninstalled" if operation.before else "absent")
                 if begun_before:
                     raise
                 return self._ending.failed(_replace(book.operation, attempt=1), error_answer(e))

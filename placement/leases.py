@@ -51,6 +51,11 @@ class Lease:
                 raise
             self._held = self._written("POST", self._folder, self._body(None))
             return None
+        except PlacementError as e:
+            # Where a namespace is gone the rights in it are, too: who has none elsewhere is refused and not told.
+            if e.code is Code.CLUSTER_REFUSED and self._is_namespace_missing():
+                raise self._namespace_missing() from e
+            raise
         spec = current.get("spec") or {}
         if spec.get("holderIdentity") and spec["holderIdentity"] != self.holder:
             ends = unix_s(spec.get("renewTime")) + int(spec.get("leaseDurationSeconds") or 0)
@@ -97,12 +102,24 @@ class Lease:
             if e.status == 409:
                 raise HeldError from e
             if e.status == 404 and "namespaces" in e.message:
-                raise PlacementError(
-                    Code.NAMESPACE_MISSING, f"Cluster {self._api.cluster} has no namespace {self._namespace}."
-                ) from e
+                raise self._namespace_missing() from e
             if e.status == 404:  # removed by its holder between our read and our write
                 raise HeldError from e
             raise
+
+    def _is_namespace_missing(self) -> bool:
+        """Whether it is known to be: not where that is refused as well."""
+        try:
+            self._api.get(f"/api/v1/namespaces/{self._namespace}")
+        except ApiError as e:
+            return e.status == 404
+        except PlacementError:
+            return False
+        return False
+
+    def _namespace_missing(self) -> PlacementError:
+        detail = f"Cluster {self._api.cluster} has no namespace {self._namespace}."
+        return PlacementError(Code.NAMESPACE_MISSING, detail)
 
     def _body(self, current: Mapping[str, Any] | None) -> dict[str, Any]:
         now = datetime.fromtimestamp(self._api.now(), UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -53,6 +53,7 @@ REFUSED: list[tuple[str, str, Any]] = [
     ("POST", "/api/v1/namespaces/MINE/serviceaccounts/default/token", {"spec": {}}),
     ("PATCH", "/api/v1/nodes/edge-a", TAINT),
     ("GET", "/api/v1/nodes/edge-a/proxy/pods", None),
+    ("GET", "/api/v1/namespaces", None),
     ("POST", "/api/v1/namespaces", NAMESPACE),
     ("DELETE", "/api/v1/namespaces/MINE", None),
     ("DELETE", "/api/v1/namespaces/OTHER", None),
@@ -89,6 +90,7 @@ def test_what_the_account_may_not(placing: Placing, api: Api, method: str, path:
 def test_what_it_needs_it_may(placing: Placing, api: Api) -> None:
     assert api.get("/api/v1/nodes")["items"]
     assert api.get("/api/v1/pods")["items"]
+    assert api.get(f"/api/v1/namespaces/{placing.namespace}")["metadata"]["name"] == placing.namespace
     path = f"/api/v1/namespaces/{placing.namespace}/secrets"
     api.post(path, SECRET)
     api.delete(f"{path}/mine")
@@ -109,6 +111,16 @@ def test_both_functions_say_so_where_the_cluster_grants_nothing(placing: Placing
     assert ours["error"]["code"] == "namespace_not_allowed", ours
     nobody = placing.post("config-reload", call, caller="operator/nobody")
     assert nobody["error"]["code"] == "namespace_not_allowed", nobody
+
+
+def test_a_namespace_that_is_not_there_is_told_apart_from_one_that_grants_nothing(placing: Placing) -> None:
+    policy = (placing.secrets / "placement-policy").read_text()
+    placing.secret("placement-policy", policy.replace(placing.other, "scn-never"))
+    try:
+        answer = placing.call("nowhere", cluster="edge-a", run_namespace="scn-never")
+    finally:
+        placing.secret("placement-policy", policy)
+    assert answer["error"]["code"] == "namespace_missing", answer
 
 
 def test_a_chart_cannot_grant_what_the_account_does_not_have(placing: Placing) -> None:

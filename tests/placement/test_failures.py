@@ -135,6 +135,33 @@ def test_a_namespace_is_made_only_where_the_policy_grants_it(site: Site) -> None
     assert len(posted) == 1
 
 
+def test_a_namespace_that_is_missing_is_told_where_the_rights_are_missing_with_it(site: Site) -> None:
+    """RBAC refuses before anybody looks for the namespace: a namespaced account has its rights from Roles in it."""
+    site.clusters[0].refuse.add("/namespaces/made-not/")
+    answer = site.call(cluster="a", run_namespace="made-not")
+    assert (answer.code, answer.body["error"]["message"]) == (
+        "namespace_missing",
+        "Cluster a has no namespace made-not.",
+    )
+    site.clusters[0].refuse.add("/namespaces/made-not")
+    assert site.call(cluster="a", run_namespace="made-not").code == "cluster_refused"
+    site.clusters[0].refuse.add("/namespaces/lab/leases")
+    assert site.call(cluster="a").code == "cluster_refused"
+
+
+@pytest.mark.parametrize("refuse", ["nothing", "/namespaces/lab/"])
+def test_a_release_whose_namespace_somebody_has_deleted_can_be_uninstalled(site: Site, refuse: str) -> None:
+    site.call(cluster="a")
+    site.clusters[0].objects.clear()
+    site.clusters[0].refuse.add("/namespaces/lab")  # neither it nor whether it is there
+    assert (site.call(action="uninstall").code, len(site.inventory.placed())) == ("cluster_refused", 1)
+    site.clusters[0].refuse = {refuse}
+    answer = site.call(action="uninstall")
+    assert (answer.status, answer.code) == ("absent", None)
+    assert site.inventory.placed() == ()
+    assert site.call(action="uninstall").code == "no_such_release"
+
+
 def test_helm_that_does_not_end_in_time_is_stopped_and_what_it_left_is_told(make_site: Callable[..., Site]) -> None:
     site = make_site(1, helm_timeout_s="3")
     cluster = site.clusters[0]
