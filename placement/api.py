@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import ssl
 import tempfile
 import time
@@ -21,6 +22,8 @@ from reload.kubernetes_cluster import Call
 
 CONNECT_S = 1.0
 READ_S = 2.5
+CONNECTIONS = 8
+"""What is asked at once, by a look at a release or by reload.apply."""
 MERGE_PATCH = "application/merge-patch+json"
 
 
@@ -58,7 +61,7 @@ class Api:
             if credentials.server_name is not None:
                 options |= {"assert_hostname": credentials.server_name, "server_hostname": credentials.server_name}
         timeout = urllib3.Timeout(connect=CONNECT_S, read=read_s)
-        self._pool = urllib3.PoolManager(timeout=timeout, retries=False, **options)
+        self._pool = urllib3.PoolManager(timeout=timeout, retries=False, maxsize=CONNECTIONS, **options)
 
     def get(self, path: str, *, read_s: float | None = None, **query: str) -> dict[str, Any]:
         """read_s: None = as usual.  Raises ApiError, PlacementError."""
@@ -81,13 +84,20 @@ class Api:
         return self._call("DELETE", path, {}, body, "application/json")
 
     def send(self, call: Call) -> tuple[int, bytes]:
-        """Status and octets of any answer, for reload.kubernetes_cluster.  Raises HTTPError, OSError."""
+        """Status and octets of any answer, for reload.kubernetes_cluster.  Raises HTTPError, OSError, TimeoutError."""
+        read_s = min(call.read_s, self.left_s())
+        if read_s <= 0:
+            raise TimeoutError
         url = f"{self._server}{call.path}{'?' + urlencode(call.query) if call.query else ''}"
         body = msgspec.json.encode(call.body) if call.body is not None else None
-        timeout = urllib3.Timeout(connect=CONNECT_S, read=call.read_s)
+        timeout = urllib3.Timeout(connect=min(CONNECT_S, read_s), read=read_s)
         headers = {**self._headers, **call.headers}
         answer = self._pool.request(call.method, url, body=body, headers=headers, redirect=False, timeout=timeout)
         return answer.status, answer.data
+
+    def left_s(self) -> float:
+        """Seconds until it is asked no more."""
+        return math.inf if self.until is None else self.until - time.monotonic()
 
     def close(self) -> None:
         """Give back connections."""
@@ -111,7 +121,7 @@ class Api:
         headers = self._headers | ({"Content-Type": content_type} if body is not None else {})
         octets = msgspec.json.encode(body) if body is not None else None
         if self.until is not None:
-            read_s = min(self._read_s if read_s is None else read_s, self.until - time.monotonic())
+            read_s = min(self._read_s if read_s is None else read_s, self.left_s())
             if read_s <= 0:
                 raise PlacementError(Code.CLUSTER_DOWN, f"The API server of {self.cluster} answers too slowly.")
         try:

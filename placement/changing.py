@@ -21,7 +21,7 @@ from placement.parts import TRY_AGAIN_S, Next, Parts
 from placement.plan import helm_argv, rollback_argv, uninstall_argv
 from placement.releases import GOOD, Revision
 from placement.request import Request
-from placement.settling import LOOK_SOON_S, Settling
+from placement.settling import LOOK_SOON_S, LOOK_WITHIN_S, SETTLE_S, Settling
 
 BEFORE_S = 0.7
 """What a step may take before helm begins without taking it from helm's time."""
@@ -29,8 +29,6 @@ AFTER_S = 1.0
 """How long the cluster is asked after helm's last moment."""
 MEND_S = 180.0
 MEND_SOON_S = 0.2
-SETTLE_S = 10.0
-"""A caller who does not wait is told so much later at most that helm is done and the pods could not be looked at."""
 _MAY_PASS = (Code.CLUSTER_DOWN, Code.CLUSTER_REFUSED, Code.BUSY)
 _replace = msgspec.structs.replace
 
@@ -171,6 +169,7 @@ class Changing:
         """Look at what an interrupted run left; go on where helm had done all of it."""
         error = operation.error or error_answer(PlacementError(Code.INTERNAL))
         api = self._parts.api(operation)
+        api.until = time.monotonic() + LOOK_WITHIN_S
         try:
             try:
                 namespace, release = operation.namespace, operation.release

@@ -50,13 +50,13 @@ class Reloads:
     """Nudges and waits on one cluster."""
 
     def __init__(self, api: Api) -> None:
+        self._api = api
         self._cluster = KubernetesCluster(api.cluster, api.send)
 
     def begin(self, namespace: str, release: str, configs: Sequence[str]) -> bool:
         """Nudge the pods that mount these ConfigMaps; False = none of them is under reload.  Raises PlacementError."""
         try:
-            nudged = [apply.nudge(self._cluster, t) for t in self._targets(namespace, release, configs)]
-            return sum(nudged) > 0
+            return apply.nudge(self._cluster, *self._targets(namespace, release, configs)) > 0
         except ReloadError as e:
             raise _told(e) from e
 
@@ -66,8 +66,7 @@ class Reloads:
             targets = self._targets(namespace, release, configs)
             progress = apply.wait(self._cluster, targets, until_s=time.monotonic() + wait_s)
             if not progress.settled:
-                for target in targets:
-                    apply.nudge(self._cluster, target)
+                apply.nudge(self._cluster, *targets)
             return _taken(progress)
         except ReloadError as e:
             raise _told(e) from e
@@ -86,6 +85,8 @@ class Reloads:
             if e.code == "cluster_denied":
                 return Behind(silent=frozenset(t.config for t in targets))
             raise PlacementError(Code.CLUSTER_DOWN, f"{e.detail.rstrip('.')}.") from e
+        if self._api.left_s() <= 0:  # a pod that was not asked for lack of time is none that does not answer
+            raise PlacementError(Code.CLUSTER_DOWN, f"The API server of {self._api.cluster} answers too slowly.")
         states = {state: {r.config for r in progress.pods if r.state == state} for state in _NOT_TAKEN}
         refused = frozenset(states["rejected"] | states["failed"])
         return Behind(frozenset(states["waiting"]), refused, frozenset(states["silent"]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 
 import msgspec
@@ -19,6 +20,10 @@ from placement.readiness import Verdict
 LOOK_EVERY_S = 1.0
 LOOK_SOON_S = 0.1
 RELOAD_S = 30.0
+LOOK_WITHIN_S = 10.0
+"""How long a step without helm asks its cluster: it must be over before another runner takes the call (RUN_MS)."""
+SETTLE_S = 10.0
+"""A caller who does not wait is told so much later at most that helm is done and the pods could not be looked at."""
 _MAY_PASS = (Code.CLUSTER_DOWN, Code.CLUSTER_REFUSED)
 _replace = msgspec.structs.replace
 
@@ -49,7 +54,7 @@ class Settling:
             if nudged and before.status in releases.GOOD and manifest.only_configuration_changed(older, objects):
                 return self._to_reload(changed, configs)
             changed = _replace(changed, under_pods=tuple(manifest.changed_under_pods(older, objects)))
-        return self._to_watch(changed)
+        return self._to_watch(changed, api.until)
 
     def _to_reload(self, operation: Operation, configs: Iterable[str]) -> Next:
         deadline_ms = self._parts.now_ms() + int(RELOAD_S * 1000)
@@ -57,10 +62,17 @@ class Settling:
         reloading = _replace(operation, phase=Phase.RELOAD, configs=waited_for, deadline_ms=deadline_ms)
         return Next(self._ending.progress(self._ending.telling(reloading, "progressing")))
 
-    def _to_watch(self, operation: Operation) -> Next:
+    def _to_watch(self, operation: Operation, until: float | None) -> Next:
+        """Where nobody waits: look at once, in a step of its own where this one's time does not suffice."""
+        within_s = float(operation.timeout_s)
         if not operation.waits:
-            return self.watch(operation)
-        deadline_ms = self._parts.now_ms() + operation.timeout_s * 1000
+            try:
+                return self.watch(operation, until)
+            except PlacementError as e:
+                if e.code is not Code.CLUSTER_DOWN or until is None or time.monotonic() < until:
+                    raise
+                within_s = SETTLE_S
+        deadline_ms = self._parts.now_ms() + int(within_s * 1000)
         watching_on = _replace(operation, phase=Phase.WATCH, deadline_ms=deadline_ms)
         return Next(self._ending.progress(self._ending.telling(watching_on, "progressing")), LOOK_SOON_S)
 
@@ -91,6 +103,7 @@ class Settling:
 
     def _reloaded(self, operation: Operation) -> Next:
         api = self._parts.api(operation)
+        api.until = until = time.monotonic() + LOOK_WITHIN_S
         try:
             taken = Reloads(api).wait(operation.namespace, operation.release, operation.configs)
             error = self._without_secrets(api, operation, taken.error)
@@ -98,10 +111,10 @@ class Settling:
             api.close()
         if error is not None and (taken.is_settled or self._parts.now_ms() >= operation.deadline_ms):
             failed = _replace(operation, error=error_answer(error))
-            return self.watch(_replace(failed, waits=False))
+            return self._to_watch(_replace(failed, waits=False), until)
         if not taken.is_settled:
             return Next(operation, LOOK_SOON_S)
-        return self.watch(operation) if not operation.waits else self._to_watch(operation)
+        return self._to_watch(operation, until)
 
     def _without_secrets(self, api: Api, operation: Operation, error: PlacementError | None) -> PlacementError | None:
         """A check that refuses a configuration says so with the line that it refuses, and any password in it."""
@@ -111,9 +124,13 @@ class Settling:
         words = masking.secret_words(newest.config if newest else {}) | self._parts.secrets.secret_words()
         return PlacementError(error.code, masking.strike(error.detail, words))
 
-    def watch(self, operation: Operation) -> Next:
-        """Look at the release: ready, failed, or to be looked at again."""
+    def watch(self, operation: Operation, until: float | None = None) -> Next:
+        """Look at the release: ready, failed, or to be looked at again.
+
+        until: when its cluster is asked no more, by the monotonic clock; None = LOOK_WITHIN_S from now.
+        """
         api = self._parts.api(operation)
+        api.until = time.monotonic() + LOOK_WITHIN_S if until is None else until
         undone = operation.phase is Phase.WATCH_UNDO
         try:
             newest = releases.latest(api, operation.namespace, operation.release)

@@ -1,7 +1,8 @@
 """Operations, worked off in short steps: each is one call, and leaves a row from which any replica goes on.
 
 A step with helm takes helm_timeout_s and 2.5 s at most, 6 s, and what S3 and the store take; where a cluster answers
-slowly helm has less of it, and a look at the pods is a step of its own.  A look takes what its requests take.
+slowly helm has less of it, and a look at the pods is a step of its own.  A step that only looks
+at pods, or waits for them, asks its cluster for 10 s at most (LOOK_WITHIN_S).
 
 plan -> preview -> (done)                                  dry_run, diff
 plan -> helm -> (done)                                     nobody waits

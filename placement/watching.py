@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
 from placement import quantities, readiness
-from placement.api import Api, ApiError
+from placement.api import CONNECTIONS, Api, ApiError
 from placement.manifest import WORKLOADS, Object, name_of, selector_of
 from placement.readiness import Pod, Verdict
 
@@ -45,20 +46,26 @@ class Look:
 def look(api: Api, namespace: str, manifest: Sequence[Object], since_s: float = 0.0) -> Look:
     """Raises PlacementError, ApiError."""
     workloads = [thing for thing in manifest if thing.get("kind") in WORKLOADS]
-    live = [
-        _live(api, namespace, thing) or {"kind": thing["kind"], "metadata": thing["metadata"]} for thing in workloads
-    ]
+    live: list[Object] = []
     pods: dict[str, Mapping[str, Any]] = {}
-    for thing in workloads:
-        labels = selector_of(thing)
-        if labels:
-            selector = ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
-            found = api.get(f"/api/v1/namespaces/{_in(thing, namespace)}/pods", labelSelector=selector)
-            pods |= {pod["metadata"]["name"]: pod for pod in found.get("items") or []}
+    with ThreadPoolExecutor(min(CONNECTIONS, max(1, len(workloads)))) as pool:  # one by one takes too long
+        for thing, of_it in pool.map(lambda thing: _with_pods(api, namespace, thing), workloads):
+            live.append(thing)
+            pods |= {pod["metadata"]["name"]: pod for pod in of_it}
     pods |= {thing["metadata"]["name"]: thing for thing in live if thing["kind"] == "Pod" and thing.get("status")}
     shown = [pods[name] for name in sorted(pods)]
     verdict, why = readiness.judge(live, shown, since_s, now_s=api.now())
     return Look(tuple(readiness.pod_of(pod) for pod in shown[:MOST_PODS]), verdict, why)
+
+
+def _with_pods(api: Api, namespace: str, thing: Object) -> tuple[Object, Sequence[Mapping[str, Any]]]:
+    live = _live(api, namespace, thing) or {"kind": thing["kind"], "metadata": thing["metadata"]}
+    labels = selector_of(thing)
+    if not labels:
+        return live, ()
+    selector = ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
+    found = api.get(f"/api/v1/namespaces/{_in(thing, namespace)}/pods", labelSelector=selector)
+    return live, found.get("items") or ()
 
 
 def _in(thing: Object, namespace: str) -> str:

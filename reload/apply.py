@@ -4,7 +4,7 @@ The one way from new configuration to running daemons.  config-reload uses all t
 written the ConfigMap already, uses the last two:
 
     targets = apply.targets_of_release(cluster, "open5gs", "amf-a")       # after helm upgrade
-    for target in targets: apply.nudge(cluster, target)
+    apply.nudge(cluster, *targets)
     progress = apply.wait(cluster, targets, until_s=time.monotonic() + 3.0)
     progress.applied, progress.of, progress.settled, progress.pods
 
@@ -154,35 +154,44 @@ def targets_of_release(cluster: Cluster, namespace: str, release: str) -> list[T
     return [Target(namespace, config.name, config.digest, selector) for config in found]
 
 
-def pods_of(cluster: Cluster, target: Target) -> list[Pod]:
-    """The pods that mount the target's ConfigMap and are not on their way out, ordered by name."""
-    return sorted(
-        (
-            pod
-            for pod in cluster.pods(target.namespace, target.selector)
-            if target.config in pod.configs and not pod.terminating and pod.phase not in ("Succeeded", "Failed")
-        ),
-        key=lambda pod: pod.name,
-    )
+def pods_of(cluster: Cluster, targets: Sequence[Target]) -> list[tuple[Target, Pod]]:
+    """Each target with the pods that mount its ConfigMap and are not on their way out, ordered by name.
+
+    One API read for all targets of a release.
+    """
+    wanted = dict.fromkeys((target.namespace, target.selector) for target in targets)
+    there = {where: sorted(cluster.pods(*where), key=lambda pod: pod.name) for where in wanted}
+    return [
+        (target, pod)
+        for target in targets
+        for pod in there[target.namespace, target.selector]
+        if target.config in pod.configs and not pod.terminating and pod.phase not in ("Succeeded", "Failed")
+    ]
 
 
-def nudge(cluster: Cluster, target: Target) -> int:
-    """Annotate each pod with the wanted digest, so that its kubelet syncs the volume now and not within a minute.
+def nudge(cluster: Cluster, *targets: Target) -> int:
+    """Annotate their pods with the wanted digest, so that kubelets sync the volumes now and not within a minute.
 
     Out: how many pods were annotated (one may be gone meanwhile).  Harmless to repeat; a repeat nudges again.
     """
-    pods = pods_of(cluster, target)
-    # With the time in it, because a patch that changes nothing would reach no kubelet.
-    note = {NUDGE_ANNOTATION: f"{target.digest} {target.config} {time.time_ns() // 1_000_000}"}
-    if not pods:
+    asked = pods_of(cluster, targets)
+    if not asked:
         return 0
-    with ThreadPoolExecutor(min(_WORKERS, len(pods))) as pool:
-        return sum(pool.map(lambda pod: cluster.annotate_pod(pod.namespace, pod.name, note), pods))
+    # With the time in it, because a patch that changes nothing would reach no kubelet.
+    now_ms = time.time_ns() // 1_000_000
+
+    def annotated(pair: tuple[Target, Pod]) -> bool:
+        target, pod = pair
+        note = {NUDGE_ANNOTATION: f"{target.digest} {target.config} {now_ms}"}
+        return cluster.annotate_pod(pod.namespace, pod.name, note)
+
+    with ThreadPoolExecutor(min(_WORKERS, len(asked))) as pool:
+        return sum(pool.map(annotated, asked))
 
 
 def look(cluster: Cluster, targets: Sequence[Target], *, timeout_s: float = LOOK_TIMEOUT_S) -> Progress:
     """Ask every pod's agent once what it runs with; lasts about timeout_s per eight silent pods, and one API read."""
-    asked = [(target, pod) for target in targets for pod in pods_of(cluster, target)]
+    asked = pods_of(cluster, targets)
     if not asked:
         return Progress(())
     with ThreadPoolExecutor(min(_WORKERS, len(asked))) as pool:
@@ -212,9 +221,7 @@ def wait(
             return progress
         if clock() >= nudge_s:
             waiting = {report.config for report in progress.pods if report.state == "waiting"}
-            for target in targets:
-                if target.config in waiting:
-                    nudge(cluster, target)
+            nudge(cluster, *(target for target in targets if target.config in waiting))
             nudge_s = clock() + RENUDGE_S
         sleep(LOOK_INTERVAL_S)
 

@@ -19,7 +19,9 @@ from placement.operation import Operation, Phase, encode_answer
 from placement.parts import Next
 from placement.releases import decode, encode
 from placement.steps import Placer
+from tests.placement import agents
 from tests.placement.conftest import CALLER, Answered, Event, Site, signed
+from tests.placement.fake_cluster import wait_for
 from tests.placement.test_apply import release_states
 
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/lab/leases"
@@ -360,3 +362,43 @@ def test_a_step_on_a_slow_cluster_ends_in_its_time(site: Site) -> None:
     answer = turn_to_end(site, "slow")
     assert (answer.status, answer.code) == ("failed", "timeout")
     assert release_states(site) == []
+
+
+@pytest.mark.parametrize(("changed", "slow_s", "phase"), [("{}", 1.0, Phase.RELOAD), ("{}Image", 1.8, Phase.WATCH)])
+def test_a_step_under_reload_on_a_slow_cluster_ends_in_its_time(
+    site: Site, monkeypatch: pytest.MonkeyPatch, *, changed: str, slow_s: float, phase: Phase
+) -> None:
+    """With a helm_timeout_s of 6: 8.5 s with helm, 10 s without, and what a busy machine adds; less than RUN_MS."""
+    names = ("amf", "smf", "upf", "ausf", "udm", "pcf")
+    chart = agents.push(site, *names)
+    assert site.call(cluster="a", chart_repository=chart).body["revision"] == 1
+    for name in names:
+        agents.let_say(site, name, digest=agents.digest("one"))
+    hurry(site, "6")
+    real = Turn.run
+
+    def run(turn: Turn, *args: Any, **named: Any) -> Ran:
+        ran = real(turn, *args, **named)
+        site.clusters[0].slow_s = slow_s
+        return ran
+
+    monkeypatch.setattr(Turn, "run", run)
+    took: list[float] = []
+
+    def turned() -> bool:
+        before = time.monotonic()
+        is_due = site.turn() > 0
+        took.append(time.monotonic() - before)
+        return is_due
+
+    begun(site, "slow", chart_repository=chart, values={changed.format(name): "two" for name in names})
+    wait_for(lambda: turned() and operation(site, "slow").phase not in (Phase.PLAN, Phase.HELM), "helm's end")
+    assert operation(site, "slow").phase is phase
+    site.clusters[0].slow_s = 1.0  # a look at six workloads, one request after the other, would take too long
+    wait_for(turned, "a step without helm")
+    assert max(took) < 13 < journal.RUN_MS / 1000
+    site.clusters[0].slow_s = 0.0
+    for name in names:
+        agents.let_say(site, name, digest=agents.digest("one" if "Image" in changed else "two"))
+    answer = turn_to_end(site, "slow")
+    assert (answer.status, answer.code, answer.body["revision"]) == ("ready", None, 2)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from placement import settling
+from placement.errors import Code, PlacementError
+from placement.inventory import Clusters
+from placement.nudging import Reloads
 from placement.operation import Phase
 from placement.releases import decode, encode
 from tests.placement import agents
@@ -188,3 +193,49 @@ def test_an_api_server_that_fails_once_to_nudge_a_pod_behind_is_asked_again(site
     assert site.clusters[0].trouble == []
     let_say(site, "smf", digest=digest("one"))
     assert site.call(body).status == "ready"
+
+
+def test_a_cluster_is_not_asked_when_the_time_of_a_step_is_over(site: Site, chart: str) -> None:
+    api = site.function._placer.parts.connect(Clusters(site.store).get("a"))
+    reloads, cluster = Reloads(api), site.clusters[0]
+    cluster.calls.clear()
+    api.until = time.monotonic()
+    assert down(lambda: reloads.behind("lab", "upf"))
+    assert down(lambda: reloads.begin("lab", "upf", ["smf-config"]))
+    assert cluster.calls == []
+    cluster.slow_s = 1.5  # an answer that would come, and too late
+    api.until = time.monotonic() + 0.5
+    assert down(lambda: reloads.begin("lab", "upf", ["smf-config"]))
+    api.close()
+
+
+def test_a_pod_that_could_not_be_asked_in_time_is_none_that_does_not_answer(site: Site, chart: str) -> None:
+    api = site.function._placer.parts.connect(Clusters(site.store).get("a"))
+    cluster = site.clusters[0]
+    cluster.stall = ("GET", "/proxy/")
+    api.until = time.monotonic() + 0.5
+    assert down(lambda: Reloads(api).behind("lab", "upf"))
+    cluster.go_on.set()
+    api.close()
+
+
+def test_a_step_that_waits_for_pods_asks_its_cluster_for_its_time_only(
+    site: Site, chart: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = site.request(chart_repository=chart, values={"smf": "two"}, id="time")
+    assert once(site, body).status == "progressing"
+    with monkeypatch.context() as over:
+        over.setattr(settling, "LOOK_WITHIN_S", 0.0)
+        site.clusters[0].calls.clear()
+        wait_for(lambda: site.turn() > 0, "a step")
+        assert site.clusters[0].calls == []
+        assert operation(site, "time").phase is Phase.RELOAD
+    let_say(site, "smf", digest=digest("two"))
+    assert site.call(body).status == "ready"
+
+
+def down(ask: Callable[[], object]) -> bool:
+    """Whether it ends as of a cluster that is down."""
+    with pytest.raises(PlacementError) as told:
+        ask()
+    return told.value.code is Code.CLUSTER_DOWN

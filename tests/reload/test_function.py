@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 
-from reload import history
+from reload import apply, history
 from reload.agent.digest import digest_of
+from reload.cluster import NUDGE_ANNOTATION
+from reload.kubernetes_cluster import KubernetesCluster
 from reload.service import IN_LINE_S, Service
 from tests.reload.conftest import ALICE, AMF, FILES, LABELS, POLICY, QUOTING, REFUSED, Call, Edge, pod_body
 from tests.reload.volumes import eventually
@@ -428,6 +430,22 @@ def slices(count: int, tac: int) -> str:
     """A YAML file like those of a core, of about 100 KB for 1,500."""
     lines = (f'    - {{sst: 1, sd: "{n:06x}", name: "slice-{n}", tac: {n}}}   # one of them\n' for n in range(count))
     return f"amf:\n  tac: {tac}   # hex\n  slices:\n" + "".join(lines)
+
+
+def test_pods_are_listed_once_for_all_configmaps_of_their_release(edge: Edge) -> None:
+    for name in ("amf-config", "amf-more", "amf-rest"):
+        edge.api.put("configmaps", "core", name, {"data": {"a.txt": name}}, LABELS)
+        pod = pod_body(None) | {"spec": {"volumes": [{"name": "config", "configMap": {"name": name}}]}}
+        edge.api.put("pods", "core", f"{name}-9", pod, LABELS)
+    cluster = KubernetesCluster.from_kubeconfig("edge-a", edge.api.kubeconfig("edge-a"))
+    targets = apply.targets_of_release(cluster, "core", "amf")
+    assert apply.nudge(cluster, *targets) == len(targets) == 3
+    assert [pod.config for pod in apply.look(cluster, targets).pods] == ["amf-config", "amf-more", "amf-rest"]
+    cluster.close()
+    assert edge.api.calls.count(("GET", "/api/v1/namespaces/core/pods")) == 2
+    for target in targets:
+        noted = edge.api.objects["pods", "core", f"{target.config}-9"]["metadata"]["annotations"]
+        assert noted[NUDGE_ANNOTATION].startswith(f"{target.digest} {target.config} ")
 
 
 def test_files_of_a_hundred_kilobytes_are_taken_whole(edge: Edge) -> None:
