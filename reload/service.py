@@ -10,7 +10,7 @@ from typing import Any
 
 from reload import apply, edits, history
 from reload.apply import Target
-from reload.cluster import Cluster
+from reload.cluster import Cluster, Config
 from reload.errors import ReloadError
 from reload.request import Request
 from trust import hiding
@@ -120,6 +120,9 @@ class Service:
             return self._nudged(cluster, written, begin_s, wait=request.wait)
         # Before anything else that may fail: what is not in the history, rollback cannot go back to.
         remembered = self._remembered(cluster, written, caller, request.call)
+        if request.action == "rollback" and not _is_known(past, written.before):
+            hint = "another rollback returns to what it held"
+            remembered = {"warning": _unknown(name, "held", hint), **remembered}
         answer, target = self._nudged(cluster, written, begin_s, wait=request.wait)
         return {**answer, **remembered}, target
 
@@ -189,6 +192,7 @@ class Service:
     @staticmethod
     def _history(cluster: Cluster, request: Request, name: str) -> Answer:
         past = history.entries(cluster, request.namespace, name)
+        config = cluster.config(request.namespace, name)
         shown = [
             {
                 "revision": e.revision,
@@ -201,7 +205,11 @@ class Service:
             }
             for e in past[: history.ENTRIES]
         ]
-        return {"status": "history", "history": shown}
+        answer: Answer = {"status": "history", "history": shown}
+        if config is not None and not _is_known(past, config):
+            hint = "Helm, kubectl, or a call that was killed half way: rollback would go back past it"
+            answer["warning"] = _unknown(name, "holds", hint)
+        return answer
 
 
 def as_answer(progress: apply.Progress, *, changed: bool, wait: bool) -> Answer:
@@ -223,6 +231,16 @@ def written_but(config: str, what: str, error: ReloadError, hint: str = "action 
     """An answer's `error` for what failed once the ConfigMap held the change."""
     message = f"ConfigMap {config} is written, but {what}: {error.detail}"
     return {"code": error.code, "message": message, "hint": hint}
+
+
+def _is_known(past: list[history.Entry], config: Config) -> bool:
+    """Whether it holds what the newest write wrote; nothing is said of a ConfigMap without a history."""
+    return not past or past[0].digest == config.digest
+
+
+def _unknown(config: str, holds: str, hint: str) -> dict[str, str]:
+    message = f"ConfigMap {config} {holds} what no write in its history has written"
+    return {"code": "write_unknown", "message": message, "hint": hint}
 
 
 def _those(files: Mapping[str, bytes]) -> str:

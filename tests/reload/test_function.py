@@ -324,6 +324,25 @@ def test_history_tells_who_and_what_and_is_bounded(edge: Edge) -> None:
     assert edge.api.data("core", "amf-config")["app.conf"] == "greeting=3\n"
 
 
+def test_a_write_that_a_killed_call_left_out_of_the_history_is_told(
+    edge: Edge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    assert "warning" not in edge.call(files={"app.conf": "greeting=two\n"}, wait=False)[1]
+    with monkeypatch.context() as kill, pytest.raises(KeyboardInterrupt):
+        kill.setattr(history, "add", killed)
+        edge.call(files={"app.conf": "greeting=three\n"}, wait=False)
+    assert edge.call(action="history")[1]["warning"]["code"] == "write_unknown"
+    back = edge.call(action="rollback", call="one", wait=False)[1]
+    assert (back["warning"]["code"], back["revision"]) == ("write_unknown", 2)
+    assert edge.api.data("core", "amf-config") == FILES
+    assert "warning" not in edge.call(action="history")[1]
+    assert "warning" not in edge.call(action="rollback", call="two", wait=False)[1]
+    assert edge.api.data("core", "amf-config")["app.conf"] == "greeting=three\n"
+
+
 def test_the_history_secret_belongs_to_the_configmap_and_stays_small(edge: Edge) -> None:
     noise = random.Random(7)
     for _ in range(6):
