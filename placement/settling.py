@@ -153,14 +153,14 @@ class Settling:
         if undone:
             if (look.verdict is Verdict.WAITING or behind.waiting) and not self._is_late(operation):
                 return Next(operation, LOOK_EVERY_S)
-            undone_to = _replace(operation, revision=newest.number, chart=newest.chart)
             error = operation.error
             if error is not None and look.verdict is not Verdict.READY:
                 state = "do not run either" if look.verdict is Verdict.FAILED else "are not ready yet"
                 error = _replace(error, message=f"{error.message} Its pods {state}: {look.why}.")
             elif error is not None and behind.waiting:
                 error = _replace(error, message=f"{error.message} Not every pod has confirmed that configuration yet.")
-            return self._ending.finish(undone_to, "rolled-back", error=error)
+            overtaken = newest.number > operation.revision
+            return self._ending.finish(operation, "rolled-back", error=error, overtaken=overtaken)
         if operation.error is not None:
             return self._ending.failed(operation, operation.error)
         silent = behind.silent & set(operation.under_pods)  # of what did not change, nothing is owed

@@ -111,6 +111,24 @@ def test_going_back_leaves_alone_what_another_call_has_placed_since(site: Site) 
     assert (placed.revision, placed.is_placed) == (3, True)
 
 
+def test_what_another_call_places_while_pods_of_the_way_back_are_looked_at_stays_in_the_inventory(site: Site) -> None:
+    site.registry.push("nf", "2.0.0")
+    site.call(cluster="a", values={"tac": "1"})
+    site.clusters[0].pods = "crash"
+    begun(site, "bad", atomic=True, values={"tac": "2", "image": "registry.test/nf:bad"})
+    site.turn_until(lambda: operation(site, "bad").phase is Phase.UNDO, "the way back")
+    site.clusters[0].pods = "pending"
+    site.turn_until(lambda: operation(site, "bad").phase is Phase.WATCH_UNDO, "what there was before")
+    site.clusters[0].pods = "ready"
+    assert site.call(cluster="a", chart_version="2.0.0", values={"cpu": "7m"}, id="good").body["revision"] == 4
+    [known] = site.inventory.all()
+    answer = turn_to_end(site, "bad")
+    assert (answer.status, answer.code) == ("rolled-back", "pods_crash")
+    assert (answer.body["revision"], answer.body["chart"]) == (3, "nf-1.0.0")
+    [placed] = site.inventory.all()
+    assert (placed.revision, placed.chart, placed.values_digest) == (4, "nf-2.0.0", known.values_digest)
+
+
 def refuse_after_helm(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """The cluster refuses to show its Secrets from the end of helm's run on."""
     real = Turn.run

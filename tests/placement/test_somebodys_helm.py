@@ -18,7 +18,7 @@ from tests.placement.fake_cluster import wait_for
 from tests.placement.test_apply import release_states
 from tests.placement.test_interrupted import LEASES, begun, operation, turn_to_end
 
-FIRST, SECOND = (f"/api/v1/namespaces/lab/secrets/sh.helm.release.v1.upf.v{number}" for number in (1, 2))
+RECORD = "/api/v1/namespaces/lab/secrets/sh.helm.release.v1.upf.v{}"
 LEASE = f"{LEASES}/placement.upf"
 TAKEN_OVER = [(1, "superseded"), (2, "failed"), (3, "deployed")]
 BY_HAND = ("upgrade", "--install", "upf", "--version", "1.0.0", "--namespace", "lab", "--kubeconfig", "kubeconfig")
@@ -71,9 +71,13 @@ def test_a_release_that_somebodys_helm_works_on_is_busy_and_left_to_it(
     assert site.call(cluster="a").body["revision"] == 4
 
 
-def test_going_back_waits_for_somebodys_helm_and_leaves_its_revision(site: Site) -> None:
+@pytest.mark.parametrize(("is_refused", "code"), [(False, "pods_crash"), (True, "apply_failed")])
+def test_going_back_waits_for_somebodys_helm_and_leaves_its_revision(
+    site: Site, code: str, *, is_refused: bool
+) -> None:
     site.call(cluster="a")
     site.clusters[0].pods = "crash"
+    site.clusters[0].refuse_bodies = "nf:bad" if is_refused else ""
     begun(site, "bad", atomic=True, values={"image": "registry.test/nf:bad"})
     site.turn_until(lambda: operation(site, "bad").phase is Phase.UNDO, "the way back")
     site.clusters[0].pods = "ready"
@@ -82,23 +86,26 @@ def test_going_back_waits_for_somebodys_helm_and_leaves_its_revision(site: Site)
         site.turn_until(lambda: site.clusters[0].calls.count(("POST", LEASES)) > tries + 1, "two tries to go back")
         assert operation(site, "bad").phase is Phase.UNDO
     answer = turn_to_end(site, "bad")
-    assert (answer.status, answer.code) == ("failed", "pods_crash")
+    assert (answer.status, answer.code) == ("failed", code)
     assert "another call has changed it meanwhile" in answer.body["error"]["message"]
-    assert release_states(site) == [(1, "superseded"), (2, "superseded"), (3, "deployed")]
+    assert release_states(site) == [(1, "superseded"), (2, "failed" if is_refused else "superseded"), (3, "deployed")]
     assert image(site) == "registry.test/nf:by-hand"
 
 
-def left_pending(site: Site, **labels: str) -> None:
-    """Write revision 2 as helm would when it begins, from what revision 1 was."""
+def left_pending(
+    site: Site, number: int = 2, status: str = "pending-upgrade", description: str = "Preparing upgrade", **labels: str
+) -> None:
+    """Write a revision as helm would when it begins, from what revision 1 was."""
     with site.clusters[0].lock:
-        first = site.clusters[0].objects[FIRST]
+        first = site.clusters[0].objects[RECORD.format(1)]
         record = decode(first)
-        record |= {"version": 2, "info": record["info"] | {"status": "pending-upgrade"}}
-        record["info"]["description"] = "Preparing upgrade"
+        record |= {"version": number, "info": record["info"] | {"status": status, "description": description}}
         kept = {name: text for name, text in first["metadata"]["labels"].items() if name != "modifiedAt"}
-        named = kept | {"status": "pending-upgrade", "version": "2", **labels}
-        metadata: dict[str, Any] = {"name": SECOND.rpartition("/")[2], "labels": named}
-        site.clusters[0].put(SECOND, {**first, "metadata": metadata, "data": {"release": encode(record)}})
+        named = kept | {"status": status, "version": str(number)} | (labels or {"createdAt": ago(0)})
+        metadata: dict[str, Any] = {"name": RECORD.format(number).rpartition("/")[2], "labels": named}
+        site.clusters[0].put(
+            RECORD.format(number), {**first, "metadata": metadata, "data": {"release": encode(record)}}
+        )
 
 
 def ago(minutes: int) -> str:
@@ -129,7 +136,7 @@ def test_the_clusters_time_of_a_record_counts_where_somebodys_clock_is_behind(si
     site.call(cluster="a")
     left_pending(site, createdAt=ago(60))
     made = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    site.clusters[0].objects[SECOND]["metadata"]["creationTimestamp"] = made
+    site.clusters[0].objects[RECORD.format(2)]["metadata"]["creationTimestamp"] = made
     assert site.call(cluster="a").code == "busy"
 
 
@@ -146,6 +153,27 @@ def test_what_a_killed_function_left_is_taken_over_at_once(site: Site) -> None:
     answer = site.call(cluster="a", values={"tac": "8"})
     assert (answer.status, answer.body["revision"]) == ("ready", 3)
     assert release_states(site) == TAKEN_OVER
+
+
+def test_what_going_back_had_begun_is_gone_on_with(site: Site) -> None:
+    site.call(cluster="a")
+    site.clusters[0].pods = "crash"
+    begun(site, "bad", atomic=True, values={"image": "registry.test/nf:bad"})
+    site.turn_until(lambda: operation(site, "bad").phase is Phase.UNDO, "the way back")
+    site.clusters[0].pods = "ready"
+    left_pending(site, 3, "pending-rollback", "Rollback to 1")
+    answer = turn_to_end(site, "bad")
+    assert (answer.status, answer.code, answer.body["revision"]) == ("rolled-back", "pods_crash", 4)
+    assert release_states(site)[2:] == [(3, "failed"), (4, "deployed")]
+
+
+def test_an_uninstall_that_going_back_had_begun_is_gone_on_with(site: Site) -> None:
+    site.clusters[0].pods = "crash"
+    begun(site, "bad", atomic=True)
+    site.turn_until(lambda: operation(site, "bad").phase is Phase.UNDO, "the way back")
+    left_pending(site, 1, "uninstalling", "Deletion in progress (or silently failed)")
+    assert turn_to_end(site, "bad").status == "rolled-back"
+    assert release_states(site) == []
 
 
 def test_that_a_function_was_killed_is_not_forgotten_where_helm_is_not_free(
