@@ -275,7 +275,9 @@ class _Book:
         done = self._done(self.operation, kept)
         if done is None:
             begun = _replace(self.operation, attempt=self.operation.attempt + 1, since_s=self._api.now())
-            if begun.phase is not Phase.UNDO:
+            if begun.phase is Phase.UNDO:
+                begun = _replace(begun, undoing=True)
+            else:
                 begun = _replace(begun, before=_before(begun, kept), install=kept[-1].installed if kept else "")
             self._hand.keep(begun)
             self.operation = self._hand.call
@@ -334,9 +336,11 @@ def _undone_already(target: int) -> Callable[[Operation, Sequence[Revision]], In
 
 
 def _undone_in_part(target: int) -> Callable[[Operation, Sequence[Revision]], bool]:
-    """As `_may_have_left`, for going back to `target`, 0 = uninstalling."""
+    """As `_may_have_left`, for going back to `target`, 0 = uninstalling.  Whoever does that by hand leaves the same."""
 
-    def is_left(_: Operation, kept: Sequence[Revision]) -> bool:
+    def is_left(operation: Operation, kept: Sequence[Revision]) -> bool:
+        if not operation.undoing:
+            return False
         return kept[-1].description == f"Rollback to {target}" if target else kept[-1].status == "uninstalling"
 
     return is_left

@@ -20,6 +20,7 @@ from placement.plan import (
     Refused,
     candidates,
     home_of,
+    homes,
     plan,
     template_argv,
 )
@@ -75,20 +76,16 @@ class Chooser:
                 raise PlacementError(Code.UNKNOWN_CLUSTER, f"No cluster {request.named!r} is registered.")
             return HelmPlan(request.named, (), "the request names it", {})
         fitting = {cluster.name for cluster in candidates(request, clusters, ())}
-        homes = [
-            p.cluster
-            for p in placed
-            if (p.namespace, p.release) == (request.run_namespace, request.function_name) and p.cluster in fitting
-        ]
-        if not homes:
+        found = homes(request, placed, fitting)
+        if not found:
             raise PlacementError(
                 Code.NO_SUCH_RELEASE, f"No release {request.run_namespace}/{request.function_name} is placed there."
             )
-        if len(homes) > 1:
+        if len(found) > 1:
             raise PlacementError(
-                Code.BAD_REQUEST, f"The release is on {', '.join(sorted(homes))}: name one of them as `cluster`."
+                Code.BAD_REQUEST, f"The release is on {', '.join(found)}: name one of them as `cluster`."
             )
-        return HelmPlan(homes[0], (), "the release is there", {})
+        return HelmPlan(found[0], (), "the release is there", {})
 
     def _room(self, cluster: Cluster) -> Room | Unreachable:
         try:

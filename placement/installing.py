@@ -107,9 +107,9 @@ class Installer:
 
     def _lease(self, api: Api, run: Run, book: Book | None = None) -> Lease:
         lease = Lease(api, run.namespace, run.release, f"{run.holder}/{uuid.uuid4().hex[:8]}", DURATION_S)
-        was_killed = False
+        ended_s: float | None = None
         try:
-            was_killed = lease.take() is not None
+            ended_s = lease.take()
         except HeldError as e:
             # Our own earlier run was killed with the function; its lease ends by itself.
             if e.holder.startswith(f"{run.holder}/"):
@@ -121,10 +121,10 @@ class Installer:
             if _create_namespace(api, run.namespace):
                 book.namespace_made()
             lease.take()
-        if was_killed:
-            # The function that held it was, and its helm with it.  Where this fails the lease runs out again, and tells
-            # the next run the same.
-            releases.recover(api, run.namespace, run.release, lambda _: True)
+        if ended_s is not None:
+            # The function that held it was killed, and its helm with it; what helm began since then is somebody else's.
+            # Where this fails the lease runs out again, and the next run sees the same.
+            releases.recover(api, run.namespace, run.release, lambda _: False, ended_s=ended_s)
         return lease
 
     def _kept(self, lease: Lease) -> Keepalive:

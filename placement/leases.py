@@ -37,13 +37,13 @@ class Lease:
         self._held: dict[str, Any] | None = None
         self.written = 0.0
 
-    def take(self) -> str | None:
-        """Take it; the holder whose expired lease this was, None = it was free.
+    def take(self) -> float | None:
+        """Take it; when it had ended, in Unix seconds, where another holder's had, None = it was free.
 
         Raises PlacementError: busy while another run holds it, namespace_missing, and what the API says.
         Expiry is judged by the server's clock, so that callers need not agree on the time.
         """
-        before: str | None = None
+        before: float | None = None
         try:
             current = self._api.get(f"{self._folder}/{self._name}")
         except ApiError as e:
@@ -61,7 +61,7 @@ class Lease:
             ends = unix_s(spec.get("renewTime")) + int(spec.get("leaseDurationSeconds") or 0)
             if self._api.now() < ends:
                 raise HeldError(str(spec["holderIdentity"]))
-            before = str(spec["holderIdentity"])
+            before = ends
         self._held = self._written("PUT", f"{self._folder}/{self._name}", self._body(current))
         return before
 

@@ -73,7 +73,8 @@ class Operation(Call, frozen=True, kw_only=True):
     before: the newest revision when helm began that was not this call's, 0 = none; None = helm never began.
     install: when the release was installed that was there then.  namespace_made: for this call.
     configs: ConfigMaps whose new content is waited for.  under_pods: those that helm changed under pods that live on.
-    attempt: runs of helm begun.  since_s: when the last one began, by the cluster's clock.
+    attempt: runs of helm begun.  undoing: whether one has begun to go back.  since_s: when the last one began, by the
+    cluster's clock.
     """
 
     caller: str
@@ -91,6 +92,7 @@ class Operation(Call, frozen=True, kw_only=True):
     atomic: bool = False
     timeout_s: int = 120
     attempt: int = 0
+    undoing: bool = False
     since_s: float = 0.0
     cluster: str = ""
     chart: str = ""

@@ -7,7 +7,7 @@ tolerated, how many of the group its spread domain has, latency, CPU left, memor
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 
@@ -129,14 +129,18 @@ def home_of(request: Request, clusters: Sequence[Cluster], placed: Sequence[Plac
     The same release may be at several locations; with several homes at one, only a named one counts.
     """
     asked = {c.name for c in clusters if request.location in (None, c.location)}
-    homes = sorted(
-        p.cluster
-        for p in placed
-        if (p.namespace, p.release) == (request.run_namespace, request.function_name) and p.cluster in asked
-    )
     if request.named is not None:
-        return request.named if request.named in homes else None
-    return homes[0] if len(homes) == 1 else None
+        return next(iter(homes(request, placed, asked & {request.named})), None)
+    found = homes(request, placed, asked)
+    return found[0] if len(found) == 1 else None
+
+
+def homes(request: Request, placed: Sequence[Placed], among: Collection[str]) -> list[str]:
+    """Those of the clusters that the release is on; where it is on none, those that calls under way bring it to."""
+    which = (request.run_namespace, request.function_name)
+    found = [p for p in placed if (p.namespace, p.release) == which and p.cluster in among]
+    there = [p.cluster for p in found if not p.is_coming]
+    return sorted(there or [p.cluster for p in found])
 
 
 def _forbidden(request: Request, cluster: Cluster, placed: Sequence[Placed]) -> str | None:

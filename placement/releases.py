@@ -68,18 +68,29 @@ def latest(api: Api, namespace: str, release: str) -> Revision | None:
     return None if newest is None else revision_of(decode(newest))
 
 
-def recover(api: Api, namespace: str, release: str, is_ours: Callable[[Sequence[Revision]], bool]) -> list[Revision]:
+def recover(
+    api: Api,
+    namespace: str,
+    release: str,
+    is_ours: Callable[[Sequence[Revision]], bool],
+    *,
+    ended_s: float = 0.0,
+) -> list[Revision]:
     """Mark a newest revision that a killed run left pending as failed; every revision that Helm kept, oldest first.
 
-    is_ours: of these revisions, whether a run of ours, dead by now, has left the newest.  One that is not ours stays
-    pending, somebody's helm may be at work on it, unless nobody has written it for STALE_S.
+    is_ours: of these revisions, whether a run of ours, dead by now, has left the newest.  ended_s: when the lease of a
+    run ended that was killed: what helm began before was that run's.  One that is not ours stays pending, somebody's
+    helm may be at work on it, unless nobody has written it for STALE_S.
     `helm upgrade --install` goes on from a failed revision and removes what that one had made and the new one lacks;
     a pending one it refuses for ever.  Only for who holds the lease.
     """
     kept = sorted(_secrets(api, namespace, release), key=_number)
     records = [decode(secret) for secret in kept]
     found = [revision_of(record) for record in records]
-    if not is_pending(found) or not (is_ours(found) or api.now() - _written_s(kept[-1]) > STALE_S):
+    if not is_pending(found):
+        return found
+    written_s = _written_s(kept[-1])
+    if not (is_ours(found) or written_s <= ended_s or api.now() - written_s > STALE_S):
         return found
     newest, record = kept[-1], records[-1]
     record["info"] = {**record["info"], "status": "failed", "description": RECOVERED}

@@ -54,7 +54,10 @@ def status(placer: Placer, grant: policy.Grant, caller: str, request: Request) -
     """
     begun = time.monotonic()
     clusters = placer.planning.permitted(grant, caller, request)
-    found = placer.planning.chooser.locate(request, clusters, placer.planning.placed())
+    placed = placer.planning.placed()
+    found = placer.planning.chooser.locate(request, clusters, placed)
+    which = (found.cluster, request.run_namespace, request.function_name)
+    is_coming = any(p.is_coming for p in placed if (p.cluster, p.namespace, p.release) == which)
     api = placer.parts.connect(placer.parts.clusters.get(found.cluster))
     try:
         kept = releases.revisions(api, request.run_namespace, request.function_name)
@@ -68,7 +71,7 @@ def status(placer: Placer, grant: policy.Grant, caller: str, request: Request) -
         newest = kept[-1]
         objects = manifest.objects(newest.manifest)
         look = watching.look(api, request.run_namespace, objects)
-        drift = _drift(known, newest) + watching.drift(api, request.run_namespace, objects)
+        drift = ([] if is_coming else _drift(known, newest)) + watching.drift(api, request.run_namespace, objects)
     except ApiError as e:
         raise PlacementError(Code.APPLY_FAILED, f"The cluster answers: {e.message}.") from e
     finally:

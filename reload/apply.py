@@ -101,6 +101,8 @@ class Progress:
 
     def without_secrets(self, files: Files) -> Progress:
         """The same, where no detail quotes what these files give to names of something secret."""
+        if not any(report.detail for report in self.pods):
+            return self
         words = {word for content in files.values() for word in hiding.assigned(content.decode("utf-8", "replace"))}
         return Progress(tuple(replace(report, detail=hiding.without(report.detail, words)) for report in self.pods))
 

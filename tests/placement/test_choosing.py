@@ -124,6 +124,7 @@ def test_a_release_whose_pods_are_waited_for_is_found_by_status(make_site: Calla
     coming(site, "one")
     status = once(site, site.request(action="status", id="status", chart_repository=None, chart_version=None))
     assert (status.status, status.body["cluster"], status.body["revision"]) == ("progressing", "a", 1)
+    assert status.body["drift"] == []
     assert site.call(action="list").body["placements"] == []
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from placement.cluster import Cluster, Node, Placed, Pods, Room, State, Taint, Unreachable
-from placement.plan import HelmPlan, Refused, misfit, plan
+from placement.plan import HelmPlan, Refused, home_of, misfit, plan
 from placement.request import Choose, Request, Toleration
 
 ROOM = Room((Node("n", 1000, 2**30, 10),))
@@ -20,6 +20,18 @@ BOTH = State({"a": ROOM, "b": ROOM})
 def ask(state: State = BOTH, *clusters: Cluster, choose: Choose | None = None, **fields: object) -> HelmPlan | Refused:
     request = Request("upf", "lab", "oci://r.test/c", "1.0.0", choose=choose or Choose(), **fields)  # type: ignore[arg-type]
     return plan(request, clusters or (A, B), state)
+
+
+@pytest.mark.parametrize(
+    ("placed", "home"),
+    [
+        ((Placed("a", "lab", "upf"), Placed("b", "lab", "upf", is_coming=True)), "a"),
+        ((Placed("b", "lab", "upf", is_coming=True),), "b"),
+        ((Placed("a", "lab", "upf"), Placed("b", "lab", "upf")), None),
+    ],
+)
+def test_a_call_under_way_takes_no_release_from_its_home(placed: tuple[Placed, ...], home: str | None) -> None:
+    assert home_of(Request("upf", "lab", "oci://r.test/c", "1.0.0"), (A, B), placed) == home
 
 
 @pytest.mark.parametrize(

@@ -141,18 +141,48 @@ def test_the_clusters_time_of_a_record_counts_where_somebodys_clock_is_behind(si
 
 
 def left_lease(site: Site, holder: str) -> None:
-    """Make the release's lease one that has run out."""
-    spec = {"holderIdentity": holder, "leaseDurationSeconds": 10, "renewTime": "2020-01-01T00:00:00.000000Z"}
+    """Make the release's lease one that ended half a minute ago."""
+    renewed = time.strftime("%Y-%m-%dT%H:%M:%S.000000Z", time.gmtime(time.time() - 40))
+    spec = {"holderIdentity": holder, "leaseDurationSeconds": 10, "renewTime": renewed}
     site.clusters[0].put(LEASE, {"kind": "Lease", "metadata": {"name": "placement.upf"}, "spec": spec})
+
+
+def test_a_lease_that_ended_before_gives_no_right_to_what_somebodys_helm_has_begun_since(site: Site) -> None:
+    site.call(cluster="a")
+    left_lease(site, "placement 1/1")
+    with helm_by_hand(site):
+        assert site.call(cluster="a").code == "busy"
+        assert release_states(site)[-1] == (2, "pending-upgrade")
+    assert release_states(site) == [(1, "superseded"), (2, "deployed")]
 
 
 def test_what_a_killed_function_left_is_taken_over_at_once(site: Site) -> None:
     site.call(cluster="a")
-    left_pending(site)
+    left_pending(site, createdAt=ago(1))
     left_lease(site, "placement 1/1")
     answer = site.call(cluster="a", values={"tac": "8"})
     assert (answer.status, answer.body["revision"]) == ("ready", 3)
     assert release_states(site) == TAKEN_OVER
+
+
+def breaks_off(site: Site, call_id: str, method: str, path: str) -> None:
+    """Have helm's first try to go back end where it asks for this."""
+    site.clusters[0].trouble.append((method, path, 500))
+    site.turn_until(lambda: operation(site, call_id).undoing, "a try to go back")
+
+
+def test_a_rollback_by_hand_is_waited_for_where_none_of_ours_has_begun(site: Site) -> None:
+    site.call(cluster="a")
+    site.clusters[0].pods = "crash"
+    begun(site, "bad", atomic=True, values={"image": "registry.test/nf:bad"})
+    site.turn_until(lambda: operation(site, "bad").phase is Phase.UNDO, "the way back")
+    left_pending(site, 3, "pending-rollback", "Rollback to 1")
+    tries = site.clusters[0].calls.count(("POST", LEASES))
+    site.turn_until(lambda: site.clusters[0].calls.count(("POST", LEASES)) > tries + 1, "two tries to go back")
+    assert release_states(site)[-1] == (3, "pending-rollback")
+    left_pending(site, 3, "deployed", "Rollback to 1")
+    answer = turn_to_end(site, "bad")
+    assert (answer.status, answer.body["revision"]) == ("rolled-back", 3)
 
 
 def test_what_going_back_had_begun_is_gone_on_with(site: Site) -> None:
@@ -161,6 +191,7 @@ def test_what_going_back_had_begun_is_gone_on_with(site: Site) -> None:
     begun(site, "bad", atomic=True, values={"image": "registry.test/nf:bad"})
     site.turn_until(lambda: operation(site, "bad").phase is Phase.UNDO, "the way back")
     site.clusters[0].pods = "ready"
+    breaks_off(site, "bad", "POST", "/secrets")
     left_pending(site, 3, "pending-rollback", "Rollback to 1")
     answer = turn_to_end(site, "bad")
     assert (answer.status, answer.code, answer.body["revision"]) == ("rolled-back", "pods_crash", 4)
@@ -171,7 +202,8 @@ def test_an_uninstall_that_going_back_had_begun_is_gone_on_with(site: Site) -> N
     site.clusters[0].pods = "crash"
     begun(site, "bad", atomic=True)
     site.turn_until(lambda: operation(site, "bad").phase is Phase.UNDO, "the way back")
-    left_pending(site, 1, "uninstalling", "Deletion in progress (or silently failed)")
+    breaks_off(site, "bad", "DELETE", "/deployments")
+    assert release_states(site) == [(1, "uninstalling")]
     assert turn_to_end(site, "bad").status == "rolled-back"
     assert release_states(site) == []
 
@@ -180,7 +212,7 @@ def test_that_a_function_was_killed_is_not_forgotten_where_helm_is_not_free(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site.call(cluster="a")
-    left_pending(site)
+    left_pending(site, createdAt=ago(1))
     left_lease(site, "placement 1/1")
     with site.function._placer.parts.helm.turn():
         begun(site, "waits")
@@ -191,7 +223,7 @@ def test_that_a_function_was_killed_is_not_forgotten_where_helm_is_not_free(
 
 def test_that_a_function_was_killed_is_not_forgotten_where_the_cluster_refuses(site: Site) -> None:
     site.call(cluster="a")
-    left_pending(site)
+    left_pending(site, createdAt=ago(1))
     left_lease(site, "placement 1/1")
     site.clusters[0].refuse.add("/secrets")
     assert site.call(cluster="a").code == "cluster_refused"
