@@ -15,7 +15,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Final
 
-from cassandra import ConsistencyLevel, DriverException, RequestValidationException
+from cassandra import ConsistencyLevel, DriverException, InvalidRequest, RequestValidationException
 from cassandra.auth import PlainTextAuthProvider
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable
 from cassandra.connection import ConnectionException
@@ -109,6 +109,16 @@ class CassandraStore(Seeking):
                     if isinstance(e.__cause__, RequestValidationException) or stop_watch() > deadline:
                         raise
                     pause(_POLL_S)
+
+    def has_schema(self) -> bool:
+        """Whether the tables are there, by the one that `create_schema` makes last.  Raises StoreError."""
+        try:
+            self.due(0)
+        except StoreError as e:
+            if isinstance(e.__cause__, InvalidRequest):
+                return False
+            raise
+        return True
 
     def _schema(self, replication: int) -> tuple[str, ...]:
         """With ids of our own: a statement that is repeated on another node would make a second table else."""

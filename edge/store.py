@@ -9,7 +9,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import IO, Any, Final, cast
 
@@ -62,7 +62,7 @@ class Manifest(msgspec.Struct, frozen=True):
 
 @contextmanager
 def _placed(url: str) -> Iterator[JournalStore]:
-    store = open_journal(url, PLACEMENT, create=True)
+    store = open_journal(url, PLACEMENT)
     try:
         yield store
     finally:
@@ -101,7 +101,7 @@ def migrate(args: argparse.Namespace) -> int:
 
 
 def status(args: argparse.Namespace) -> int:
-    """`edge store status`.  Exit 1: a migration is missing."""
+    """`edge store status`.  Exit 1: a migration or a journal's table is missing."""
     with _opened(args.store) as store:
         if isinstance(store, SqliteStore):
             file_schema = store.schema()
@@ -115,7 +115,13 @@ def status(args: argparse.Namespace) -> int:
     for number in had:
         if number > cassandra_schema.NEWEST:
             _say(f"{number:4}  done     by a newer program than this")
-    missing = [migration.number for migration in cassandra_schema.MIGRATIONS if migration.number not in had]
+    missing = [migration.title for migration in cassandra_schema.MIGRATIONS if migration.number not in had]
+    for tables in (PLACEMENT, RELOAD) if had else ():
+        with closing(open_journal(args.store, tables)) as journal:
+            made = cast(Any, journal).has_schema()
+        if not made:
+            missing.append(tables.due)
+            _say(f"   - MISSING  table {tables.due}")
     _say("run `edge store migrate`" if missing else "up to date")
     return 1 if missing else 0
 

@@ -154,6 +154,36 @@ def test_the_functions_login_cannot_change_the_schema(guarded: Guarded, capsys: 
     assert PASSWORD not in told
 
 
+def test_with_a_login_that_may_not_make_tables_a_backup_is_made_and_put_back(
+    guarded: Guarded, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Into tables that `edge store migrate` has made with one that may."""
+    restored = f"{KEYSPACE}_restored"
+
+    def beside(url: str) -> str:
+        return url.replace(f"/{KEYSPACE}?", f"/{restored}?")
+
+    superuser = guarded.url(user="cassandra", password_file="first")
+    for url in (superuser, beside(superuser)):
+        assert main(["store", "migrate", "--store", url]) == 0
+    as_the_superuser(guarded, *(f"GRANT {right} ON KEYSPACE {restored} TO edge" for right in ("SELECT", "MODIFY")))
+    backup = str(tmp_path / "backup")
+    store = open_store(guarded.url())
+    try:
+        assert isinstance(store.save(Table.SUBSCRIBER, "backup", b"1", expect=None, writer="w"), Saved)
+        assert main(["store", "status", "--store", guarded.url()]) == 0
+        assert main(["store", "backup", backup, "--store", guarded.url()]) == 0, capsys.readouterr().err
+    finally:
+        store.close()
+    assert main(["store", "status", "--store", beside(guarded.url())]) == 0
+    assert main(["store", "restore", backup, "--store", beside(guarded.url())]) == 0, capsys.readouterr().err
+    store = open_store(beside(guarded.url()))
+    try:
+        assert store.load(Table.SUBSCRIBER, "backup") == Row(b"1", 1, "w")
+    finally:
+        store.close()
+
+
 @pytest.mark.parametrize(
     "changes",
     [

@@ -361,6 +361,26 @@ def test_callers_reload_agents_other_namespaces_and_those_who_are_called_are_val
     assert secret == {"secretName": "people", "defaultMode": 0o440, "optional": True}
 
 
+def test_a_receiver_whose_name_has_a_digit_is_taken(charts: Charts) -> None:
+    people = {"msteamsv2_configs": [{"webhook_url_file": "/etc/alertmanager/people/url"}]}
+    manifests = charts.render("edge-platform", {"monitoring": {"alertmanager": {"people": people}}}, release="edge")
+    routes = yaml.safe_load(named(manifests, "ConfigMap", "edge-routes")["data"]["alertmanager.yml"])
+    (told,) = (each for each in routes["receivers"] if each["name"] == "people")
+    assert told == {"name": "people", **people}
+
+
+def test_alerts_go_to_the_charts_alertmanager_only_where_it_is(charts: Charts, default: list[Manifest]) -> None:
+    own = charts.render("edge-platform", values(FOLDER / "ci/03-own-cassandra-values.yaml"), release="edge")
+    with_one, without = (
+        yaml.safe_load(named(manifests, "ConfigMap", "edge-scrape")["data"]["prometheus.yml"])
+        for manifests in (default, own)
+    )
+    (alertmanager,) = with_one["alerting"]["alertmanagers"]
+    assert alertmanager["static_configs"] == [{"targets": ["edge-alertmanager.openfaas:9093"]}]
+    assert "alerting" not in without
+    assert without["scrape_configs"]
+
+
 def by_record(path: Path) -> Any:
     """With the rules of a function in the order of their names, as a template walks them."""
     read = yaml.safe_load(path.read_text())
@@ -414,6 +434,7 @@ def test_every_dashboard_is_a_configmap_that_grafana_finds(default: list[Manifes
         {"monitoring": {"reload": {"cluster": "Munich 1"}}},
         {"monitoring": {"alertmanager": {"people": {"name": "others"}}}},
         {"monitoring": {"alertmanager": {"people": {"slack_config": []}}}},
+        {"monitoring": {"alertmanager": {"people": {"slak_configs": [{"channel": "#edge"}]}}}},
         {"monitoring": {"alertmanager": {"people": {"slack_configs": {"channel": "#edge"}}}}},
     ],
     ids=str,
@@ -522,9 +543,29 @@ def test_a_restore_goes_into_a_keyspace_beside_what_runs_or_after_a_loss_into_th
     assert "KEYSPACE=restored " in command[-1]
     script = command[-1].replace("KEYSPACE=restored ", f"KEYSPACE={keyspace} ").replace("cd /backups", "ls() { :; }")
     before = "cassandra://cassandra.edge:9042/edge?rf=3&dc=dc1"
-    argv = ["/bin/sh", "-euc", f'edge() {{ echo "$*"; }}\n{script}']
+    argv = ["/bin/sh", "-euc", f'edge() {{ echo "$*"; [ "$2" != status ]; }}\n{script}']
     said = subprocess.run(argv, env={"STORE_URL": before}, capture_output=True, text=True, check=True, timeout=60)
     assert f"store migrate --store cassandra://cassandra.edge:9042/{keyspace}?rf=3&dc=dc1\n" in said.stdout
+
+
+@pytest.mark.parametrize(
+    ("status", "migrate", "restored", "asked"),
+    [(0, 1, True, 0), (1, 0, True, 1), (1, 1, False, 60)],
+    ids=["tables are there, a login that may not make them", "no tables", "no tables, and none to be made"],
+)
+def test_a_restore_makes_the_tables_where_they_are_missing_and_does_not_try_for_ever(
+    status: int, migrate: int, restored: bool, asked: int
+) -> None:
+    patches = yaml.safe_load((ROOT / "k8s/restore.yaml").read_text())
+    (command,) = (each["value"] for each in patches if each["path"].endswith("/command"))
+    script = command[-1].replace("cd /backups", "ls() { :; }; sleep() { :; }")
+    edge = f'edge() {{ echo "$*"; case $2 in status) return {status};; migrate) return {migrate};; esac; }}'
+    argv = ["timeout", "30", "/bin/sh", "-euc", f"{edge}\n{script}"]
+    store = "cassandra://db.example:9042/edge?user=edge"
+    done = subprocess.run(argv, env={**os.environ, "STORE_URL": store}, capture_output=True, text=True, check=False)
+    assert (done.returncode == 0) is restored
+    assert done.stdout.count("store migrate ") == asked
+    assert ("store restore " in done.stdout) is restored
 
 
 def test_a_restore_is_tried_once(default: list[Manifest]) -> None:

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from cassandra import ConsistencyLevel, OperationTimedOut, Unauthorized, WriteTimeout, WriteType
+from cassandra import ConsistencyLevel, InvalidRequest, OperationTimedOut, Unauthorized, WriteTimeout, WriteType
 
 from durable.cassandra import SCHEMA_PATIENCE_S, SCHEMA_STATEMENT_S, CassandraStore
 from durable.errors import StoreError
@@ -124,3 +124,27 @@ def test_what_the_server_refuses_is_not_sent_again() -> None:
     with pytest.raises(StoreError):
         create(session)
     assert session.now_s == 0
+
+
+@dataclass
+class Unprepared(Session):
+    """A node that answers each prepared statement with that error."""
+
+    def prepare(self, cql: str) -> Any:  # noqa: ARG002
+        assert self.error is not None
+        raise self.error
+
+
+def on(session: Session) -> CassandraStore:
+    store = CassandraStore(("127.0.0.1",), "ks", PLACEMENT)
+    store._session = session
+    return store
+
+
+def test_tables_are_missing_only_where_the_server_says_so() -> None:
+    """What a login may not read, or a node that is away, is an error and no missing table."""
+    assert on(Session()).has_schema()
+    assert not on(Unprepared(InvalidRequest("table due does not exist"))).has_schema()
+    for error in (Unauthorized("no"), OperationTimedOut()):
+        with pytest.raises(StoreError):
+            on(Unprepared(error)).has_schema()

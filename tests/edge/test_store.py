@@ -168,7 +168,9 @@ def test_what_tickers_leave_is_no_reason_to_refuse_and_their_marks_are_forgotten
     try:
         first.save(Table.SUBSCRIBER, "1", b"x", expect=None, writer="w")
         edge("backup", folder, "--store", urls[0])
-        ticker = LeaseHolder(second, ("timer-0",), marks=lambda: {"timer-0": 1_900_000_000}, bound_ms=60_000)
+        ticker = LeaseHolder(
+            second, ("timer-0",), marks=lambda: {"timer-0": 1_900_000_000}, bound_ms=60_000, length_s=600
+        )
         ticker.keep()
         second.save(Table.LOAD, "decision", b"x", expect=None, writer="w")
         assert main(["store", "restore", folder, "--store", urls[1]]) == 1
@@ -322,6 +324,23 @@ def test_a_keyspace_that_a_newer_program_migrated_is_not_migrated(
         session.execute(f"INSERT INTO {store.keyspace}.migration (number, title) VALUES (99, 'later')")  # noqa: S608
     assert main(["store", "migrate", "--store", cassandra_keyspace]) == 1
     assert "schema 99, this program knows 3: use a newer program" in capsys.readouterr().err
+
+
+@pytest.mark.cassandra
+def test_status_tells_that_a_journals_table_is_missing(
+    cassandra_keyspace: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As where an older program migrated, or a migration broke off."""
+    store: Any = open_store(cassandra_keyspace)
+    store.migrate()
+    store.close()
+    due = placement_tables.TABLES.due
+    assert main(["store", "status", "--store", cassandra_keyspace]) == 1
+    said = capsys.readouterr().out
+    assert f"MISSING  table {due}" in said
+    assert "run `edge store migrate`" in said
+    edge("migrate", "--store", cassandra_keyspace)
+    edge("status", "--store", cassandra_keyspace)
 
 
 @pytest.mark.cassandra
