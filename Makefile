@@ -101,6 +101,7 @@ placement-helm: helm ## put helm beside the placement function's handler, from w
 lock: ## compile requirements/*.txt anew (needs uv)
 	cd requirements && uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate dev.in -o dev.txt
 	cd requirements && uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate -c dev.txt functions.in -o ../template/python3-flask-edge/requirements.txt
+	cd requirements && uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate -c dev.txt kubernetes.in -o ../template/python3-flask-edge/requirements-kubernetes.txt
 	cd requirements && uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate -c dev.txt tools.in -o ../images/edge-tools/requirements.txt
 	cd requirements && uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate go.in -o go.txt
 

@@ -14,7 +14,7 @@ import yaml
 
 from localfaas.errors import StackError
 
-_REFERENCE = re.compile(r"\$\{([^}]*)\}")
+_BRACE = re.compile(r"\$\{|\}")
 _EXPRESSION = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?:(:?[-=])(.*))?", re.DOTALL)
 
 
@@ -32,6 +32,7 @@ class Function:
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
     fprocess: str = ""
+    build_args: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,20 +49,39 @@ class Stack:
 def substitute(text: str, env: Mapping[str, str]) -> str:
     """Replace ${VAR}, ${VAR-default}, ${VAR:-default} (also with =); an unset name without default becomes empty.
 
+    A default may hold references itself, as faas-cli takes them: ${ONE:-${ALL:-5}}.
     Raises: StackError for any other expression in ${}.
     """
+    done: list[str] = []
+    at = 0
+    while (start := text.find("${", at)) >= 0:
+        end = _closing(text, start)
+        if end is None:
+            break
+        done += text[at:start], _value(text[start + 2 : end], env)
+        at = end + 1
+    return "".join((*done, text[at:]))
 
-    def value(match: re.Match[str]) -> str:
-        expression = _EXPRESSION.fullmatch(match[1])
-        if expression is None:
-            raise StackError(f"stack file: {match[0]} is not understood; use ${{NAME}} or ${{NAME:-default}}")
-        name, operator, default = expression.groups()
-        found = env.get(name)
-        if found is None or (not found and operator and operator.startswith(":")):
-            return default or ""
-        return found
 
-    return _REFERENCE.sub(value, text)
+def _closing(text: str, start: int) -> int | None:
+    """Where the brace is that closes the reference at start; None = nowhere."""
+    depth = 0
+    for brace in _BRACE.finditer(text, start):
+        depth += 1 if brace[0] == "${" else -1
+        if depth == 0:
+            return brace.start()
+    return None
+
+
+def _value(reference: str, env: Mapping[str, str]) -> str:
+    expression = _EXPRESSION.fullmatch(reference)
+    if expression is None:
+        raise StackError(f"stack file: ${{{reference}}} is not understood; use ${{NAME}} or ${{NAME:-default}}")
+    name, operator, default = expression.groups()
+    found = env.get(name)
+    if found is None or (not found and operator and operator.startswith(":")):
+        return substitute(default or "", env)
+    return found
 
 
 def _map(raw: Any, where: str) -> dict[str, str]:
@@ -136,6 +156,7 @@ def load(path: Path, env: Mapping[str, str]) -> Stack:
             labels=_map(entry.get("labels"), f"{name}.labels"),
             annotations=_map(entry.get("annotations"), f"{name}.annotations"),
             fprocess=entry.get("fprocess", ""),
+            build_args=_map(entry.get("build_args"), f"{name}.build_args"),
         )
     configuration = raw.get("configuration") or {}
     copy = _list(configuration.get("copy") if isinstance(configuration, dict) else None, "configuration.copy")

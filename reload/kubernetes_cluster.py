@@ -1,4 +1,4 @@
-"""A real cluster, by its API's JSON, carried by the official client's transport or by the placement's own."""
+"""A real cluster, by its API's JSON, over a transport that somebody else brings."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-import yaml
 from urllib3.exceptions import HTTPError
 
 from reload.cluster import STATUS_PORT_ANNOTATION, Config, Pod
@@ -19,7 +18,6 @@ CONNECT_S = 1.0
 READ_S = 2.0
 HISTORY_TYPE = "reload.edge/history"
 _MERGE_PATCH = "application/merge-patch+json"
-_FORBIDDEN_FIELDS = ("exec", "auth-provider", "tokenFile", "client-certificate", "client-key", "username", "password")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,30 +43,6 @@ class KubernetesCluster:
         self._name = name
         self._send = send
         self._close = close
-
-    @classmethod
-    def from_kubeconfig(cls, name: str, text: str, context: str = "") -> KubernetesCluster:
-        """context: "" = the one called like the cluster if there is one, else the current one.
-
-        Commands and files in it are refused: nothing beside this text decides what runs or is read here.
-        Raises ReloadError cluster_unknown, without a word of the content.
-        """
-        try:
-            parsed = yaml.safe_load(text)
-            users = [entry.get("user") or {} for entry in parsed["users"]]
-            names = [entry["name"] for entry in parsed["contexts"]]
-        except (yaml.YAMLError, TypeError, KeyError, AttributeError):
-            raise ReloadError("cluster_unknown", f"the kubeconfig of cluster {name} is broken") from None
-        for user in users:
-            wrong = sorted(set(user) & set(_FORBIDDEN_FIELDS))
-            if wrong:
-                raise ReloadError(
-                    "cluster_unknown",
-                    f"the kubeconfig of cluster {name} uses {wrong[0]}",
-                    "give a token or certificate data in the text itself",
-                )
-        chosen = context or (name if name in names else parsed.get("current-context", ""))
-        return cls(name, *_official(name, parsed, chosen))
 
     def close(self) -> None:
         """Give connections back."""
@@ -190,39 +164,6 @@ class KubernetesCluster:
         if status in (413, 422):
             raise ReloadError("values_invalid", f"cluster {self._name} refuses the changed object")
         raise ReloadError("cluster_failed", f"the API server of cluster {self._name} answered {status}")
-
-
-def _official(name: str, kubeconfig: Mapping[str, Any], context: str) -> tuple[Send, Callable[[], None]]:
-    """The official client's transport; its model objects are slow, so JSON stays JSON.  Raises ReloadError."""
-    from kubernetes import client, config  # noqa: PLC0415  heavy, and the placement function has a transport of its own
-
-    credentials = client.Configuration()
-    try:
-        config.load_kube_config_from_dict(  # type: ignore[no-untyped-call]
-            kubeconfig, context, credentials, persist_config=False
-        )
-    except Exception:  # noqa: BLE001  the loader raises what it likes, with the content in it
-        raise ReloadError("cluster_unknown", f"the kubeconfig of cluster {name} has no usable context") from None
-    credentials.retries = False
-    api = client.ApiClient(credentials)
-
-    def send(call: Call) -> tuple[int, bytes]:
-        request = api.param_serialize(
-            call.method,
-            call.path,
-            query_params=list(call.query),
-            header_params=dict(call.headers),
-            body=call.body,
-            auth_settings=["BearerToken"],
-        )
-        try:
-            answer = api.call_api(*request, _request_timeout=(CONNECT_S, call.read_s))
-            octets: bytes = answer.read()  # type: ignore[no-untyped-call]
-        except client.ApiException as e:
-            raise OSError("no answer") from e
-        return answer.status, octets
-
-    return send, api.close
 
 
 def _path(namespace: str, kind: str, name: str = "") -> str:

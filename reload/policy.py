@@ -18,7 +18,7 @@ import yaml
 
 from reload.cluster import Cluster
 from reload.errors import ReloadError
-from reload.kubernetes_cluster import KubernetesCluster
+from reload.kubernetes_client import from_kubeconfig
 
 POLICY = "reload-policy"
 KUBECONFIGS = "edge-kubeconfigs"
@@ -57,7 +57,7 @@ def _fits(name: str, patterns: tuple[str, ...]) -> bool:
 class Clusters:
     """Policy and connections; each secret is read again when its file has changed."""
 
-    def __init__(self, secrets: Path, connect: Open = KubernetesCluster.from_kubeconfig) -> None:
+    def __init__(self, secrets: Path, connect: Open = from_kubeconfig) -> None:
         self._secrets = secrets
         self._connect = connect
         self._lock = threading.Lock()

@@ -40,11 +40,12 @@ class ImageError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """folder: with its Dockerfile and all that goes in.  reference: registry/name:tag."""
+    """folder: with its Dockerfile and all that goes in.  reference: registry/name:tag.  arguments: of its own, K=V."""
 
     name: str
     folder: Path
     reference: str
+    arguments: tuple[str, ...] = ()
 
 
 def parser() -> argparse.ArgumentParser:
@@ -107,7 +108,12 @@ def laid_out(registry: str, tag: str, into: Path, other: Path | None = None) -> 
     read = stack.load(other or ROOT / "stack.yml", {**os.environ, "REGISTRY": registry, "TAG": tag})
     first = {function.image: function for function in reversed(list(read.functions.values()))}
     images = [
-        Image(function.name, buildtree.assemble(read, function, into).folder, function.image)
+        Image(
+            function.name,
+            buildtree.assemble(read, function, into).folder,
+            function.image,
+            tuple(f"{key}={value}" for key, value in function.build_args.items()),
+        )
         for function in read.functions.values()
         if function is first[function.image]
     ]
@@ -127,7 +133,7 @@ def _wanted(image: Image, only: list[str] | None) -> bool:
 
 
 def _build(builder: str, image: Image, tag: str, given: Sequence[str]) -> None:
-    told = [f"TITLE={image.name}", f"VERSION={tag}", f"REVISION={_revision()}", *given]
+    told = [f"TITLE={image.name}", f"VERSION={tag}", f"REVISION={_revision()}", *image.arguments, *given]
     arguments = [word for each in told for word in ("--build-arg", each)]
     _run([builder, "build", *arguments, "--tag", image.reference, str(image.folder)], _BUILD_S)
 

@@ -203,6 +203,8 @@ def platform(site: Site, cluster: Cluster, name: str, folder: Path) -> Iterator[
     with contextlib.ExitStack() as stack:
         if site.plan:
             stack.enter_context(_volumes(cluster, name, site.plan.state / cluster.name / "volumes" / name))
+        else:
+            _require_storage(cluster)
         for namespace in (one.namespace, one.gateway, one.functions):
             stack.callback(_delete_namespace, cluster, namespace)
             if namespace != one.namespace:  # that one the command of the page makes
@@ -313,6 +315,18 @@ def _volumes(cluster: Cluster, name: str, folder: Path) -> Iterator[None]:
         cluster.kubectl("delete", "persistentvolume", *names, "--wait=false", "--ignore-not-found")
         cluster.kubectl("delete", "storageclass", name, "--ignore-not-found")
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _require_storage(cluster: Cluster) -> None:
+    """Raise LabError at once where no claim without a class would get a volume, for helm would wait for minutes."""
+    default = "storageclass.kubernetes.io/is-default-class"
+    for found in cluster.get("storageclasses")["items"]:
+        if found["metadata"].get("annotations", {}).get(default) == "true":
+            return
+    volumes = cluster.get("persistentvolumes")["items"]
+    free = [v for v in volumes if v["status"]["phase"] == "Available" and not v["spec"].get("storageClassName")]
+    if len(free) < _CLAIMS:
+        raise LabError(f"{cluster.name} has no default StorageClass, nor {_CLAIMS} free volumes without a class")
 
 
 def gateway_calls(one: Platform) -> list[tuple[str, bytes]]:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.layout.test_import_direction import imports_of
 from tools import images
 
 REPO = Path(__file__).resolve().parents[2]
@@ -104,9 +105,43 @@ def test_every_function_of_the_stack_asks_for_a_read_only_root() -> None:
     assert [name for name, function in functions.items() if function.get("readonly_root_filesystem") is not True] == []
 
 
-@pytest.mark.parametrize("name", ["template/python3-flask-edge", "images/edge-tools"])
+def test_kubernetes_client_is_in_those_images_only_whose_code_can_import_it() -> None:
+    functions = yaml.safe_load((REPO / "stack.yml").read_text())["functions"]
+    reaching = {name for name in functions if "kubernetes" in reached(REPO / f"functions/{name}/handler.py")}
+    told = {name: function.get("build_args", {}).get("REQUIREMENTS") for name, function in functions.items()}
+    assert reaching == {"config-reload"}
+    assert {name: file for name, file in told.items() if file} == {"config-reload": "requirements-kubernetes.txt"}
+    for program in ("edge/cli.py", "mme/ticker.py", "placement/ticker.py"):  # what the chart starts of edge-tools
+        assert "kubernetes" not in reached(REPO / program)
+    requirements = sorted((*REPO.glob("template/*/requirements*.txt"), *REPO.glob("images/*/requirements.txt")))
+    with_client = [path.name for path in requirements if re.search("^kubernetes==", path.read_text(), re.M)]
+    assert len(requirements) == 3
+    assert with_client == ["requirements-kubernetes.txt"]
+
+
+def reached(path: Path) -> set[str]:
+    """Every module that a file imports, at any time, and those that our own among them import."""
+    found: set[str] = set()
+    left = [path]
+    while left:
+        for module in imports_of(left.pop()) - found:
+            found.add(module)
+            parts = [REPO.joinpath(*module.split(".")[:n]) for n in range(1, module.count(".") + 2)]
+            ours = [part.with_suffix(".py") for part in parts] + [part / "__init__.py" for part in parts]
+            left += [file for file in ours if file.is_file()]
+    return found
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "template/python3-flask-edge/requirements.txt",
+        "template/python3-flask-edge/requirements-kubernetes.txt",
+        "images/edge-tools/requirements.txt",
+    ],
+)
 def test_requirements_are_hashed_and_name_no_address(name: str) -> None:
-    text = (REPO / name / "requirements.txt").read_text()
+    text = (REPO / name).read_text()
     pinned = [line for line in text.splitlines() if line and not line.startswith((" ", "#"))]
     assert pinned
     assert all("==" in line and line.endswith("\\") for line in pinned)
@@ -183,6 +218,13 @@ def test_the_builder_is_told_all_and_inventories_are_kept(
         assert len(json.loads((tmp_path / f"build/inventories/{name}.json").read_text())["installed"]) == 2
     assert len(calls) == 6
     assert "[1/2] r.example/mme-enb:7" in capsys.readouterr().out
+
+
+def test_a_function_s_own_build_arguments_come_before_those_of_the_caller(builder: Path, tmp_path: Path) -> None:
+    told = ["--only", "config-reload", "--build-arg", "PIP_OPTIONS=--no-index"]
+    assert images.main([*told, "--builder", str(tmp_path / "builder")]) == 0
+    own = "--build-arg REQUIREMENTS=requirements-kubernetes.txt --build-arg PIP_OPTIONS=--no-index --tag "
+    assert own in builder.read_text().splitlines()[0]
 
 
 @pytest.mark.parametrize("breaks", ["build", "run", "push"])

@@ -41,6 +41,7 @@ def test_template_then_handler_then_copies(project: Path, tmp_path: Path) -> Non
         "Dockerfile",
         "index.py",
         "requirements.txt",
+        "requirements-kubernetes.txt",
         "template.yml",
         "function/handler.py",
         "function/sub/data.json",

@@ -22,6 +22,12 @@ from localfaas.errors import StackError
         ("${A:-d}", "a"),
         ("${NONE:-http://h:1/p}", "http://h:1/p"),
         ("$A {A}", "$A {A}"),
+        # What `faas-cli generate` (0.17.4) makes of the same text.
+        ("${NONE:-${A}}", "a"),
+        ("${NONE:-${EMPTY:-5}}z", "5z"),
+        ("${A:-${NONE:-5}}", "a"),
+        ("${NONE:-x${A}y${NONE:-d}}}", "xayd}"),
+        ("${NONE:-{x}}", "{x}"),
     ],
 )
 def test_substitution(text: str, expected: str) -> None:
@@ -42,6 +48,7 @@ def test_values_stay_text(project: Path) -> None:
             "    labels: {com.openfaas.scale.min: 2}\n"
             "    annotations: {topic: a}\n"
             "    secrets: [one, two]\n"
+            "    build_args: {REQUIREMENTS: more.txt}\n"
             "    unknown_key: 1\n"
             "configuration: {copy: [./mme]}\n"
         )
@@ -53,6 +60,7 @@ def test_values_stay_text(project: Path) -> None:
     assert hello.labels == {"com.openfaas.scale.min": "2"}
     assert hello.annotations == {"topic": "a"}
     assert hello.secrets == ("one", "two")
+    assert hello.build_args == {"REQUIREMENTS": "more.txt"}
     assert read.copy == ("./mme",)
     assert read.root == project
 
@@ -86,3 +94,19 @@ def test_what_is_wrong_is_named(tmp_path: Path, text: str, told: str) -> None:
 def test_missing_file_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(StackError, match=r"No such file.*name the stack file with -f"):
         stack.load(tmp_path / "none.yml", {})
+
+
+@pytest.mark.parametrize("what", ["min", "max", "factor"])
+def test_scaling_is_told_to_all_functions_of_the_stack_or_to_one(what: str) -> None:
+    def labels(told: dict[str, str]) -> dict[str, str]:
+        functions = stack.load(Path(__file__).resolve().parents[2] / "stack.yml", told).functions
+        return {name: function.labels[f"com.openfaas.scale.{what}"] for name, function in functions.items()}
+
+    every = f"SCALE_{what.upper()}"
+    before = labels({})
+    assert len(set(before.values())) == 1
+    assert labels({every: "17"}) == dict.fromkeys(before, "17")
+    for name in before:
+        one = f"{name.upper().replace('-', '_')}_{every}"
+        assert labels({one: "19"}) == before | {name: "19"}
+        assert labels({one: "19", every: "17"}) == dict.fromkeys(before, "17") | {name: "19"}

@@ -14,7 +14,7 @@ import pytest
 from reload import apply, history
 from reload.agent.digest import digest_of
 from reload.cluster import NUDGE_ANNOTATION
-from reload.kubernetes_cluster import KubernetesCluster
+from reload.kubernetes_client import from_kubeconfig
 from reload.service import IN_LINE_S, Service
 from tests.reload.conftest import ALICE, AMF, FILES, LABELS, POLICY, QUOTING, REFUSED, Call, Edge, pod_body
 from tests.reload.volumes import eventually
@@ -456,7 +456,7 @@ def test_pods_are_listed_once_for_all_configmaps_of_their_release(edge: Edge) ->
         edge.api.put("configmaps", "core", name, {"data": {"a.txt": name}}, LABELS)
         pod = pod_body(None) | {"spec": {"volumes": [{"name": "config", "configMap": {"name": name}}]}}
         edge.api.put("pods", "core", f"{name}-9", pod, LABELS)
-    cluster = KubernetesCluster.from_kubeconfig("edge-a", edge.api.kubeconfig("edge-a"))
+    cluster = from_kubeconfig("edge-a", edge.api.kubeconfig("edge-a"))
     targets = apply.targets_of_release(cluster, "core", "amf")
     assert apply.nudge(cluster, *targets) == len(targets) == 3
     assert [pod.config for pod in apply.look(cluster, targets).pods] == ["amf-config", "amf-more", "amf-rest"]
