@@ -6,13 +6,14 @@ docs/openfaas.md says what they need.  The rest of docs/operations.md runs in `t
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import os
 import re
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -21,9 +22,11 @@ from typing import Any
 import pytest
 
 from enb_app.measure import Verdict
+from enb_app.options import Mode
 from enb_app.result import Result
 from laptop.elsewhere import provisioned
 from laptop.site import ROOT
+from localfaas.client import Client
 from localfaas.remote import from_environment
 from tests.e2e.conftest import Core
 from tests.lab.documented import OPERATIONS, WALK, Shell, block
@@ -37,6 +40,17 @@ GIVEN = ("edge-kubeconfigs", "reload-policy", "placement-policy", "placement-cre
 """Secrets that the walk makes with faas-cli; the chart makes the others."""
 DEPLOYED_WITH = ("REGISTRY", "TAG", "CALLBACK_ALLOW")
 NAMESPACE = "openfaas-fn"
+GATEWAYS = "openfaas"
+READERS = {
+    "edge-kubeconfigs": ("placement", "config-reload"),
+    "placement-credentials": ("placement",),
+    "placement-policy": ("placement",),
+    "reload-policy": ("config-reload",),
+}
+"""Of each secret that is replaced without a restart."""
+UPDATES = ("secret update edge-kubeconfigs", "secret update placement-credentials", "secret update placement-policy")
+A_PASSWORD = "head -c 32 /dev/urandom | od -An -v -tx1 | tr -d ' \\n'"
+"""The page's words for a new one."""
 READY_S = 300
 SUBSCRIBERS = 1500
 ATTACH_CALLS = {"mme-initial-ue", "mme-uplink-nas", "mme-ue-context"}
@@ -56,7 +70,7 @@ def here(core: Core, tmp_path: Path) -> Shell:
 
     How functions are deployed is in no variable but those that a command itself sets.
     """
-    for name in ("stack.yml", "functions", "template"):
+    for name in ("stack.yml", "functions", "template", "k8s"):
         (tmp_path / name).symlink_to(ROOT / name)
     (tmp_path / "keys").mkdir()
     for path in Path(os.environ["OPENFAAS_SECRETS"]).iterdir():
@@ -65,12 +79,28 @@ def here(core: Core, tmp_path: Path) -> Shell:
     return Shell(tmp_path, {**environment, "STORE_URL": core.site.store_url})
 
 
-def kubectl(shell: Shell, words: str) -> Any:
-    return json.loads(shell.run(f"kubectl -n {NAMESPACE} get {words} -o json"))
+def kubectl(shell: Shell, words: str, namespace: str = NAMESPACE) -> Any:
+    return json.loads(shell.run(f"kubectl -n {namespace} get {words} -o json"))
 
 
 def secret(shell: Shell, name: str) -> bytes:
     return base64.b64decode(kubectl(shell, f"secret {name}")["data"][name])
+
+
+def password(shell: Shell) -> bytes:
+    """That of the gateway, as its secret has it."""
+    return base64.b64decode(kubectl(shell, "secret basic-auth", GATEWAYS)["data"]["basic-auth-password"])
+
+
+def gateways(shell: Shell) -> set[str]:
+    return {one["metadata"]["uid"] for one in kubectl(shell, "pods -l app=gateway", GATEWAYS)["items"]}
+
+
+def status_with(core: Core, word: bytes) -> int:
+    """What a gateway says to this password, whose provider is asked with its own."""
+    gateway = core.gateway
+    assert gateway.auth is not None
+    return Client(gateway.url, (gateway.auth[0], word.decode())).request("GET", "/system/secrets").status
 
 
 def deployments(shell: Shell) -> dict[str, dict[str, Any]]:
@@ -155,11 +185,49 @@ def environment(deployment: dict[str, Any]) -> dict[str, str | None]:
     return {e["name"]: e.get("value") for e in deployment["spec"]["template"]["spec"]["containers"][0]["env"]}
 
 
-def test_a_changed_secret_is_what_the_file_holds(here: Shell) -> None:
-    path = here.folder / "keys/edge-kubeconfigs"
-    path.write_bytes(path.read_bytes() + b"# once more\n")
-    here.run(block(OPERATIONS, "faas-cli secret update"))
-    assert secret(here, "edge-kubeconfigs") == path.read_bytes().strip()  # as `secret update` does, unlike `create`
+def test_a_changed_secret_is_what_the_file_holds_and_every_pod_has_it(here: Shell) -> None:
+    for name in READERS:
+        path = here.folder / "keys" / name
+        path.write_bytes(path.read_bytes().rstrip() + f"\n# once more, {time.time_ns()}\n".encode())
+    for words in UPDATES:
+        here.run(block(OPERATIONS, words))
+    for name, functions in READERS.items():
+        wanted = (here.folder / "keys" / name).read_bytes().strip()  # as `secret update` does, unlike `create`
+        assert secret(here, name) == wanted
+        for function in functions:
+            those = {"secret=placement-credentials function=placement": f"secret={name} function={function}"}
+            here.run(block(OPERATIONS, "secret=placement-credentials"), those)
+            for pod in kubectl(here, f"pods -l faas_function={function}")["items"]:
+                read = f"exec {pod['metadata']['name']} -- cat /var/openfaas/secrets/{name}"
+                assert here.run(f"kubectl -n {NAMESPACE} {read}").encode() == wanted
+
+
+def test_the_gateways_password_is_replaced_and_no_call_of_a_function_fails(here: Shell, core: Core) -> None:
+    """And back again, so that whoever runs this goes on with the password that there was."""
+    there = replace(here, environment={**here.environment, "OPENFAAS_CONFIG": str(here.folder / "logins")})
+    before = gateways(there)
+    said = there.run(block(WALK, "gateway-drain.yaml"))
+    if "(no change)" not in said:  # those of before end at once
+        until = time.monotonic() + READY_S
+        while gateways(there) & before:
+            assert time.monotonic() < until, "gateways of before are left"
+            time.sleep(1)
+    first = password(there)
+    (there.folder / "first").write_bytes(first)
+    change = block(OPERATIONS, "create secret generic basic-auth")
+    try:
+        assert_no_call_failed(attach_through(core, lambda: there.run(change), modes=(Mode.ASYNC, Mode.SYNC)))
+        new = password(there)
+        assert new != first
+        assert re.fullmatch(rb"[0-9a-f]{64}", new)
+        assert (there.folder / "keys/basic-auth-password").stat().st_mode & 0o077 == 0
+        there.run(block(OPERATIONS, "faas-cli login"))
+        assert of_the_stack() <= set(there.run("faas-cli list").split())
+        assert [status_with(core, word) for word in (first, new)] == [401, 200]
+    finally:
+        there.run(change, {A_PASSWORD: "cat first"})
+    assert password(there) == first
+    assert [status_with(core, word) for word in (new, first)] == [401, 200]
 
 
 def test_one_attach_is_one_grep_over_all_pods(here: Shell, core: Core) -> None:
@@ -172,14 +240,16 @@ def test_one_attach_is_one_grep_over_all_pods(here: Shell, core: Core) -> None:
     assert len({entry["item"] for entry in worked}) == 6
 
 
-def attach_through(core: Core, change: Callable[[], None]) -> None:
-    """UEs attach before, after, and for as long as that takes: each of them has to."""
+def attach_through(core: Core, change: Callable[[], object], modes: Sequence[Mode] = (Mode.ASYNC,)) -> list[Result]:
+    """UEs attach before, after, and for as long as that takes, in these ways by turns: each of them has to."""
     is_over = threading.Event()
     results: list[Result] = []
 
     def keep_on() -> None:
-        while not (results and is_over.is_set()):
-            results.append(core.attach(ues=2, concurrency=2))
+        for mode in itertools.cycle(modes):
+            if len(results) >= len(modes) and is_over.is_set():
+                return
+            results.append(core.attach(ues=2, concurrency=2, mode=mode))
 
     with ThreadPoolExecutor(1) as pool:
         attaching = pool.submit(keep_on)
@@ -191,6 +261,13 @@ def attach_through(core: Core, change: Callable[[], None]) -> None:
     results.append(core.attach(ues=2))
     outcomes = [outcome for result in results for outcome in result.outcomes]
     assert [one for one in outcomes if one.verdict is not Verdict.ATTACHED] == []
+    return results
+
+
+def assert_no_call_failed(results: list[Result]) -> None:
+    """Nor had to be made again for want of an answer."""
+    told = [(result.options.mode, result.started_unix_s, result.counters) for result in results]
+    assert [one for one in told if one[2].failed_calls or one[2].refused_signatures] == []
 
 
 def pods(shell: Shell) -> set[str]:

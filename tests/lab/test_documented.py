@@ -7,6 +7,7 @@ import shlex
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.lab.documented import OPERATIONS, WALK, Shell, block, blocks
 from tests.lab.errors import LabError
@@ -25,11 +26,15 @@ RUN = {
 """Words of the blocks that `test_platform.py` and `test_edge_cluster.py` run (the forwarding by another port)."""
 ON_OPENFAAS = {
     OPERATIONS: (
-        *("192.0.2.7 faas-cli deploy", "STORE_URL='cassandra://", "faas-cli secret update", "logs -l faas_function"),
+        *("192.0.2.7 faas-cli deploy", "STORE_URL='cassandra://", "logs -l faas_function"),
+        *("secret update edge-kubeconfigs", "secret update placement-credentials", "secret update placement-policy"),
+        *("secret=placement-credentials", "create secret generic basic-auth", "faas-cli login"),
     ),
-    WALK: ("svc/gateway", "faas-cli login", "edge secrets init keys"),
+    WALK: ("gateway-drain.yaml", "svc/gateway", "faas-cli login", "edge secrets init keys"),
 }
 """Words of those that `tests/e2e/test_operations_on_openfaas.py` runs, where there is an OpenFaaS."""
+ON_LOCALFAAS = {OPERATIONS: ("cat > keys/placement-credentials",), WALK: ()}
+"""Words of those that need no cluster, but secrets of a server's: `tests/e2e/test_logins.py` runs them."""
 LEFT = {OPERATIONS: (), WALK: ("helm upgrade --install openfaas ", "make images")}
 """OpenFaaS' chart and images for it are in no registry that tests could take them from."""
 
@@ -37,7 +42,7 @@ LEFT = {OPERATIONS: (), WALK: ("helm upgrade --install openfaas ", "make images"
 @pytest.mark.parametrize("page", list(RUN), ids=lambda page: page.name)
 def test_every_block_that_needs_a_cluster_is_run_or_named_as_left(page: Path) -> None:
     found = re.findall(r"^ *```console\n(.*?)^ *```$", page.read_text(), re.M | re.S)
-    known = (*RUN[page], *ON_OPENFAAS[page], *LEFT[page])
+    known = (*RUN[page], *ON_OPENFAAS[page], *ON_LOCALFAAS[page], *LEFT[page])
     assert [one for one in found if not any(words in one for words in known)] == []
     for words in known:
         assert words in block(page, words)
@@ -70,6 +75,16 @@ def test_openfaas_comes_from_a_place_that_is_named_in_a_release_that_is_pinned()
     release = re.search(r"^helm upgrade --install openfaas .*--version (\d+\.\d+\.\d+) ", commands, re.M)
     assert release is not None
     assert f"OpenFaaS chart itself, {release[1]}:" in (WALK.parent / "openfaas-values.yaml").read_text()
+
+
+def test_a_gateway_that_is_replaced_goes_on_for_longer_than_a_call_may_take() -> None:
+    values = yaml.safe_load((WALK.parent / "openfaas-values.yaml").read_text())
+    pod = yaml.safe_load((WALK.parent / "gateway-drain.yaml").read_text())["spec"]["template"]["spec"]
+    goes_on_s = {one["name"]: one["lifecycle"]["preStop"]["sleep"]["seconds"] for one in pod["containers"]}
+    assert set(goes_on_s) == {"gateway", "faas-netes"}  # the one calls functions by the other
+    call_s = int(values["gateway"]["upstreamTimeout"].removesuffix("s"))
+    for seconds in goes_on_s.values():
+        assert call_s < seconds < pod["terminationGracePeriodSeconds"]
 
 
 def test_a_gateway_is_reached_and_logged_in_to_before_faas_cli_is_given_anything_to_do() -> None:

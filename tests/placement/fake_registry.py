@@ -10,6 +10,7 @@ import json
 import ssl
 import tarfile
 import threading
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -70,12 +71,18 @@ def package(name: str, version: str, files: Mapping[str, str] = FILES, values: M
 
 
 class FakeRegistry:
-    """login: None = open to all.  pulls: number of charts given out.  tls: from the next start, None = plain HTTP."""
+    """logins: user and password of each; none = open to all.  used: requests by user.
+
+    refused: requests with a wrong login.  pulls: number of charts given out.
+    tls: from the next start, None = plain HTTP.
+    """
 
     def __init__(self) -> None:
         self.blobs: dict[str, bytes] = {}
         self.manifests: dict[tuple[str, str], bytes] = {}
-        self.login: tuple[str, str] | None = None
+        self.logins: set[tuple[str, str]] = set()
+        self.used: Counter[str] = Counter()
+        self.refused = 0
         self.pulls = 0
         self.tls: ssl.SSLContext | None = None
         self._server: ThreadingHTTPServer | None = None
@@ -132,6 +139,13 @@ def running() -> Iterator[FakeRegistry]:
         registry.stop()
 
 
+def _user(logins: set[tuple[str, str]], authorization: str) -> str | None:
+    for user, password in logins:
+        if authorization == "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode():
+            return user
+    return None
+
+
 def _handler(registry: FakeRegistry) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -149,12 +163,15 @@ def _handler(registry: FakeRegistry) -> type[BaseHTTPRequestHandler]:
                 self.wfile.write(octets)
 
         def do_GET(self) -> None:
-            if registry.login is not None:
-                wanted = "Basic " + base64.b64encode(":".join(registry.login).encode()).decode()
-                if self.headers.get("Authorization") != wanted:
+            if registry.logins:
+                given = self.headers.get("Authorization", "")
+                user = _user(registry.logins, given)
+                if user is None:
+                    registry.refused += bool(given)  # helm asks without a login first
                     error = {"errors": [{"code": "UNAUTHORIZED", "message": "authentication required"}]}
                     self.answer(401, json.dumps(error).encode(), WWW_Authenticate='Basic realm="test"')
                     return
+                registry.used[user] += 1
             path = self.path.split("?")[0]
             if path in ("/v2/", "/v2"):
                 self.answer(200, b"{}")

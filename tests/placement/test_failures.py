@@ -79,7 +79,7 @@ def test_a_chart_that_fails_to_render_names_the_template(site: Site) -> None:
 
 
 def test_a_registry_that_wants_a_password_gets_it_from_a_file_and_never_as_an_argument(site: Site) -> None:
-    site.registry.login = ("puller", "s3cret-of-the-registry")
+    site.registry.logins = {("puller", "s3cret-of-the-registry")}
     assert site.call(cluster="a").code == "registry_refused"
     login = {"host": site.registry.host, "plain_http": True, "username": "puller", "password": "s3cret-of-the-registry"}
     site.secret("placement-credentials", json.dumps({"registries": [login]}))
@@ -91,7 +91,7 @@ def test_a_registrys_certificate_is_judged_by_its_ca(site: Site) -> None:
     ours, others = Authority(site.folder / "ours", "ours"), Authority(site.folder / "others", "others")
     site.registry.tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     site.registry.tls.load_cert_chain(*ours.issue("registry", "registry", hosts=["127.0.0.1"]))
-    site.registry.login = ("puller", "s3cret-of-the-registry")
+    site.registry.logins = {("puller", "s3cret-of-the-registry")}
     site.registry.stop()
     site.registry.start()
     login = {"host": site.registry.host, "username": "puller", "password": "s3cret-of-the-registry"}
