@@ -144,7 +144,7 @@ class Runtime:
             except StoreError as e:
                 reply = Reply(item.id, ItemResult.RETRY.value, label="store contended", error=str(e))
         total = (time.perf_counter() - begin) * 1000
-        metrics.MESSAGES.labels(job.name, reply.result).inc()
+        metrics.worked(job.name, reply.result)
         if reply.label == congestion.LABEL:
             metrics.SHED.inc()
         metrics.ITEM_SECONDS.labels(job.name).observe(total / 1000)

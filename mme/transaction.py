@@ -6,6 +6,7 @@ A Conflict loads again and runs the procedure again; needs have ids, so that the
 from __future__ import annotations
 
 import contextlib
+import itertools
 import random
 import time
 from collections.abc import Callable
@@ -36,6 +37,8 @@ from mme.store.base import Conflict, Row, Saved, Store, Table, TimerRow, WriteRe
 from mme.work import CONFLICT_TRIES, TIMER_SHARDS, Ports, Run, StaleError, Work
 
 _CONFLICT_PAUSE_S = 0.004
+for _procedure, _result in itertools.product(observing.PROCEDURES, observing.RESULTS):
+    metrics.PROCEDURES.labels(_procedure, _result)  # from 0 on: see mme.metrics
 
 
 @dataclass(frozen=True, slots=True)

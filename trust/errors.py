@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+REFUSALS = (400, 401, 405, 413)
+"""HTTP statuses of a request that is refused whole."""
+
 
 class EnvelopeError(Exception):
-    """The request is refused whole, before anything in it is looked at.  status: 400, 401, 403, 405 or 413."""
+    """The request is refused whole, before anything in it is looked at.  status: one of REFUSALS."""
 
     def __init__(self, status: int, detail: str) -> None:
         super().__init__(detail)

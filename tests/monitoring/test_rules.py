@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +11,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from durable.rows import Conflict, Saved, Unknown
+from mme import observing
+from mme.enums import ItemResult
 from tools.monitoring import thresholds
+from tools.monitoring.dashboards import DASHBOARDS
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "k8s/monitoring"
@@ -83,10 +89,65 @@ def test_a_wrong_threshold_is_refused_by_name(line: str, tmp_path: Path) -> None
         thresholds.load(path)
 
 
-def test_what_alerts_look_for_is_there_before_it_happens() -> None:
-    """`increase` sees nothing where a series begins with its first event."""
-    program = "import mme.metrics, prometheus_client as p; print(p.generate_latest().decode())"
-    argv = [sys.executable, "-c", program]
-    told = subprocess.run(argv, check=True, capture_output=True, text=True, timeout=60, cwd=ROOT).stdout
-    for result in ("no answer", "overdue", "dead"):
-        assert f'mme_timers_total{{result="{result}"}} 0.0\n' in told
+@pytest.fixture(scope="module")
+def at_start() -> str:
+    """What functions and tickers tell before anything has happened."""
+    program = "import mme.runtime, mme.ticker, placement.function, reload.function, prometheus_client as p; "
+    argv = [sys.executable, "-c", program + "print(p.generate_latest().decode())"]
+    return subprocess.run(argv, check=True, capture_output=True, text=True, timeout=100, cwd=ROOT).stdout
+
+
+def begun(told: str, metric: str) -> set[str]:
+    """Values of its label, or its labels' in the order of their names, that are told of with 0."""
+    found = re.findall(rf"^{metric}(?:\{{(.*)\}})? 0\.0$", told, re.M)
+    return {" ".join(re.findall(r'="([^"]*)"', labels)) for labels in found}
+
+
+def test_what_may_happen_is_there_before_it_happens(at_start: str) -> None:
+    """`rate` and `increase` see nothing where a series begins with its first event."""
+    results = {each.value for each in ItemResult}
+    assert begun(at_start, "mme_timers_total") == results | {"stale row", "open row", "no answer", "overdue", "dead"}
+    # What a conditional write comes to (mme.store.base.WriteResult) is counted by the name of its class.
+    assert begun(at_start, "mme_cas_total") == {each.__name__.lower() for each in (Saved, Conflict, Unknown)}
+    assert begun(at_start, "mme_pushes_total") == {"taken", "failed", "no-url"}
+    assert begun(at_start, "mme_procedures_total") == {
+        f"{procedure} {result}" for procedure in observing.PROCEDURES for result in observing.RESULTS
+    }
+    assert begun(at_start, "placement_callbacks_total") == {"taken", "given up"}
+    refused = {str(status) for status in refusals_of_the_code()}
+    assert begun(at_start, "mme_requests_refused_total") == refused
+    assert begun(at_start, "placement_requests_refused_total") == refused
+
+
+def refusals_of_the_code() -> set[int]:
+    """Statuses that an EnvelopeError is raised with."""
+    sources = [path for package in ("trust", "mme", "placement", "reload") for path in (ROOT / package).rglob("*.py")]
+    return {
+        call.args[0].value
+        for path in sources
+        for call in ast.walk(ast.parse(path.read_text()))
+        if isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Name)
+        and call.func.id == "EnvelopeError"
+        and isinstance(call.args[0], ast.Constant)
+        and isinstance(call.args[0].value, int)
+    }
+
+
+# Of ever so many messages: with a message's first item its other results begin (tests/mme/runtime/test_metrics.py).
+IN_BULK = {"mme_messages_total"}
+
+
+def test_no_panel_and_no_rule_takes_the_rate_of_a_counter_that_begins_with_its_first_event(at_start: str) -> None:
+    panels = {query.expr for board in DASHBOARDS.values() for panel in board.panels for query in panel.queries}
+    looked = set()
+    for expr in panels | rules_of("expr"):
+        for metric in re.findall(r"\b(?:rate|increase)\((\w+_total)\b", expr):
+            # The gateway's are not ours, and no single event is looked for there.
+            if metric.startswith("gateway_") or f"(last_over_time({metric}" in expr:
+                continue
+            looked.add(metric)
+            if metric not in IN_BULK:
+                # An agent's is not among these: without labels, it is told of from the beginning.
+                assert begun(at_start, metric) or metric == "reload_daemon_starts_total", f"{metric} in {expr}"
+    assert {"mme_procedures_total", "mme_timers_total", "mme_cas_total"} | IN_BULK <= looked

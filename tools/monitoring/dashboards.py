@@ -1,4 +1,7 @@
-"""The dashboards.  Windows are fixed (20 s, 1 min): scrapes are 5 s apart, and a short burst must be seen."""
+"""The dashboards.  Windows are fixed (20 s, 1 min): scrapes are 5 s apart, and a short burst must be seen.
+
+What is rare is counted over ten minutes instead, from a series' first value on.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from tools.monitoring.panels import Dashboard, Panel, Query
 
 # Counters of replicas that are gone count too: a UE that one has registered is deregistered by another.
 _EVER = "[15d]"
+_FEW = "10m"
 _AGE = "time() - (reload_last_applied_timestamp_seconds > 0)"  # 0: a pod that has not applied any yet
 
 
@@ -14,8 +18,23 @@ def _population(states: str) -> str:
     return f'{entered} - sum by (state) (last_over_time(mme_ue_states_left_total{{state=~"{states}"}}{_EVER}))'
 
 
-def _quantile(share: float, metric: str, by: str) -> str:
-    return f"histogram_quantile({share}, sum by ({by}, le) (rate({metric}_bucket[1m])))"
+def _since(series: str, window: str) -> str:
+    """What was added in that time, and what a series had begun with if that was then.
+
+    `increase` takes the first value for what was there before, and of rare events, in replicas that come and go, most
+    are the first of their series.  Five minutes are looked back further, for a scrape that failed is no beginning.  The
+    price: where there was none for as long, all that was ever counted is shown for the length of the window.
+    """
+    began = f"last_over_time({series}[{window}]) unless last_over_time({series}[5m] offset {window})"
+    return f"({began} or increase({series}[{window}]))"
+
+
+def _count(series: str, by: str) -> str:
+    return f"sum by ({by}) {_since(series, _FEW)}"
+
+
+def _quantile(share: float, metric: str, by: str, window: str = "1m") -> str:
+    return f"histogram_quantile({share}, sum by ({by}, le) {_since(f'{metric}_bucket', window)})"
 
 
 SCALING = Dashboard(
@@ -190,14 +209,10 @@ MME = Dashboard(
                 ),
                 Panel(
                     "NAS rejects by cause",
-                    "ops",
-                    "Messages that refuse a UE something, by EMM cause (TS 24.301 9.9.3.9). #22 congestion: overload.",
-                    (
-                        Query(
-                            "sum by (message, cause) (rate(mme_nas_rejects_total[1m]))",
-                            "{{message}} #{{cause}}",
-                        ),
-                    ),
+                    "short",
+                    "Messages that refuse a UE something, by EMM cause (TS 24.301 9.9.3.9), in ten minutes. #22 "
+                    "congestion: overload.",
+                    (Query(_count("mme_nas_rejects_total", "message, cause"), "{{message}} #{{cause}}"),),
                 ),
                 Panel(
                     "Results by message",
@@ -263,12 +278,12 @@ PLACEMENT_AND_RELOAD = Dashboard(
             (
                 Panel(
                     "Operations by cluster and outcome",
-                    "ops",
-                    "Ended operations. The outcome is a status, or the code of an error (docs/errors.md); cluster "
-                    "none: it was refused before one was chosen.",
+                    "short",
+                    "Operations that ended in ten minutes. The outcome is a status, or the code of an error "
+                    "(docs/errors.md); cluster none: it was refused before one was chosen.",
                     (
                         Query(
-                            "sum by (cluster, action, outcome) (rate(placement_operations_total[1m]))",
+                            _count("placement_operations_total", "cluster, action, outcome"),
                             "{{cluster}}: {{action}} {{outcome}}",
                         ),
                     ),
@@ -276,15 +291,15 @@ PLACEMENT_AND_RELOAD = Dashboard(
                 Panel(
                     "Duration by cluster",
                     "s",
-                    "From the call to the end: waits for pods are in it. Slow on one cluster: its API server, or its "
-                    "images.",
+                    "From the call to the end, of those that ended in ten minutes: waits for pods are in it. Slow on "
+                    "one cluster: its API server, or its images.",
                     (
                         Query(
-                            _quantile(0.5, "placement_operation_seconds", "cluster, action"),
+                            _quantile(0.5, "placement_operation_seconds", "cluster, action", _FEW),
                             "p50 {{cluster}} {{action}}",
                         ),
                         Query(
-                            _quantile(0.99, "placement_operation_seconds", "cluster, action"),
+                            _quantile(0.99, "placement_operation_seconds", "cluster, action", _FEW),
                             "p99 {{cluster}} {{action}}",
                         ),
                     ),
@@ -292,32 +307,28 @@ PLACEMENT_AND_RELOAD = Dashboard(
                 Panel(
                     "Steps",
                     "s",
-                    "99 % of the steps of each phase. A step may not last longer than a call may (helm_timeout_s).",
-                    (Query(_quantile(0.99, "placement_step_seconds", "phase"), "{{phase}}"),),
+                    "99 % of the steps of each phase, of ten minutes. A step may not last longer than a call may "
+                    "(helm_timeout_s).",
+                    (Query(_quantile(0.99, "placement_step_seconds", "phase", _FEW), "{{phase}}"),),
                 ),
                 Panel(
                     "Drift",
                     "short",
-                    "Releases that were looked at (action status), by whether the cluster has what was placed. Drift "
-                    "on one cluster only: somebody changes it by hand.",
-                    (
-                        Query(
-                            "sum by (cluster, found) (increase(placement_comparisons_total[10m]))",
-                            "{{cluster}}: {{found}}",
-                        ),
-                    ),
+                    "Releases that were looked at (action status) in ten minutes, by whether the cluster has what was "
+                    "placed. Drift on one cluster only: somebody changes it by hand.",
+                    (Query(_count("placement_comparisons_total", "cluster, found"), "{{cluster}}: {{found}}"),),
                 ),
                 Panel(
                     "Requests refused whole",
-                    "reqps",
-                    "By HTTP status; 401: no signature, a wrong one or an old one.",
-                    (Query("sum by (status) (rate(placement_requests_refused_total[1m]))", "{{status}}"),),
+                    "short",
+                    "By HTTP status, in ten minutes; 401: no signature, a wrong one or an old one.",
+                    (Query(_count("placement_requests_refused_total", "status"), "{{status}}"),),
                 ),
                 Panel(
                     "Final answers to callback URLs",
-                    "ops",
-                    "given up: the caller did not take it in all tries, and has to ask.",
-                    (Query("sum by (result) (rate(placement_callbacks_total[1m]))", "{{result}}"),),
+                    "short",
+                    "In ten minutes. given up: the caller did not take it in all tries, and has to ask.",
+                    (Query(_count("placement_callbacks_total", "result"), "{{result}}"),),
                 ),
             ),
         ),
@@ -326,23 +337,19 @@ PLACEMENT_AND_RELOAD = Dashboard(
             (
                 Panel(
                     "Calls by outcome",
-                    "ops",
-                    "Calls of config-reload that were answered. error for one caller only: what it asks for is not "
-                    "allowed, or not there; the answer's code says which.",
-                    (
-                        Query(
-                            "sum by (action, status) (rate(config_reload_requests_total[1m]))", "{{action}} {{status}}"
-                        ),
-                    ),
+                    "short",
+                    "Calls of config-reload that were answered in ten minutes. error for one caller only: what it asks "
+                    "for is not allowed, or not there; the answer's code says which.",
+                    (Query(_count("config_reload_requests_total", "action, status"), "{{action}} {{status}}"),),
                 ),
                 Panel(
                     "Time of a call",
                     "s",
-                    "Until config-reload has answered. What takes longer goes on in the ticker's steps, and is called "
-                    "back: pods that are slow to confirm are not in it.",
+                    "Until config-reload has answered, of the calls of ten minutes. What takes longer goes on in the "
+                    "ticker's steps, and is called back: pods that are slow to confirm are not in it.",
                     (
-                        Query(_quantile(0.5, "config_reload_seconds", "action"), "p50 {{action}}"),
-                        Query(_quantile(0.99, "config_reload_seconds", "action"), "p99 {{action}}"),
+                        Query(_quantile(0.5, "config_reload_seconds", "action", _FEW), "p50 {{action}}"),
+                        Query(_quantile(0.99, "config_reload_seconds", "action", _FEW), "p99 {{action}}"),
                     ),
                 ),
                 Panel(
@@ -350,12 +357,7 @@ PLACEMENT_AND_RELOAD = Dashboard(
                     "short",
                     "Candidates in ten minutes. rejected: a check or a schema refused them; failed: the daemon did not "
                     "live with them.",
-                    (
-                        Query(
-                            "sum by (cluster, verdict) (increase(reload_verdicts_total[10m]))",
-                            "{{cluster}}: {{verdict}}",
-                        ),
-                    ),
+                    (Query(_count("reload_verdicts_total", "cluster, verdict"), "{{cluster}}: {{verdict}}"),),
                 ),
                 Panel(
                     "Pods on their last good configuration",

@@ -9,6 +9,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from enb_app.association import Leave
+from mme import metrics
 from mme.store.base import Table
 from mme.store.faulty import FaultConflict, FaultUnavailable, on_save
 from mme.store.sqlite import SqliteStore
@@ -53,6 +54,18 @@ class Counted:
 def counted(network: Network) -> Counted:
     assert network.contexts() == []
     return Counted()
+
+
+def test_with_a_message_s_first_item_its_other_results_begin() -> None:
+    """So that the first of them is a step, which `rate` sees; and not a series that begins with it."""
+    before = Counted()
+    metrics.worked("a message", "done")
+    for result in ("done", "duplicate", "stale", "discarded", "rejected", "retry"):
+        told = REGISTRY.get_sample_value("mme_messages_total", {"message": "a message", "result": result})
+        assert told == (result == "done")
+    metrics.worked("a message", "retry")
+    assert before.gained("mme_messages_total", message="a message") == 2
+    assert before.gained("mme_messages_total", message="a message", result="retry") == 1
 
 
 def test_an_attach_is_counted_once_and_its_duration_is_its_own(network: Network, counted: Counted) -> None:
