@@ -139,6 +139,27 @@ def test_no_pod_is_root_or_may_become_it_or_writes_its_root(charts: Charts, path
             assert {"requests", "limits"} <= set(container["resources"]), name
 
 
+def test_every_image_can_be_pinned_by_its_digest(charts: Charts) -> None:
+    """As `docker pull` and Kubernetes take it: name:tag@digest."""
+    digest = f"sha256:{'0123456789abcdef' * 4}"
+    pinned = {"image": {"tag": f"v1.0@{digest}"}}
+    own = {"tools": pinned, "cassandra": pinned, "monitoring": {"prometheus": pinned, "alertmanager": pinned}}
+    images = {
+        container["image"]
+        for pod in pods(charts.render("edge-platform", own, release="edge")).values()
+        for container in [*pod["spec"].get("initContainers", []), *pod["spec"]["containers"]]
+    }
+    assert images == {
+        f"{name}:v1.0@{digest}"
+        for name in (
+            "registry.edge.local:5000/edge-tools",
+            "docker.io/library/cassandra",
+            "docker.io/prom/prometheus",
+            "docker.io/prom/alertmanager",
+        )
+    }
+
+
 def test_only_prometheus_may_ask_the_api_and_only_for_pods(default: list[Manifest]) -> None:
     assert not of_kind(default, "ClusterRole")
     rules = [rule for role in of_kind(default, "Role") for rule in role["rules"]]
@@ -421,6 +442,10 @@ def test_every_dashboard_is_a_configmap_that_grafana_finds(default: list[Manifes
         {"cassandra": {"storage": {"size": 10}}},
         {"cassandra": {"backup": {"keep": 0}}},
         {"cassandra": {"image": {"repository": "", "tag": "5"}}},
+        {"cassandra": {"image": {"tag": "5.0.6@sha256:0123"}}},
+        {"cassandra": {"image": {"tag": f"@sha256:{'0' * 64}"}}},
+        {"cassandra": {"image": {"tag": f"5.0.6@sha256:{'G' * 64}"}}},
+        {"cassandra": {"image": {"repository": f"cassandra@sha256:{'0' * 64}"}}},
         {"store": {"url": "postgres://x"}},
         {"store": {"keyspace": "Edge-1"}},
         {"ticker": {"replicas": 0}},
