@@ -78,7 +78,12 @@ def test_thresholds_are_made_from_their_values() -> None:
 
 def test_every_function_of_the_stack_has_thresholds_and_no_other() -> None:
     stack = yaml.safe_load((ROOT / "stack.yml").read_text())
-    assert set(thresholds.load(FOLDER / "thresholds.yaml")) == set(stack["functions"])
+    functions = thresholds.load(FOLDER / "thresholds.yaml")
+    assert set(functions) == set(stack["functions"])
+    for function, figures in functions.items():
+        # The classic rule, each by its own threshold; what somebody has to look at, too.
+        assert {"invocations", *thresholds.HEALTH} <= set(figures), function
+        assert "com.openfaas.scale.max" in stack["functions"][function]["labels"]
 
 
 @pytest.mark.parametrize("line", ["calls: 5", "invocations: 0", "invocations: many", "invocations: true"])
