@@ -225,8 +225,11 @@ def test_wrong_values_are_refused(charts: Charts, chart: str, change: dict[str, 
         charts.render(chart, values)
 
 
-def test_both_lint(charts: Charts, tmp_path: Path) -> None:
-    for chart, values in (("network-function", NGINX), ("open5gs", CORE)):
+def test_they_lint(charts: Charts, tmp_path: Path) -> None:
+    """charts/edge-platform, with each of its cases: tests/charts/test_edge_platform.py."""
+    cases = {"network-function": NGINX, "open5gs": CORE, "placement-target": {"existingNamespaces": ["core"]}}
+    assert {*cases, "edge-platform"} == {path.parent.name for path in charts.folder.glob("*/Chart.yaml")}
+    for chart, values in cases.items():
         file = tmp_path / "values.json"
         file.write_text(json.dumps(values))
         assert "0 chart(s) failed" in charts.run("lint", "--strict", str(charts.folder / chart), "-f", str(file))

@@ -228,6 +228,19 @@ def test_three_nodes_are_each_others_seeds_and_one_may_go_at_a_time(charts: Char
     assert {"name": "STORE_URL", "value": URL.replace("rf=1", "rf=3")} in job["env"]
 
 
+def test_one_ticker_of_two_stays_while_a_node_is_emptied(charts: Charts, default: list[Manifest]) -> None:
+    for name in ("ticker", "placement-ticker"):
+        spec = named(default, "PodDisruptionBudget", f"edge-{name}")["spec"]
+        assert spec["minAvailable"] == 1
+        labels = pods(default)[f"Deployment edge-{name}"]["metadata"]["labels"]
+        assert spec["selector"] == named(default, "Deployment", f"edge-{name}")["spec"]["selector"]
+        assert spec["selector"]["matchLabels"].items() <= labels.items()
+        assert named(default, "Deployment", f"edge-{name}")["spec"]["replicas"] == 2
+    # Of one, it would keep the node from ever being emptied.
+    alone = {"ticker": {"replicas": 1}, "placementTicker": {"replicas": 1}}
+    assert not of_kind(charts.render("edge-platform", alone, release="edge"), "PodDisruptionBudget")
+
+
 def test_the_stacks_default_store_is_this_release_in_namespace_edge(charts: Charts) -> None:
     rendered = yaml.safe_load_all(charts.run("template", "edge", str(charts.folder / "edge-platform"), "-n", "edge"))
     job = pods([m for m in rendered if m])["Job edge-migrate"]["spec"]["containers"][0]

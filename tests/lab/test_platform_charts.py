@@ -1,4 +1,4 @@
-"""Every chart as the API server judges it: rendered with each of its cases and validated there, and nothing is made."""
+"""Every chart as the API server judges it: linted, rendered with each case and validated there; nothing is made."""
 
 from __future__ import annotations
 
@@ -50,7 +50,9 @@ def validated(cluster: Cluster, namespace: str, manifests: list[Manifest]) -> li
 
 
 def rendered(charts: Charts, chart: str, namespace: str, values: dict[str, Any]) -> list[Manifest]:
+    """Raises RefusedValuesError: it does not lint, or not render."""
     path = str(charts.folder / chart)
+    charts.run("lint", "--strict", path, "-n", namespace, "-f", "-", text=json.dumps(values))
     text = charts.run("template", "edge", path, "-n", namespace, "-f", "-", text=json.dumps(values))
     return [manifest for manifest in yaml.safe_load_all(text) if manifest]
 
