@@ -16,7 +16,7 @@ from prometheus_client import start_http_server
 from bench.bench import Bench, Ground
 from bench.monitoring import INTERVAL_S, Prometheus, watched
 from bench.section import Figures
-from bench.stub import free_port, settings, stub
+from bench.stub import free_port, in_line, stub
 from enb_app.measure import distribution
 from enb_app.outbox import Policy
 from enb_app.result import Result
@@ -32,8 +32,6 @@ RULES_WINDOW_S = 20.0
 """Of the rates in k8s/monitoring/rules."""
 WAIT = "queue_seconds"
 """The threshold that no rate tells of."""
-WAIT_MS = 1500
-"""For HSS and gateway, in line."""
 GROUP_WAIT_S = 5.0
 """Of k8s/monitoring/alertmanager.yml."""
 _LOOK_S = 0.25
@@ -169,9 +167,10 @@ def _serving(bench: Bench, plan: Plan, ticker_port: int) -> Iterator[tuple[Groun
     ticker = ("--metrics-port", str(ticker_port))
     with contextlib.ExitStack() as stack:
         ground = stack.enter_context(bench.ground(plan.subscribers))
-        port, stub_port = free_port(), free_port()
+        port = 0
         if plan.delay_ms:
-            told |= settings(port, stub_port, port_wait_ms=str(WAIT_MS), WAITRESS_THREADS="1")
+            port, stub_port = free_port(), free_port()
+            told |= in_line(port, stub_port)
             stack.enter_context(stub(ground.site, stub_port, ("--delay-ms", str(plan.delay_ms))))
         gateway = ground.site.serve(
             port=port,

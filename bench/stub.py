@@ -14,6 +14,8 @@ from pathlib import Path
 from laptop import programs
 from laptop.site import ROOT, Site
 
+WAIT_MS = 1500
+"""How long a function waits in line for HSS and gateway: longer than they take in any run."""
 _READY_S = 20.0
 
 
@@ -33,6 +35,11 @@ def settings(gateway_port: int, stub_port: int, **more: str) -> dict[str, str]:
         "answer_url": f"http://127.0.0.1:{gateway_port}/async-function/mme-answer",
         **more,
     }
+
+
+def in_line(gateway_port: int, stub_port: int) -> dict[str, str]:
+    """`settings` of replicas that handle one call at a time, and wait for HSS and gateway meanwhile."""
+    return settings(gateway_port, stub_port, port_wait_ms=str(WAIT_MS), WAITRESS_THREADS="1")
 
 
 @contextlib.contextmanager

@@ -35,8 +35,8 @@ BATCHED = Plan(
 QUICK_BATCHED = replace(BATCHED, steps=(Step(4, 10), Step(20, 40), Step(4, 10)), most=5, factor=40)
 WAITING = Plan(
     (Step(4, 15, at_once=1), Step(10, 60, at_once=12), Step(4, 15, at_once=1)),
-    {"invocations": 100.0, "messages": 100.0, "queue_seconds": 0.1},
-    by="queue_seconds",
+    {"invocations": 100.0, "messages": 100.0, WAIT: 0.1},
+    by=WAIT,
     most=20,
     factor=20,
     others={"mme-initial-ue": 4, "mme-ue-context": 4},

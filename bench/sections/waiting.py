@@ -6,10 +6,9 @@ from typing import Any
 
 from bench.bench import Bench
 from bench.section import Figures, Measured, Target
-from bench.stub import free_port, settings, stub
+from bench.stub import free_port, in_line, stub
 
 DELAY_MS = 40
-WAIT_MS = 1500
 REPLICAS = (1, 4)
 TIMES = 2.5
 CONCURRENCY = 24
@@ -27,7 +26,7 @@ def measure(bench: Bench) -> Measured:
         for _ in range(rounds):
             for count in REPLICAS:
                 port, stub_port = free_port(), free_port()
-                told = settings(port, stub_port, port_wait_ms=str(WAIT_MS), WAITRESS_THREADS="1")
+                told = in_line(port, stub_port)
                 replicas = dict.fromkeys(WAITING, count)
                 with (
                     ground.site.serve(port=port, workers=WORKERS, replicas=replicas, settings=told) as gateway,

@@ -59,9 +59,14 @@ def code(place: str, folder: Path) -> oci.Layer:
         return images.kept(root)
 
 
+def kept_asn1_modules(dockerfile: str) -> set[str]:
+    """Those of pycrate's that its instructions do not delete."""
+    return set(re.findall(r"! -name '(\w+)\.\*'", dockerfile))
+
+
 def _leave_out_unused(packages: Path) -> None:
     """As images/edge-tools/Dockerfile does: most of pycrate's ASN.1 modules."""
-    kept = set(re.findall(r"! -name '(\w+)\.\*'", (ROOT / "images/edge-tools/Dockerfile").read_text()))
+    kept = kept_asn1_modules((ROOT / "images/edge-tools/Dockerfile").read_text())
     for path in (packages / "pycrate_asn1dir").glob("*.py"):
         if path.stem not in kept:
             path.unlink()

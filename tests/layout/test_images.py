@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.lab.python_layers import kept_asn1_modules
 from tests.layout.test_import_direction import imports_of
 from tools import images
 
@@ -73,7 +74,7 @@ def test_packages_are_hashed_and_what_is_installed_is_written_down(dockerfile: l
 
 def test_of_pycrate_s_asn1_modules_those_stay_that_our_programs_import(dockerfile: list[tuple[str, str]]) -> None:
     (install,) = [words for name, words in dockerfile if name == "RUN" and "pip install" in words]
-    kept = set(re.findall(r"! -name '(\w+)\.\*'", install)) - {"__init__"}
+    kept = kept_asn1_modules(install) - {"__init__"}
     code = (
         "import importlib, pkgutil, sys\n"
         "for package in sys.argv[1:]:\n"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import socket
+import sys
 import threading
 import time
 import uuid
@@ -34,6 +35,14 @@ KINDS = {
 CLUSTER_WIDE = {"namespaces", "nodes"}
 
 
+class Server(ThreadingHTTPServer):
+    """Silent about clients that leave before they are answered, as a helm that is killed does."""
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exception(), BrokenPipeError):
+            super().handle_error(request, client_address)
+
+
 class FakeCluster:
     """pods: "ready", "pending" or "crash", for Deployments written from then on.
 
@@ -56,7 +65,7 @@ class FakeCluster:
         self.calls: list[tuple[str, str]] = []
         self.lock = threading.RLock()
         self._version = 0
-        self._server: ThreadingHTTPServer | None = None
+        self._server: Server | None = None
         self.port = 0
         self.put("/api/v1/namespaces/lab", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "lab"}})
         self.node("node-1", cpu="4", memory="8Gi")
@@ -79,7 +88,7 @@ class FakeCluster:
         )
 
     def start(self) -> None:
-        self._server = ThreadingHTTPServer(("127.0.0.1", self.port), _handler(self))
+        self._server = Server(("127.0.0.1", self.port), _handler(self))
         self.port = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
