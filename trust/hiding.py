@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+
+from trust import scalars
 
 STRUCK = "***"
 _ASSIGNED = re.compile(
@@ -15,15 +17,21 @@ _ASSIGNED = re.compile(
 _URL = re.compile(r"""(://[^\s:/@"']{0,200}:)([^\s/"']+)(?=@)""")
 _BEGIN, _END = "-----BEGIN ", "-----END "
 _PEM = re.compile(r"(?s)(-----BEGIN [A-Z0-9 ]{0,60}-----).+?(?=-----END |\Z)")
+_PEM_EDGE = re.compile(r"-----(?:BEGIN|END) [A-Z0-9 ]{0,60}-----")
 _NAME = r"(?:pass(?:w(?:or)?d|phrase)|secret|token|credential|community)[\w.-]{0,60}"
-_WITH_SIGN = re.compile(
-    rf"""(?ix) ^ (.*? (?: {_NAME} | key | (?<![a-z]) (?:pass|pwd?|ki?|opc?) ) ["'\]]? \s* [:=>] \s*) (.*) $"""
-)
+_SIGN = rf"""(?: {_NAME} | key | (?<![a-z]) (?:pass|pwd?|ki?|opc?) ) ["'\]]? \s* [:=>] \s*"""
+_NAMED = re.compile(rf"(?ix) {_SIGN}")
+_WITH_SIGN = re.compile(rf"(?ix) ^ (.*? {_SIGN}) (.*) $")
 _WITH_SPACE = re.compile(rf"""(?ix) ^ (.*? (?: {_NAME} | (?<![a-z_])pass | [_-]key ) ["']? \s+) ([^\s:=>].*) $""")
 """As routers have it: `enable password …`."""
 _COMMENT = ("#", ";", "//", "!")
 _START = re.compile(r"(?:\s|-\s)*")
 _SHORTEST = 4
+_SHORTEST_PART = 5
+"""Of one word of several.  With four, `line`, `file`, `with` and `from` would be struck, and hardly a check's sentence
+is without them; a word that is shorter tells little of the others."""
+_SHORTEST_ROW = 8
+"""Of words in a row: `in the` and `is not` stay, `46 5b 5c` of a key does not."""
 _NO_SECRETS = ("true", "false", "null", "none")
 
 
@@ -37,24 +45,35 @@ def without_assigned(text: str) -> str:
 
 
 def assigned(text: str) -> frozenset[str]:
-    """The words that a configuration gives to names of something secret, or to users in URLs: four characters or more.
+    """What a configuration gives to names of something secret, or to users in URLs: four characters or more.
 
-    For `without` in what is said of that configuration, which may quote them without their names.
+    For `without` in what is said of that configuration, which may quote it without its name, and only a part of it: of
+    a scalar of several words the longer ones, and words in a row, stand for themselves, too.
     """
     found: set[str] = set()
-    for line in text.splitlines():
+    for line, in_block, is_below in _placed(text.splitlines()):
         found |= {value.strip("\"'") for _, value in _ASSIGNED.findall(line)}
         found |= {password for _, password in _URL.findall(line)}
-        if not _is_comment(line) and _WITH_SPACE.match(line):
-            found.add(line.split()[-1].strip("\"',;"))
+        for block in _PEM.finditer(line):
+            found |= set(_PEM_EDGE.sub("", block[0]).split("\\n"))
+        if in_block:
+            found.add(line.partition(_END)[0].strip())
+            continue
+        for scalar in _below(line) if is_below else _named(line):
+            value = _PEM_EDGE.sub("", scalar).strip()
+            found |= {value, *_parts(value)}
     return frozenset(word for word in found if len(word) >= _SHORTEST and word.lower() not in _NO_SECRETS)
 
 
 def without(text: str, words: Iterable[str]) -> str:
-    """The text without these words, longest first: one within another must leave no rest."""
-    for word in sorted(words, key=len, reverse=True):
-        text = text.replace(word, STRUCK)
-    return text
+    """The text without these words: no rest is left where they overlap, nor at its end, where one may be cut off."""
+    told: list[str] = []
+    done = 0
+    for start, end in sorted(span for word in words for span in _spans(text, word)):
+        if start >= done:
+            told += (text[done:start], STRUCK)
+        done = max(done, end)
+    return "".join((*told, text[done:]))
 
 
 def shown(lines: Sequence[str]) -> list[str]:
@@ -64,22 +83,74 @@ def shown(lines: Sequence[str]) -> list[str]:
     below that are indented deeper (YAML), the contents of PEM blocks, and passwords in URLs.
     """
     found: list[str] = []
+    for line, in_block, is_below in _placed(lines):
+        if in_block:
+            found.append(STRUCK + line[line.index(_END) :] if _END in line else STRUCK)
+        elif is_below:
+            found.append(STRUCK if line.strip() else line)
+        else:
+            found.append(without_assigned(_without_rest(line)))
+    return found
+
+
+def _placed(lines: Iterable[str]) -> Iterator[tuple[str, bool, bool]]:
+    """Each line, whether it begins within a PEM block, and whether it stands below a name of something secret."""
     in_block = False
     column: int | None = None
     for line in lines:
         start = _start(line)
         if column is not None and start <= column and line.strip():
             column = None
-        if in_block:
-            found.append(STRUCK + line[line.index(_END) :] if _END in line else STRUCK)
-        elif column is not None:
-            found.append(STRUCK if line.strip() else line)
-        else:
-            found.append(without_assigned(_without_rest(line)))
-            if _WITH_SIGN.match(line) and not _is_comment(line):
-                column = start
+        yield line, in_block, column is not None
+        if not in_block and column is None and _WITH_SIGN.match(line) and not _is_comment(line):
+            column = start
         in_block = line.rfind(_BEGIN) > line.rfind(_END) or (in_block and _END not in line)
-    return found
+
+
+def _named(line: str) -> Iterator[str]:
+    """The scalars behind names of something secret."""
+    if _is_comment(line):
+        return
+    spaced = _WITH_SPACE.match(line)
+    if spaced is not None:
+        yield line.rsplit(maxsplit=1)[-1].strip("\"',;")
+        yield from scalars.of_rest(spaced[2])
+    at = depth = 0
+    while (name := _NAMED.search(line, at)) is not None:
+        before = line[at : name.end()]
+        depth += sum(before.count(sign) for sign in "[{") - sum(before.count(sign) for sign in "]}")
+        is_tag = name[0].rstrip().endswith(">")
+        found, at = scalars.of_value(line, name.end(), in_brackets=depth > 0, in_markup=is_tag)
+        yield from found
+
+
+def _below(line: str) -> list[str]:
+    """The scalars of a line below such a name."""
+    start = _start(line)
+    return [] if line.startswith("# ", start) else scalars.of_rest(line, start)
+
+
+def _parts(value: str) -> Iterator[str]:
+    """What may be quoted of a value of several words: one of them, or some in a row, as far as they are long enough."""
+    words = [found.span() for found in re.finditer(r"\S+", value)]
+    for number, (start, end) in enumerate(words if len(words) > 1 else ()):
+        word = value[start:end].strip("\"',;")
+        if len(word) >= _SHORTEST_PART:
+            yield word
+        behind = words[number + 1 : number + _SHORTEST_ROW]
+        last = next((last for _, last in behind if last - start >= _SHORTEST_ROW), None)
+        if last is not None:
+            yield value[start:last]
+
+
+def _spans(text: str, word: str) -> Iterator[tuple[int, int]]:
+    at = text.find(word[:_SHORTEST])
+    while word and at >= 0:
+        if text.startswith(word, at):
+            yield at, at + len(word)
+        elif word.startswith(text[at:]):
+            yield at, len(text)
+        at = text.find(word[:_SHORTEST], at + 1)
 
 
 def _without_rest(line: str) -> str:

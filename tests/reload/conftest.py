@@ -35,12 +35,12 @@ AMF = 'amf:\n  # the operator\'s own\n  plmn: {mcc: "001", mnc: "01"}\n  tac: 7 
 FILES = {"app.conf": "greeting=one\n", "amf.yaml": AMF}
 LABELS = {"app.kubernetes.io/instance": "amf", "reload.edge/config": "true"}
 
-REFUSED = "retrun password=hunter2 uri=mongodb://amf:hunter3@db\nenable password hunter4\n"
+REFUSED = "retrun password=hunter2 uri=mongodb://amf:hunter3@db\nenable password hunter4\npassphrase: correct horse\n"
 _QUOTE = """import sys
 text = open(sys.argv[1] + '/app.conf').read()
 if 'retrun' in text:
     line = text.splitlines()[0].removeprefix('retrun')
-    sys.exit('error: unknown keyword "retrun"' + line + ' alone: hunter4 token=hunter5')
+    sys.exit('error: unknown keyword "retrun"' + line + ' alone: hunter4 token=hunter5, no "horse"')
 """
 QUOTING = f"{sys.executable} -c {shlex.quote(_QUOTE)} {{dir}}"
 """A check that refuses REFUSED with words of it."""

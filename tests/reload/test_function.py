@@ -307,8 +307,10 @@ def test_what_a_check_refuses_is_told_without_the_secrets_in_it(edge: Edge) -> N
     status, answer = edge.call(files={"app.conf": REFUSED})
     assert (status, answer["status"], answer["error"]["code"]) == (200, "rejected", "candidate_rejected")
     for told in (answer["error"]["message"], answer["pods"][0]["detail"]):
-        assert 'keyword "retrun" password=*** uri=mongodb://amf:***@db alone: *** token=***' in told
-    assert "hunter" not in json.dumps([answer, edge.call(action="status")[1]])
+        assert 'keyword "retrun" password=*** uri=mongodb://amf:***@db alone: *** token=***, no "***"' in told
+    said = json.dumps([answer, edge.call(action="status")[1]])
+    assert "hunter" not in said
+    assert "horse" not in said
 
 
 def test_history_tells_who_and_what_and_is_bounded(edge: Edge) -> None:

@@ -75,6 +75,71 @@ def test_a_word_within_another_leaves_no_rest() -> None:
     assert hiding.without("bad value hunter22", {"hunter2", "hunter22"}) == "bad value ***"
 
 
+def test_words_that_overlap_or_are_cut_off_leave_no_rest() -> None:
+    assert hiding.without("bad: 46 5b 5c e8 here", {"46 5b 5c", "5b 5c e8"}) == "bad: *** here"
+    assert hiding.without("bad value hunt", {"hunter2"}) == "bad value ***"
+    assert hiding.without("bad value hun", {"hunter2"}) == "bad value hun"
+    assert hiding.without("bad hunt here", {"hunter2"}) == "bad hunt here"
+
+
+@pytest.mark.parametrize(
+    ("configuration", "said", "told"),
+    [
+        ("passphrase: correct horse staple", 'no word "correct horse staple"', 'no word "***"'),
+        ("passphrase: correct horse staple", 'no word "horse"', 'no word "***"'),
+        ("passphrase: correct horse staple", 'no word "horse staple", line 3', 'no word "***", line 3'),
+        ('passphrase = "correct horse, staple";', 'no word "horse"', 'no word "***"'),
+        ("passphrase: !!str &p 'correct horse'", "no word horse, no correct horse", "no word ***, no ***"),
+        ("passphrase: &p abcd", "no word abcd", "no word ***"),
+        ("enable password 8 correct horse", "% horse is no type", "% *** is no type"),
+        ("<password>correct horse</password><host>localhost</host>", "localhost: no horse", "localhost: no ***"),
+        # A list, a mapping and a text below the name, as YAML and as JSON have them.
+        ("passwords:\n- correct horse\n- hunter2\n", "no horse, no hunter2", "no ***, no ***"),
+        ("secrets:\n  amf:\n    user: staple\n", "user staple of amf", "user *** of amf"),
+        ("secret: |\n  correct horse\n  staple\nname: amf-one\n", "amf-one: horse staple", "amf-one: *** ***"),
+        ("secrets: {user: correct horse, 'b': [hunter2]}", "user horse, hunter2", "user ***, ***"),
+        ('{"tokens": ["correct horse", "x"], "host": "localhost"}', "localhost: horse", "localhost: ***"),
+        ('{"password":"hunter2","host":"localhost"}', "localhost: hunter2", "localhost: ***"),
+        ("{password: hunter2, host: localhost}", "localhost: hunter2", "localhost: ***"),
+        ('"tokens": [\n  "correct horse", "hunter2"\n],\n"host": "localhost"\n', "localhost: horse", "localhost: ***"),
+        ('"tokens": [\n  "correct horse", "hunter2"\n]\n', "no hunter2", "no ***"),
+        # A key in groups.
+        ("k: 465b5ce8 b199b49f aa5f0a2e e238a6bc", "bad digits: b199b49f", "bad digits: ***"),
+        ("k: 46 5b 5c e8 b1 99 b4 9f", "bad digits: 5b 5c e8 b1 xx", "bad digits: *** xx"),
+        # A key that begins and ends within a line.
+        (
+            r'{"cert": "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADAN\nBgkqhkiG\n-----END PRIVATE KEY-----\n"}',
+            "no base64: BgkqhkiG; a PRIVATE KEY is wanted",
+            "no base64: ***; a PRIVATE KEY is wanted",
+        ),
+        # Words that any sentence has are no secret's, nor is what is said about one.
+        ("passphrase: here is the line", "in the file is a line", "in the file is a line"),
+        ("password: hunter2  # unknown to the operator", "unknown operator", "unknown operator"),
+        ("passwords:\n  # unknown to the operator\n  - hunter2\n", "unknown operator", "unknown operator"),
+    ],
+)
+def test_a_part_of_a_secret_is_struck_from_what_is_said_of_its_configuration(
+    configuration: str, said: str, told: str
+) -> None:
+    assert hiding.without(said, hiding.assigned(configuration)) == told
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "k: " * 60_000,
+        "{" + '"key":"a",' * 16_000,
+        "<key>ab c</key>" * 12_000,
+        '"a" ' * 40_000,
+        "secret: " + "a b " * 40_000,
+    ],
+    ids=["names", "mapping", "markup", "quotes", "words"],
+)
+def test_a_long_line_takes_no_long_time(line: str) -> None:
+    hiding.assigned(f"tokens:\n{line}")
+    hiding.assigned(f"tokens:\n  {line}")
+
+
 @pytest.mark.parametrize(
     ("text", "shown"),
     [

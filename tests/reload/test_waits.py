@@ -202,6 +202,7 @@ def test_nothing_secret_is_in_the_last_answer_or_in_the_store(edge: Edge, caller
     kept = b"".join(path.read_bytes() for path in edge.folder.glob("edge.db*"))
     assert b"retrun" in kept
     assert b"hunter" not in kept
+    assert b"horse" not in kept
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b'{"step": 1}', b'{"step": "nobody", "more": 1}'])
