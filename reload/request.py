@@ -21,7 +21,8 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     release or configmap: which one is meant; a release with one ConfigMap under reload needs no configmap.
     set: values by `file.yaml:path.to.key`.  files: whole files by name, null removes one.  create: add what is missing.
-    wait: for the pods; at most `reload.service.IN_LINE_S` in the call, and with a callback URL timeout_s in all.
+    wait: for the pods; at most `reload.service.IN_LINE_S` in the call, and with a callback URL until timeout_s after it
+    began.
     revision: rollback to before it; default the newest.
     call: id of this call; a repeat with the same id writes nothing twice.
     """

@@ -97,8 +97,12 @@ class Waits:
         return None if held is None else held.call.answer
 
     def begin(self, to: To, cluster: str, target: Target, answer: Answer, *, key: str, timeout_s: int) -> Answer:
-        """Go on waiting after this answer, for timeout_s from now; what to answer meanwhile.  Raises StoreError."""
+        """Go on waiting after this answer, until timeout_s after the call began; what to answer meanwhile.
+
+        Raises StoreError.
+        """
         now_ms = self._now_ms()
+        begun_ms = now_ms - int(1000 * float(answer["time_taken_s"]))
         wait = Wait(
             key=key,
             caller=to.caller,
@@ -107,8 +111,8 @@ class Waits:
             cluster=cluster,
             target=target,
             answer={**answer, "status": "progressing", "error": None, "note": NOTE},
-            begun_ms=now_ms - int(1000 * float(answer["time_taken_s"])),
-            deadline_ms=now_ms + 1000 * timeout_s,
+            begun_ms=begun_ms,
+            deadline_ms=begun_ms + 1000 * timeout_s,
         )
         return self._journal.open(wait, due_ms=now_ms).call.answer
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -98,6 +99,20 @@ def test_pods_that_never_take_it_are_told_at_the_end_of_the_time(waiting: Edge, 
     [answer] = ends(caller)
     assert (answer["status"], answer["applied"], answer["error"]["code"]) == ("waiting", 1, "pod_waiting")
     assert answer["time_taken_s"] >= 121
+
+
+def test_what_the_call_itself_took_is_of_its_time(edge: Edge, caller: Callbacks) -> None:
+    """By a timer of its own, on which it takes longer than it may wait in all: the next step is the last one."""
+    edge.add_pod()
+    edge.deaf.add("amf-0")
+    seconds = itertools.count(0, 100)
+    edge.use(Service(timer=lambda: next(seconds)))
+    assert ask(edge, caller, timeout_s=100)[1]["status"] == "progressing"
+    edge.turn()
+    edge.turn()
+    assert is_over(edge)
+    [answer] = ends(caller)
+    assert (answer["status"], answer["error"]["code"]) == ("waiting", "pod_waiting")
 
 
 def test_a_change_by_somebody_else_meanwhile_ends_the_wait(waiting: Edge, caller: Callbacks) -> None:
