@@ -1,6 +1,7 @@
 """Log lines of the functions' processes, kept in memory for /system/logs."""
 
 import asyncio
+import json
 from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -49,6 +50,17 @@ class FunctionLog:
                 yield await queue.get()
         finally:
             self._followers.discard(queue)
+
+
+def for_people(text: str) -> list[str]:
+    """A line as one reads it: of an object with a traceback, what it is of, and the traceback's own lines."""
+    try:
+        told = json.loads(text)
+    except ValueError:
+        return [text]
+    if not isinstance(told, dict) or not isinstance(told.get("traceback"), str):
+        return [text]
+    return [str(told.get("event", "")), *told["traceback"].splitlines()]
 
 
 async def capture(reader: asyncio.StreamReader, instance: str, log: FunctionLog) -> None:

@@ -25,6 +25,7 @@ from localfaas.answers import Answer
 from localfaas.deployments import Deployments, Spec
 from localfaas.errors import QueueError, StartError
 from localfaas.faults import FaultStream
+from localfaas.functionlogs import for_people
 from localfaas.management import Management, RefusedError, validate
 from localfaas.metrics import CONTENT_TYPE, Metrics
 from localfaas.options import NAMESPACE, Options
@@ -206,8 +207,9 @@ class Gateway:
             while len(replicas.ready()) < replicas.desired:
                 for replica in replicas.replicas:
                     if replica.starts > STARTS_BEFORE_GIVING_UP and not replica.first_ready.is_set():
-                        lines = [line.text for line in replicas.log.read(tail=15)]
-                        raise StartError(f"function {name} does not start; its last lines:\n  " + "\n  ".join(lines))
+                        lines = [each for line in replicas.log.read(tail=15) for each in for_people(line.text)]
+                        told = "\n  ".join(lines[-15:])
+                        raise StartError(f"function {name} does not start; its last lines:\n  {told}")
                 await asyncio.sleep(0.02)
 
         try:

@@ -44,6 +44,7 @@ from mme.timer_shard import RECENT_S, STEP_S, Pending, Shard
 from mme.work import TIMER_SHARDS
 from trust import signing
 from trust.access import TICKER
+from trust.lines import log_in_lines
 from trust.secrets import SIGNING_KEY, read_secret
 from trust.signing import Signed, Way
 
@@ -392,6 +393,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Whatever else it cannot go on from ends it, for whoever started it to start another.
     """
     options = parser().parse_args(arguments)
+    log_in_lines(logs.log)
     try:
         if not options.store:
             raise ConfigError("STORE_URL", "must name the functions' store, or give --store")
@@ -401,7 +403,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         store = open_store(options.store)
         fire = HttpFire(options.gateway, read_secret(SIGNING_KEY), options.lease_s / 2)
     except ConfigError as e:
-        sys.stderr.write(f"{e}\n")
+        logs.log("error", "configuration", why=str(e))
         return 1
     if options.metrics_port:
         start_http_server(options.metrics_port)

@@ -18,6 +18,7 @@ from placement import logs, metrics
 from placement.tables import TABLES as PLACEMENT
 from reload.tables import TABLES as RELOAD
 from trust.errors import ConfigError
+from trust.lines import log_in_lines
 from trust.secrets import SIGNING_KEY, read_secret
 
 TICK_S = 0.1
@@ -46,12 +47,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--metrics-port", type=int, default=0, metavar="PORT", help="serve Prometheus metrics there (0: not at all)"
     )
     options = parser.parse_args(arguments)
+    log_in_lines(logs.log)
     try:
         if not options.store:
             raise ConfigError("STORE_URL", "must name the functions' store, or give --store")
         running = tickers(options.gateway, options.store)
     except ConfigError as e:
-        sys.stderr.write(f"{e}\n")
+        logs.log("error", "configuration", why=str(e))
         return 1
     if options.metrics_port:
         start_http_server(options.metrics_port)

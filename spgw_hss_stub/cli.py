@@ -13,14 +13,16 @@ from pathlib import Path
 
 from aiohttp import web
 
+from mme import logs
 from mme.errors import ConfigError
 from mme.hss.embedded import EmbeddedHss
 from mme.needs import Refusal
 from mme.sgw.embedded import EmbeddedGateway
 from mme.store.opening import open_store
 from spgw_hss_stub.behaviour import Behaviour
-from spgw_hss_stub.lines import Lines
+from spgw_hss_stub.lines import of_need
 from spgw_hss_stub.server import Stub, application
+from trust.lines import Lines
 from trust.secrets import SIGNING_KEY, SUBSCRIBER_KEY, read_keys_file
 
 
@@ -90,7 +92,7 @@ async def _serve(stub: Stub, host: str, port: int) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit 0: stopped by a signal; 1: a setting is wrong; 2: the command line is."""
     args = parser().parse_args(arguments)
-    logging.basicConfig(handlers=[Lines()], level=logging.INFO)
+    logging.basicConfig(handlers=[Lines(logs.log, of_need)], level=logging.INFO)
     refuse, refuse_share = args.refuse or (None, 1.0)
     try:
         subscriber_keys = read_keys_file(args.subscriber_key, SUBSCRIBER_KEY)

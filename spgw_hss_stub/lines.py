@@ -1,22 +1,14 @@
-"""What the stub logs, as the functions do: one JSON object a line, with the trace of the need's item."""
+"""What the stub's lines tell beside what it says: the trace of the need's item, as the functions' do."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 
 from mme import logs
 
 
-class Lines(logging.Handler):
-    """Writes to stderr.  A record's `need`, if it has one, is the id of a need or of the item that answers it."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        need: str | None = getattr(record, "need", None)
-        fault = logging.Formatter().formatException(record.exc_info) if record.exc_info else None
-        logs.log(
-            record.levelname.lower(),
-            record.getMessage(),
-            trace=None if need is None else logs.trace_of(need),
-            item=need,
-            traceback=fault,
-        )
+def of_need(record: logging.LogRecord) -> Mapping[str, object]:
+    """A record's `need`, if it has one, is the id of a need or of the item that answers it."""
+    need: str | None = getattr(record, "need", None)
+    return {} if need is None else {"trace": logs.trace_of(need), "item": need}

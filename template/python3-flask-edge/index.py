@@ -11,6 +11,8 @@ Environment, all optional:
 handler.py: handle(event, context) with event.body (bytes), .headers (case-insensitive), .method, .query, .path.
 It returns None (200, empty) | (body, status[, headers]) | {"statusCode", "body", "headers"}; body is bytes, str, None,
 or a dict or list (sent as JSON). Without a Content-Type of its own the answer gets the gateway's rule.
+
+stderr is the log, one JSON object a line: also what libraries log, warnings, and what ends a thread or the process.
 """
 
 # The first thing done is to listen: the watchdog answers /_/health before Python does, and what is sent until then must
@@ -54,8 +56,52 @@ import signal  # noqa: E402
 import sys  # noqa: E402
 import time  # noqa: E402
 import traceback  # noqa: E402
-from types import FrameType  # noqa: E402
+from types import FrameType, TracebackType  # noqa: E402
 from typing import Any  # noqa: E402
+
+
+def write_line(level: str, event: str, **fields: object) -> None:
+    """Write one line of the log."""
+    line = {"ts": round(time.time(), 3), "level": level, "event": event, **fields}
+    sys.stderr.write(json.dumps(line) + "\n")
+    sys.stderr.flush()
+
+
+class Lines(logging.Handler):
+    """What libraries log; without it their warnings and errors would be bare text, and tracebacks many lines."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line. What does not fit its own arguments is said as it stands: it must not break the call."""
+        try:
+            event = record.getMessage()
+        except Exception:  # noqa: BLE001 - whatever an argument raises when it is made text
+            event = str(record.msg)
+        fields = {"traceback": "".join(traceback.format_exception(*record.exc_info))} if record.exc_info else {}
+        write_line(record.levelname.lower(), event, logger=record.name, **fields)
+
+
+def log_uncaught(
+    kind: type[BaseException], error: BaseException | None, frames: TracebackType | None, **fields: object
+) -> None:
+    """Write what ended the process, a thread (never by SystemExit, which is an end as wanted) or a finalizer."""
+    if not issubclass(kind, SystemExit):
+        text = "".join(traceback.format_exception(kind, error, frames))
+        write_line("error", "uncaught exception", **fields, traceback=text)
+
+
+def log_in_lines() -> None:
+    """Make lines of all that would be text otherwise."""
+    logging.getLogger().addHandler(Lines())
+    logging.captureWarnings(True)
+    sys.excepthook = log_uncaught
+    threading.excepthook = lambda of: log_uncaught(
+        of.exc_type, of.exc_value, of.exc_traceback, thread=of.thread.name if of.thread else None
+    )
+    sys.unraisablehook = lambda of: log_uncaught(of.exc_type, of.exc_value, of.exc_traceback)
+
+
+if __name__ == "__main__":
+    log_in_lines()
 
 import prometheus_client  # noqa: E402
 from flask import Flask, Request, Response, request  # noqa: E402
@@ -67,8 +113,8 @@ METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD"]
 
 try:
     import handler
-except BaseException:  # noqa: BLE001 - whatever it is, the trace is what helps, and the exit code tells the watchdog
-    traceback.print_exc()
+except BaseException:  # noqa: BLE001 - whatever it is, its traceback helps, and the exit code tells the watchdog
+    write_line("error", "handler cannot be imported", traceback=traceback.format_exc())
     sys.exit(1)
 
 
@@ -132,17 +178,15 @@ def to_response(result: Any) -> Response:
 
 
 def log_error(received: Request) -> None:
-    """Write the exception at hand as one JSON line, so that a log store keeps the trace together."""
-    line = {
-        "level": "error",
-        "event": "handler raised",
-        "method": received.method,
-        "path": received.path,
-        "call_id": received.headers.get("X-Call-Id", ""),
-        "trace": traceback.format_exc(),
-    }
-    sys.stderr.write(json.dumps(line) + "\n")
-    sys.stderr.flush()
+    """Write the exception at hand. `trace` is not its name: that is an item's way through the functions."""
+    write_line(
+        "error",
+        "handler raised",
+        method=received.method,
+        path=received.path,
+        call_id=received.headers.get("X-Call-Id", ""),
+        traceback=traceback.format_exc(),
+    )
 
 
 app = Flask(__name__, static_folder=None)

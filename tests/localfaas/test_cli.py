@@ -79,7 +79,11 @@ def test_port_in_use_is_one_line_with_the_cure(capsys: Capture, project: Path) -
 
 def test_function_that_cannot_start_shows_its_last_lines(project: Path) -> None:
     (project / "functions" / "hello" / "handler.py").write_text("import nothing_like_this\n")
-    with pytest.raises(StartError, match=r"(?s)function hello does not start.*No module named 'nothing_like_this'"):
+    told = (
+        r"(?s)function hello does not start.*\n +handler cannot be imported\n +Traceback.*\n"
+        r" +ModuleNotFoundError: No module named 'nothing_like_this'\n"
+    )
+    with pytest.raises(StartError, match=told):
         running(project / "stack.yml")
 
 

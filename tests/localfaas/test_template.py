@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -93,19 +94,89 @@ def test_body_over_one_mebibyte_is_413(shapes: Served) -> None:
         assert connection.getresponse().status == 413
 
 
+def lines(served: Served) -> list[dict[str, Any]]:
+    """What it has logged; each line is an object like the functions' own, and none is taken for an item's."""
+    found = [json.loads(text) for text in served.log.read_text().splitlines()]
+    for line in found:
+        assert line["ts"] > 0
+        assert line["level"] in {"info", "warning", "error"}
+        assert line["event"]
+        assert not {"trace", "item"} & line.keys()
+    return found
+
+
 def test_exception_is_one_json_line(serve: Serve) -> None:
     served = serve("def handle(event, context):\n    raise ValueError('secret of the handler')\n")
     status, _, body = ask(served.port(), "POST", "/p", **{"X-Call-Id": "c1"})
     assert (status, body) == (500, b"")
-    (line,) = [json.loads(text) for text in served.log.read_text().splitlines()]
-    assert (line["path"], line["call_id"]) == ("/p", "c1")
-    assert "ValueError: secret of the handler" in line["trace"]
+    (line,) = lines(served)
+    assert (line["level"], line["event"], line["path"], line["call_id"]) == ("error", "handler raised", "/p", "c1")
+    assert "ValueError: secret of the handler" in line["traceback"]
 
 
-def test_import_failure_prints_the_trace_and_exits_1(serve: Serve) -> None:
+NOISY = """
+import logging, threading, warnings
+
+class Torn:
+    def __del__(self):
+        raise OSError("of a finalizer")
+
+def fail():
+    raise RuntimeError("of a thread")
+
+def leave():
+    raise SystemExit
+
+def handle(event, context):
+    logging.getLogger("waitress").warning("%d open connections", 1000)
+    logging.getLogger("a.library").info("not asked for")
+    logging.getLogger("a.library").warning("%d of them", "two")
+    try:
+        {}["key"]
+    except KeyError:
+        logging.getLogger("a.library").exception("two\\nlines")
+    warnings.warn("of Python", RuntimeWarning)
+    for what in (fail, leave):
+        thread = threading.Thread(target=what, name="worker")
+        thread.start()
+        thread.join()
+    Torn()
+"""
+
+
+def test_what_libraries_threads_and_finalizers_say_is_one_json_line_each(serve: Serve) -> None:
+    served = serve(NOISY)
+    assert ask(served.port(), "POST", "/")[0] == 200
+    told = [(line["level"], line.get("logger"), line["event"]) for line in lines(served)]
+    assert told[:3] == [
+        ("warning", "waitress", "1000 open connections"),
+        ("warning", "a.library", "%d of them"),
+        ("error", "a.library", "two\nlines"),
+    ]
+    assert told[3][:2] == ("warning", "py.warnings")
+    assert "RuntimeWarning: of Python" in told[3][2]
+    assert told[4:] == [("error", None, "uncaught exception")] * 2
+    _, _, logged, _, of_thread, of_finalizer = lines(served)
+    assert "KeyError: 'key'" in logged["traceback"]
+    assert of_thread["thread"] == "worker"
+    assert "RuntimeError: of a thread" in of_thread["traceback"]
+    assert "OSError: of a finalizer" in of_finalizer["traceback"]
+
+
+def test_a_server_that_cannot_start_says_so_in_one_json_line(serve: Serve) -> None:
+    served = serve("def handle(event, context):\n    pass\n", WAITRESS_THREADS="many")
+    assert served.process.wait(timeout=20) == 1
+    (line,) = lines(served)
+    assert (line["level"], line["event"]) == ("error", "uncaught exception")
+    assert "ValueError" in line["traceback"]
+
+
+def test_import_failure_is_one_json_line_and_exits_1(serve: Serve) -> None:
     served = serve("import nothing_like_this\n")
     assert served.process.wait(timeout=20) == 1
-    assert "No module named 'nothing_like_this'" in served.log.read_text()
+    (line,) = lines(served)
+    assert (line["level"], line["event"]) == ("error", "handler cannot be imported")
+    assert "No module named 'nothing_like_this'" in line["traceback"]
     assert not served.lock.exists()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import subprocess
 import sys
@@ -83,7 +84,10 @@ def test_a_process_of_which_a_part_has_died_ends_with_what_it_died_of(tmp_path: 
     with ticker(tmp_path, *MODULE) as process:
         _, errors = process.running.communicate(timeout=60)
     assert process.running.returncode == 1
-    assert b"DecodeError" in errors
+    *others, last = [json.loads(line) for line in errors.splitlines()]
+    assert all(line["ts"] > 0 for line in others)
+    assert (last["level"], last["event"]) == ("error", "uncaught exception")
+    assert "DecodeError" in last["traceback"]
 
 
 def test_what_a_process_held_that_hangs_it_holds_no_longer(tmp_path: Path) -> None:
