@@ -131,6 +131,31 @@ def test_the_pod_may_create_events_and_nothing_else(charts: Charts) -> None:
     assert pod_of(without)["spec"]["automountServiceAccountToken"] is False
 
 
+@pytest.mark.parametrize(
+    ("chart", "values"),
+    [
+        ("network-function", with_values(NGINX, reload__eventsRole=False)),
+        ("open5gs", {**CORE, "network-function": {"reload": {"eventsRole": False}}}),
+    ],
+)
+def test_events_need_no_role_of_the_chart_where_the_namespace_grants_them(
+    charts: Charts, chart: str, values: dict[str, Any]
+) -> None:
+    manifests = charts.render(chart, values)
+    assert not [m for m in manifests if m["apiVersion"].startswith("rbac.")]
+    for deployment in of_kind(manifests, "Deployment"):
+        spec = deployment["spec"]["template"]["spec"]
+        assert spec["automountServiceAccountToken"] is True
+        assert "--events" in spec["containers"][0]["args"]
+    (role,) = [
+        role
+        for role in of_kind(charts.render("placement-target", {"namespaces": ["lab"]}), "Role")
+        if role["metadata"]["name"] == "placement-target-events"
+    ]
+    assert role["metadata"]["namespace"] == "lab"
+    assert role["rules"] == [{"apiGroups": [""], "resources": ["events"], "verbs": ["create"]}]
+
+
 def test_a_disruption_budget_from_two_replicas_on(charts: Charts) -> None:
     assert not of_kind(charts.render("network-function", NGINX), "PodDisruptionBudget")
     assert of_kind(charts.render("network-function", with_values(NGINX, replicas=2)), "PodDisruptionBudget")
@@ -162,12 +187,16 @@ def configs_of(manifests: list[Manifest]) -> dict[str, Any]:
 
 
 def test_plmns_tacs_and_slices_reach_the_functions_as_what_they_are(charts: Charts) -> None:
-    values = {**CORE, "plmns": [{"mcc": "001", "mnc": "01"}, {"mcc": "010", "mnc": "070"}], "tacs": [7, 16777215]}
+    values = {
+        **CORE,
+        "plmns": [{"mcc": "001", "mnc": "01"}, {"mcc": "010", "mnc": "070"}],
+        "tacs": [7, "8", "16777215"],
+    }
     values["slices"] = [{"sst": 1, "sd": "000001"}, {"sst": 2}]
     configs = configs_of(charts.render("open5gs", values, release="core"))
     amf = configs["amf"]["amf"]
     assert [tai["plmn_id"] for tai in amf["tai"]] == values["plmns"]
-    assert [tai["tac"] for tai in amf["tai"]] == [[7, 16777215]] * 2
+    assert [tai["tac"] for tai in amf["tai"]] == [[7, "8", "16777215"]] * 2
     assert amf["plmn_support"][1] == {"plmn_id": {"mcc": "010", "mnc": "070"}, "s_nssai": values["slices"]}
     assert [served["plmn_id"] for served in configs["nrf"]["nrf"]["serving"]] == values["plmns"]
     assert [nsi["s_nssai"] for nsi in configs["nssf"]["nssf"]["sbi"]["client"]["nsi"]] == values["slices"]
@@ -198,7 +227,9 @@ def test_every_configuration_of_the_core_fits_the_schema_that_its_agent_checks(c
         ("open5gs", {"plmns": [{"mcc": "001", "mnc": 1}]}),
         ("open5gs", {"plmns": []}),
         ("open5gs", {"tacs": [16777216]}),
-        ("open5gs", {"tacs": ["7"]}),
+        ("open5gs", {"tacs": ["16777216"]}),
+        ("open5gs", {"tacs": ["000012"]}),
+        ("open5gs", {"tacs": ["0x7"]}),
         ("open5gs", {"slices": [{"sst": 256}]}),
         ("open5gs", {"slices": [{"sst": 1, "sd": 1}]}),
         ("open5gs", {"functions": {"mme": {}}}),

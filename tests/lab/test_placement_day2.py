@@ -96,7 +96,7 @@ def values(reference: str, policy: str, command: list[str], files: dict[str, str
         "command": command,
         "config": {"files": files},
         # Roles are what the account on the target may not make: docs/placement.md.
-        "reload": {"mode": "wrapper", "policy": policy, "events": False, **reload},
+        "reload": {"mode": "wrapper", "policy": policy, "eventsRole": False, **reload},
         "podSecurityContext": {"runAsNonRoot": True, "runAsUser": 33, "runAsGroup": 33},
         "resources": {"requests": {"cpu": "10m", "memory": "32Mi"}},
     }
@@ -165,18 +165,16 @@ class Release:
         )["data"]
         return data
 
+    def events(self) -> set[str]:
+        """Reasons of the Kubernetes events about its pods."""
+        found = self.placing.around.a.get("events", namespace=self.placing.namespace)["items"]
+        return {event["reason"] for event in found if event["involvedObject"]["name"].startswith(self.name)}
+
     @contextmanager
     def holding(self, container: str, port: int, last: str) -> Iterator[subprocess.Popen[str]]:
         """A connection within the pod that is opened once, and lives until it is told `last`."""
-        kubectl = artefacts.program(artefacts.KUBERNETES, "kubectl")
-        argv: list[str | Path] = [
-            kubectl,
-            f"--kubeconfig={self.placing.around.a.kubeconfig}",
-            "-n",
-            self.placing.namespace,
-            "exec",
-        ]
-        argv += [self.pod()["metadata"]["name"], "-c", container, "--", "python3", "-u", "-c", HOLD, str(port), last]
+        argv = self.placing.around.a.argv("-n", self.placing.namespace, "exec", self.pod()["metadata"]["name"])
+        argv += ["-c", container, "--", "python3", "-u", "-c", HOLD, str(port), last]
         with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as held:
             yield held
 
@@ -286,6 +284,11 @@ def test_a_broken_value_is_told_and_the_daemon_keeps_its_last_good_file(release:
     assert (mended["status"], mended["error"]) == ("ready", None), mended
     assert release.asked().startswith("tac=9 ")
     assert release.state() == before
+    eventually(
+        lambda: {"ConfigApplied", "ConfigRejected"} <= release.events(),
+        "events of a pod that placement's account has put there",
+        within_s=30,
+    )
 
 
 def test_config_reload_changes_what_was_placed_by_the_same_account(release: Release, nginx: str) -> None:

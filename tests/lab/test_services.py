@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import subprocess
 from pathlib import Path
@@ -9,6 +10,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.charts.rendering import ROOT
+from tests.charts.test_charts import CORE
+from tests.lab.errors import LabError
 from tests.lab.run import run
 from tests.lab.site import Site
 
@@ -37,6 +41,34 @@ def test_a_chart_pushed_to_the_registry_installs_from_there(site: Site, namespac
         for greeting in ("good morning", "good night"):
             run([*install, f"--set=greeting={greeting}"], env=env)
             assert cluster.get("configmap", "settings", namespace=namespace)["data"] == {"greeting": greeting}
+
+
+def test_make_chart_push_brings_a_chart_with_what_it_depends_on(site: Site, tmp_path: Path) -> None:
+    env = {f"HELM_{kind}_HOME": str(tmp_path / kind.lower()) for kind in ("CACHE", "CONFIG", "DATA")}
+    env |= {"HELM": str(site.helm), "HELM_PUSH_OPTIONS": "--plain-http"}
+    charts = f"oci://{site.registry}/pushed-{secrets.token_hex(4)}"
+    for name in ("network-function", "open5gs"):
+        run(["make", "--silent", "chart-push", f"CHART={name}", f"OCI={charts}"], cwd=ROOT, env=env)
+
+    values = tmp_path / "core.yaml"
+    values.write_text(yaml.safe_dump(CORE))
+    version = yaml.safe_load((ROOT / "charts/open5gs/Chart.yaml").read_text())["version"]
+    chart = [f"{charts}/open5gs", f"--version={version}", "--plain-http"]
+    rendered = run([site.helm, "template", "core", *chart, "--values", values], env=env)
+    kinds = [document["kind"] for document in yaml.safe_load_all(rendered) if document]
+    assert kinds.count("Deployment") == 11  # the chart's own templates make none: they are of network-function
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["CHART=no-such", "OCI=oci://127.0.0.1:1/charts"], "there is no charts/no-such; there are: "),
+        (["CHART=open5gs"], "say where to: make chart-push CHART=open5gs OCI=oci://"),
+    ],
+)
+def test_make_chart_push_says_what_is_missing(site: Site, words: list[str], told: str) -> None:
+    with pytest.raises(LabError, match=re.escape(told)):
+        run(["make", "--silent", "chart-push", *words], cwd=ROOT, env={"HELM": str(site.helm)})
 
 
 def curl(site: Site, *words: str, key: str | None = None) -> subprocess.CompletedProcess[str]:

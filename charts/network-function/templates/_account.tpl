@@ -6,7 +6,7 @@ metadata:
   labels:
     {{- include "nf.labels" . | nindent 4 }}
 automountServiceAccountToken: false
-{{- if .Values.reload.events }}
+{{- if and .Values.reload.events .Values.reload.eventsRole }}
 ---
 # Writing events about itself is all that the pod may do.
 apiVersion: rbac.authorization.k8s.io/v1
