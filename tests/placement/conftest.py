@@ -193,6 +193,7 @@ def make_site(
         temporary.mkdir()
         monkeypatch.setenv("EDGE_SECRETS_DIR", str(secrets))
         monkeypatch.setattr("tempfile.tempdir", str(temporary))
+        monkeypatch.setattr("placement.choosing.TEMPLATE_S", 20)  # as helm_timeout_s below
         (secrets / "edge-signing-key").write_text(MASTER.hex())
         (secrets / "placement-credentials").write_text(
             json.dumps({"registries": [{"host": registry.host, "plain_http": True}]})
