@@ -248,7 +248,8 @@ class CassandraStore(Seeking):
             return list(session.execute(statement, arguments))
         except _FAILURES as e:
             self._seek()
-            raise StoreError(f"Cassandra: {type(e).__name__}") from e
+            hint = "; `edge store status` tells whether a table is missing" if isinstance(e, InvalidRequest) else ""
+            raise StoreError(f"Cassandra: {type(e).__name__}{hint}") from e
 
     def _change(self, statement: str) -> None:
         """Change the schema."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from durable.opening import open_store
@@ -76,9 +77,11 @@ def _add_store(p: argparse.ArgumentParser) -> None:
     p.add_argument("--store", metavar="URL", help="the functions' store (default: variable STORE_URL)")
 
 
-def open_clusters(args: argparse.Namespace) -> Clusters:
-    """The registry in the store that the command line names."""
-    return Clusters(open_store(args.store, TABLES, create=True))
+@contextmanager
+def _registry(args: argparse.Namespace) -> Iterator[Clusters]:
+    """In the store that the command line names."""
+    with closing(open_store(args.store, TABLES)) as store:
+        yield Clusters(store)
 
 
 def _pairs(entries: Sequence[str], what: str) -> dict[str, str]:
@@ -117,7 +120,8 @@ def add(args: argparse.Namespace) -> int:
         args.secret,
         args.context,
     )
-    is_new = open_clusters(args).put(cluster)
+    with _registry(args) as registry:
+        is_new = registry.put(cluster)
     sys.stdout.write(
         f"{'added' if is_new else 'replaced'} {cluster.name}; `edge clusters check {cluster.name}` asks it\n"
     )
@@ -126,7 +130,9 @@ def add(args: argparse.Namespace) -> int:
 
 def remove(args: argparse.Namespace) -> int:
     """Forget."""
-    if not open_clusters(args).remove(args.name):
+    with _registry(args) as registry:
+        is_removed = registry.remove(args.name)
+    if not is_removed:
         raise ConfigError("cluster", f"{args.name!r} is not registered")
     sys.stdout.write(f"removed {args.name}\n")
     return 0
@@ -134,6 +140,8 @@ def remove(args: argparse.Namespace) -> int:
 
 def list_all(args: argparse.Namespace) -> int:
     """Show."""
+    with _registry(args) as registry:
+        clusters = registry.all()
     rows = [
         (
             c.name,
@@ -144,7 +152,7 @@ def list_all(args: argparse.Namespace) -> int:
             " ".join(f"{place}={ms:g}ms" for place, ms in sorted(c.latency_ms.items())) or "-",
             c.secret,
         )
-        for c in open_clusters(args).all()
+        for c in clusters
     ]
     sys.stdout.write(columns(("NAME", "LOCATION", "ZONE", "LABELS", "TAINTS", "LATENCY", "SECRET"), rows))
     return 0
@@ -152,8 +160,8 @@ def list_all(args: argparse.Namespace) -> int:
 
 def check(args: argparse.Namespace) -> int:
     """Ask; exit 1 when one of them cannot be used."""
-    registry = open_clusters(args)
-    clusters = [registry.get(args.name)] if args.name else registry.all()
+    with _registry(args) as registry:
+        clusters = [registry.get(args.name)] if args.name else registry.all()
     secrets = Secrets(args.secrets or secrets_directory())
     rows, bad = [], 0
     for cluster in clusters:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from contextlib import closing
 
 from durable.opening import open_store
 from edge.table import columns
@@ -24,9 +25,11 @@ def add_commands(p: argparse.ArgumentParser) -> None:
 
 def show(args: argparse.Namespace) -> int:
     """Show."""
+    with closing(open_store(args.store, TABLES)) as store:
+        placements = Inventory(store).all()
     found = [
         p
-        for p in Inventory(open_store(args.store, TABLES, create=True)).all()
+        for p in placements
         if (p.is_placed or args.all) and args.cluster in (None, p.cluster) and args.namespace in (None, p.namespace)
     ]
     if args.history:

@@ -184,6 +184,24 @@ def test_with_a_login_that_may_not_make_tables_a_backup_is_made_and_put_back(
         store.close()
 
 
+def test_with_a_login_that_may_not_make_tables_clusters_are_registered_and_placements_shown(
+    guarded: Guarded, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def says(*command: str, url: str = guarded.url()) -> str:
+        """A node that a busy machine makes slow is asked again."""
+        give_up = time.monotonic() + 120
+        while main([*command, "--store", url]) != 0:
+            why = capsys.readouterr().err
+            assert "Unauthorized" not in why
+            assert time.monotonic() < give_up, why
+        return capsys.readouterr().out
+
+    says("store", "migrate", url=guarded.url(user="cassandra", password_file="first"))
+    says("clusters", "add", "munich-1", "--location", "munich")
+    assert "munich-1" in says("clusters", "list")
+    assert says("placements").startswith("CLUSTER")
+
+
 @pytest.mark.parametrize(
     "changes",
     [

@@ -148,3 +148,9 @@ def test_tables_are_missing_only_where_the_server_says_so() -> None:
     for error in (Unauthorized("no"), OperationTimedOut()):
         with pytest.raises(StoreError):
             on(Unprepared(error)).has_schema()
+
+
+def test_what_a_missing_table_needs_is_told() -> None:
+    [table, *_] = PLACEMENT.rows
+    with pytest.raises(StoreError, match="`edge store status` tells"):
+        on(Unprepared(InvalidRequest("table does not exist"))).scan(table)

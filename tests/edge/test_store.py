@@ -303,6 +303,9 @@ def test_a_keyspace_without_its_tables_says_what_to_do(
 ) -> None:
     assert main(["subscribers", "list", "--store", cassandra_keyspace]) == 1
     assert "run `edge store migrate`" in capsys.readouterr().err
+    for command in (["clusters", "list"], ["placements"]):
+        assert main([*command, "--store", cassandra_keyspace]) == 1
+        assert "`edge store status` tells whether a table is missing" in capsys.readouterr().err
     edge("migrate", "--store", cassandra_keyspace)
     store: Any = open_store(cassandra_keyspace)
     with store._session_without_keyspace() as session:
