@@ -27,6 +27,20 @@ def free_port() -> int:
     return port
 
 
+@contextlib.contextmanager
+def kept_port() -> Iterator[int]:
+    """A port of 127.0.0.1 that until the block ends goes only to who asks for it by its number.
+
+    It is bound and not listened on: neither a connection nor a listener that leaves the choice to the system gets it,
+    while one by number does that may reuse addresses (SO_REUSEADDR), as those of Go, waitress and http.server may.
+    """
+    with socket.socket() as keeper:
+        keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        keeper.bind(("127.0.0.1", 0))
+        port: int = keeper.getsockname()[1]
+        yield port
+
+
 def settings(gateway_port: int, stub_port: int, **more: str) -> dict[str, str]:
     """What the functions are told: where HSS and gateway are, and where late answers go."""
     return {

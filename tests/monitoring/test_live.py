@@ -20,7 +20,8 @@ import pytest
 import requests
 import yaml
 
-from bench.stub import free_port
+from bench.stub import kept_port
+from enb_app.cli import BROKEN
 from laptop.site import ROOT, Site
 from mme.enums import EmmState
 from mme.rows import ue_context
@@ -29,7 +30,7 @@ from mme.store.opening import open_store
 from tools.monitoring import thresholds
 from tools.monitoring.dashboards import DASHBOARDS
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 ELSEWHERE = "placement-and-reload"  # test_live_placement.py
 UES = 15
@@ -65,10 +66,33 @@ class Prometheus:
 
 
 def until(what: str, condition: Callable[[], bool], within_s: float) -> None:
+    assert comes(condition, within_s), f"not within {within_s:.0f} s: {what}"
+
+
+def comes(condition: Callable[[], bool], within_s: float) -> bool:
     give_up = time.monotonic() + within_s
     while not condition():
-        assert time.monotonic() < give_up, f"not within {within_s:.0f} s: {what}"
+        if time.monotonic() > give_up:
+            return False
         time.sleep(0.25)
+    return True
+
+
+def until_it_left(
+    what: str, condition: Callable[[], bool], within_s: float, run: Callable[[], subprocess.CompletedProcess[str]]
+) -> None:
+    """Run a caller, anew where a busy machine breaks it, refuses its UEs or misses each scrape of it."""
+    said = []
+    for _ in range(5):
+        try:
+            done = run()
+        except subprocess.TimeoutExpired as e:
+            said.append(str(e))
+            continue
+        said.append(done.stderr)
+        if done.returncode != BROKEN and comes(condition, within_s):
+            return
+    pytest.fail(f"nothing left this: {what}; the caller said {said}")
 
 
 def configuration(gateway: Any, ticker_port: int, caller_port: int) -> dict[str, Any]:
@@ -123,8 +147,9 @@ def run(tmp_path_factory: pytest.TempPathFactory, prometheus_program: str) -> It
     folder = tmp_path_factory.mktemp("monitoring")
     site = Site(folder / "site")
     site.provision(120)
-    ticker_port, caller_port, port = free_port(), free_port(), free_port()
     with ExitStack() as stack:
+        # Between now and when they are listened on, a hundred connections are made and functions choose their ports.
+        ticker_port, caller_port, port = (stack.enter_context(kept_port()) for _ in range(3))
         ticker = ("--metrics-port", str(ticker_port))
         gateway = stack.enter_context(site.serve(port=0, ticker_options=ticker, settings={"unused_session_s": "5"}))
         (folder / "thresholds.yml").write_text(thresholds.rules(LOW))
@@ -144,17 +169,20 @@ def run(tmp_path_factory: pytest.TempPathFactory, prometheus_program: str) -> It
                 assert process.poll() is None, (folder / "prometheus.log").read_text()
                 return False
 
-        until("all functions are scraped", lambda: found('count(up{job="functions"} == 1) >= 9'), 120)
+        # Each within the minute: on a busy machine hardly all at once.
+        until("functions are scraped", lambda: found('count(max_over_time(up{job="functions"}[1m]) == 1) >= 9'), 120)
         begin_s = time.time()
-        attach(site, gateway, caller_port, 0, 1, "--wrong-key")
-        until("what came of it is scraped", lambda: found("mme_nas_rejects_total > 0"), 60)
-        # A caller is scraped while it lasts, and a busy machine may miss every time; its UEs attach anew then.
-        for _ in range(5):
-            attach(site, gateway, caller_port, 1, UES, "--rate", "4")
-            if found("last_over_time(function:backlog[10m])"):
-                break
-        attach(site, gateway, caller_port, 1 + UES, UES, "--concurrency", "3", "--detach")
-        until("sessions that were let go are given back", lambda: found("mme_timer_late_seconds_count > 2"), 90)
+
+        def calls(first: int, ues: int, *more: str) -> Callable[[], subprocess.CompletedProcess[str]]:
+            return lambda: attach(site, gateway, caller_port, first, ues, *more)
+
+        until_it_left("a reject", lambda: found("mme_nas_rejects_total > 0"), 30, calls(0, 1, "--wrong-key"))
+        # A caller is scraped while it lasts only.
+        backlog = "last_over_time(function:backlog[10m])"
+        until_it_left("a backlog", lambda: found(backlog), 5, calls(1, UES, "--rate", "4"))
+        given_back = "mme_timer_late_seconds_count > 2"
+        leaving = calls(1 + UES, UES, "--concurrency", "3", "--detach")
+        until_it_left("sessions that are given back", lambda: found(given_back), 60, leaving)
         until("there were reasons to scale", lambda: found("max_over_time(function:wants_replicas[10m])"), 60)
         yield prometheus, begin_s, site
 
