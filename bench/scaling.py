@@ -304,6 +304,15 @@ def allowed_s(plan: Plan) -> float:
     return round(_rise_s(plan) + 3 * INTERVAL_S + GROUP_WAIT_S, 1)
 
 
+def allowed_after_the_rate_s() -> float:
+    """How long the intervals alone may take from the last look at which the rule's own figure was below to the order.
+
+    The looks' distance, which is that of evaluations; the alert's `for`; Alertmanager's group_wait; and how often the
+    gateway is asked.
+    """
+    return 2 * INTERVAL_S + GROUP_WAIT_S + _LOOK_S
+
+
 def _rise_s(plan: Plan) -> float:
     if plan.by == WAIT:
         return RULES_WINDOW_S

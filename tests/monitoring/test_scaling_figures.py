@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bench import scaling
 from bench.scaling import Plan, Step
-from bench.sections.scaling import BATCHED, FULL
+from bench.sections.scaling import BATCHED, FULL, first_replica
 
 
 def test_what_the_intervals_allow() -> None:
@@ -39,3 +39,29 @@ def test_when_the_rules_own_rate_passed() -> None:
     seen = [[95.0, 3.5], [100.0, 10.0], [105.0, 11.8], [110.0, 9.0], [115.0, 16.7]]
     assert scaling.rate_passed_s(seen, 10.0) == 100.0
     assert scaling.rate_passed_s(seen[:2], 10.0) is None
+
+
+def test_whether_the_first_new_replica_was_in_time() -> None:
+    """A run of 22 November 2026, and what is missed where a part of it is late: a look, `for`, group_wait: 15.25 s."""
+    rates = [[20.0, 5.9526], [25.0, 6.0], [30.0, 8.6638], [35.0, 11.6667], [40.0, 14.7333]]
+    figures = {
+        "by": "invocations",
+        "thresholds": {"invocations": 10},
+        "series": {"invocations": rates},
+        "first_new_replica_s": 22.2,
+        "replicas": [[0.0, 1, 1], [44.74, 5, 1], [46.8, 5, 2], [48.5, 5, 5]],
+    }
+    found = first_replica("first", figures)
+    assert [(target.value, target.limit, target.reached) for target in found] == [
+        (16.8, 40.0, True),
+        (14.7, 15.25, True),
+        (22.2, 40.0, True),
+    ]
+    # 25 s more until it is ready: not the intervals' doing.
+    slow = {**figures, "replicas": [[0.0, 1, 1], [44.74, 5, 1], [71.8, 5, 2]], "first_new_replica_s": 47.2}
+    assert [target.reached for target in first_replica("first", slow)] == [False, True, False]
+    # Ordered 10 s later: by more than intervals explain, and still within 40 s.
+    late = {**figures, "replicas": [[0.0, 1, 1], [54.74, 5, 1], [56.8, 5, 2]], "first_new_replica_s": 32.2}
+    assert [target.reached for target in first_replica("first", late)] == [True, False, True]
+    never = {**figures, "replicas": [[0.0, 1, 1]], "first_new_replica_s": None}
+    assert [str(target).split()[0] for target in first_replica("first", never)] == ["MISSED"] * 3
