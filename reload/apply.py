@@ -8,11 +8,13 @@ written the ConfigMap already, uses the last two:
     progress = apply.wait(cluster, targets, until_s=time.monotonic() + 3.0)
     progress.applied, progress.of, progress.settled, progress.pods
 
-Nothing here lasts beyond the times it is given: what is not settled then is looked at again by a later, short `look`.
+Nothing here begins after the times it is given: what is not settled then is looked at again by a later, short `look`.
+How long one answer may take is the cluster's own (`Cluster.until`).
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -30,6 +32,8 @@ RENUDGE_S = 1.0
 _WORKERS = 8
 
 Files = Mapping[str, bytes]
+Asked = Sequence[tuple["Target", Pod]]
+"""Pods, each with the target that it should report."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,15 +116,24 @@ class Progress:
 
 
 def write(
-    cluster: Cluster, namespace: str, name: str, change: Callable[[Files], Files], *, selector: str = ""
+    cluster: Cluster,
+    namespace: str,
+    name: str,
+    change: Callable[[Files], Files],
+    *,
+    selector: str = "",
+    known: Config | None = None,
+    begin_by_s: float = math.inf,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Written:
     """Read the ConfigMap, hand its files to `change`, and write what comes back under its resourceVersion.
 
     A conflict reads again and calls `change` again, WRITE_TRIES times in all; `change` may raise ReloadError.
+    known: as it was read just now, None = it is read.  begin_by_s: nothing is written once clock says so much.
     Raises ReloadError: configmap_missing, conflict, too_large, values_invalid (immutable), and the cluster's own.
     """
     for _ in range(WRITE_TRIES):
-        before = cluster.config(namespace, name)
+        before, known = known or cluster.config(namespace, name), None
         if before is None:
             raise ReloadError(
                 "configmap_missing",
@@ -134,10 +147,18 @@ def write(
             raise ReloadError("values_invalid", f"ConfigMap {name} is immutable", "deploy it without `immutable: true`")
         if sum(len(key) + len(value) for key, value in files.items()) > MAX_OCTETS:
             raise ReloadError("too_large", f"the files together have more than {MAX_OCTETS} octets")
+        if clock() >= begin_by_s:
+            detail = f"the API server answers too slowly: there was no time left to change ConfigMap {name}"
+            raise ReloadError("cluster_unreachable", detail, "nothing is changed: call again later")
         try:
-            after = cluster.replace_config(replace(before, files=files))
+            after = cluster.replace_config(before, files)
         except StaleVersionError:
             continue
+        except ReloadError as e:
+            if e.code != "cluster_unreachable":
+                raise
+            detail = f"{e.detail}: whether ConfigMap {name} is written nobody knows"
+            raise ReloadError(e.code, detail, "call again, or see what it holds: action diff") from e
         return Written(Target(namespace, name, after.digest, selector), before, after, changed=True)
     raise ReloadError(
         "conflict",
@@ -147,13 +168,18 @@ def write(
 
 
 def targets_of_release(cluster: Cluster, namespace: str, release: str) -> list[Target]:
-    """What the pods of a Helm release should run with now: its ConfigMaps that are under reload, as they are.
-
-    Empty for a release without any.  Found by the labels app.kubernetes.io/instance=<release> and reload.edge/config.
-    """
-    found = cluster.configs(namespace, f"{INSTANCE_LABEL}={release},{UNDER_RELOAD_LABEL}")
+    """What the pods of a Helm release should run with now: its ConfigMaps that are under reload, as they are."""
     selector = f"{INSTANCE_LABEL}={release}"
+    found = configs_of_release(cluster, namespace, release)
     return [Target(namespace, config.name, config.digest, selector) for config in found]
+
+
+def configs_of_release(cluster: Cluster, namespace: str, release: str) -> list[Config]:
+    """The ConfigMaps of a Helm release that are under reload; empty for a release without any.
+
+    Found by the labels app.kubernetes.io/instance=<release> and reload.edge/config.
+    """
+    return cluster.configs(namespace, f"{INSTANCE_LABEL}={release},{UNDER_RELOAD_LABEL}")
 
 
 def pods_of(cluster: Cluster, targets: Sequence[Target]) -> list[tuple[Target, Pod]]:
@@ -176,7 +202,11 @@ def nudge(cluster: Cluster, *targets: Target) -> int:
 
     Out: how many pods were annotated (one may be gone meanwhile).  Harmless to repeat; a repeat nudges again.
     """
-    asked = pods_of(cluster, targets)
+    return nudge_pods(cluster, pods_of(cluster, targets))
+
+
+def nudge_pods(cluster: Cluster, asked: Asked) -> int:
+    """`nudge`, for pods that are listed already."""
     if not asked:
         return 0
     # With the time in it, because a patch that changes nothing would reach no kubelet.
@@ -191,9 +221,14 @@ def nudge(cluster: Cluster, *targets: Target) -> int:
         return sum(pool.map(annotated, asked))
 
 
-def look(cluster: Cluster, targets: Sequence[Target], *, timeout_s: float = LOOK_TIMEOUT_S) -> Progress:
-    """Ask every pod's agent once what it runs with; lasts about timeout_s per eight silent pods, and one API read."""
-    asked = pods_of(cluster, targets)
+def look(
+    cluster: Cluster, targets: Sequence[Target], *, timeout_s: float = LOOK_TIMEOUT_S, pods: Asked | None = None
+) -> Progress:
+    """Ask every pod's agent once what it runs with; lasts about timeout_s per eight silent pods, and one API read.
+
+    pods: as they were listed just now, None = they are listed.
+    """
+    asked = pods_of(cluster, targets) if pods is None else pods
     if not asked:
         return Progress(())
     with ThreadPoolExecutor(min(_WORKERS, len(asked))) as pool:
@@ -208,24 +243,31 @@ def wait(
     until_s: float,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
+    timeout_s: float = LOOK_TIMEOUT_S,
+    pods: Asked | None = None,
 ) -> Progress:
-    """`look` until it is settled or `until_s` (of `clock`) is reached; always looks once.  Call `nudge` before.
+    """`look` until it is settled; the last look begins before `until_s` (of `clock`).  Always looks once.
 
-    Nudges again every RENUDGE_S: a kubelet may be nudged before the change has reached its own watch.
+    Call `nudge` before.  Nudges again every RENUDGE_S: a kubelet may be nudged before the change has reached its own
+    watch.  timeout_s, pods: as `look` takes them.
 
-    Out: the last look.  Not settled: nudge and look again later, by another short call.
+    Out: the last look that came to its end.  Not settled: nudge and look again later, by another short call.
     """
     nudge_s = clock() + RENUDGE_S
-    while True:
-        left_s = until_s - clock()
-        progress = look(cluster, targets, timeout_s=max(0.05, min(LOOK_TIMEOUT_S, left_s)))
-        if progress.settled or clock() + LOOK_INTERVAL_S >= until_s:
-            return progress
-        if clock() >= nudge_s:
-            waiting = {report.config for report in progress.pods if report.state == "waiting"}
-            nudge(cluster, *(target for target in targets if target.config in waiting))
-            nudge_s = clock() + RENUDGE_S
-        sleep(LOOK_INTERVAL_S)
+    progress = look(cluster, targets, timeout_s=timeout_s, pods=pods)
+    while not progress.settled and clock() + LOOK_INTERVAL_S < until_s:
+        try:
+            if clock() >= nudge_s:
+                waiting = {report.config for report in progress.pods if report.state == "waiting"}
+                nudge(cluster, *(target for target in targets if target.config in waiting))
+                nudge_s = clock() + RENUDGE_S
+            sleep(LOOK_INTERVAL_S)
+            progress = look(cluster, targets, timeout_s=timeout_s)
+        except ReloadError as e:
+            if e.code != "cluster_unreachable" or clock() < until_s:
+                raise
+            break
+    return progress
 
 
 def _report(cluster: Cluster, target: Target, pod: Pod, timeout_s: float) -> PodReport:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -54,16 +54,19 @@ class Pod:
 class Cluster(Protocol):
     """One cluster.  Every call may raise ReloadError (cluster_unreachable, cluster_denied, cluster_failed)."""
 
+    def until(self, until_s: float, clock: Callable[[], float]) -> Cluster:
+        """The same, asked no more once clock says until_s: an answer that is not there then is cluster_unreachable."""
+
     def config(self, namespace: str, name: str) -> Config | None:
         """Read one ConfigMap; None = there is none."""
 
     def configs(self, namespace: str, selector: str) -> list[Config]:
         """The ConfigMaps with these labels (`key=value,key=value`)."""
 
-    def replace_config(self, config: Config) -> Config:
-        """Write `config.files` if the ConfigMap still has `config.version`; everything else in it stays.
+    def replace_config(self, config: Config, files: Mapping[str, bytes]) -> Config:
+        """Write these files in place of `config.files` if it still has `config.version`; everything else in it stays.
 
-        Out: with its new version.  Raises StaleVersionError: somebody else wrote since.
+        Out: with them and its new version.  Raises StaleVersionError: somebody else wrote since.
         """
 
     def pods(self, namespace: str, selector: str = "") -> list[Pod]:
@@ -73,7 +76,10 @@ class Cluster(Protocol):
         """Patch the pod's annotations, which makes its kubelet sync it at once; False = the pod is gone."""
 
     def pod_status(self, pod: Pod, timeout_s: float) -> Mapping[str, object] | None:
-        """GET /status of the pod's agent; None = no answer within timeout_s, or none that is JSON."""
+        """GET /status of the pod's agent; None = no answer within timeout_s, or none that is JSON.
+
+        Where so much time was not left (`until`), no answer is cluster_unreachable: it says nothing of the pod.
+        """
 
     def load_history(self, namespace: str, name: str) -> tuple[bytes, str] | None:
         """The octets and resourceVersion of a history Secret; None = there is none."""

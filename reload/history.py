@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import zlib
+from dataclasses import dataclass
 
 import msgspec
 
@@ -50,24 +51,36 @@ def name_of(config: str) -> str:
     return f"{config}.history"
 
 
-def entries(cluster: Cluster, namespace: str, config: str) -> list[Entry]:
-    """Newest first; empty where nothing was written yet."""
+@dataclass(frozen=True, slots=True)
+class Past:
+    """A history as it was read.  entries: newest first.  version: resourceVersion, None = nothing was written yet."""
+
+    entries: list[Entry]
+    version: str | None
+
+
+def load(cluster: Cluster, namespace: str, config: str) -> Past:
+    """Read it.  Raises ReloadError."""
     found = cluster.load_history(namespace, name_of(config))
-    return [] if found is None else _unpacked(found[0])
+    return Past([], None) if found is None else Past(_unpacked(found[0]), found[1])
 
 
-def add(cluster: Cluster, before: Config, after: Config, *, at: int, by: str, call: str) -> int:
-    """Remember that `before` was replaced by `after`; the new revision.  Raises ReloadError conflict."""
+def add(
+    cluster: Cluster, before: Config, after: Config, *, at: int, by: str, call: str, past: Past | None = None
+) -> int:
+    """Remember that `before` was replaced by `after`; the new revision.  Raises ReloadError conflict.
+
+    past: the history as it was read just now, None = it is read.
+    """
     files = {name: base64.b64encode(content).decode() for name, content in before.files.items()}
     for _ in range(_TRIES):
-        found = cluster.load_history(before.namespace, name_of(before.name))
-        old = [] if found is None else _unpacked(found[0])
+        held, past = past or load(cluster, before.namespace, before.name), None
+        old = held.entries
         revision = old[0].revision + 1 if old else 1
         known = [entry for n, entry in enumerate(old[: KNOWN - 1]) if n < ENTRIES - 1 or entry.at > at - KNOWN_S]
         packed = _bounded([Entry(revision, at, by, call, after.digest, before.digest, files), *known])
         try:
-            version = None if found is None else found[1]
-            cluster.save_history(before.namespace, name_of(before.name), packed, version, after)
+            cluster.save_history(before.namespace, name_of(before.name), packed, held.version, after)
         except StaleVersionError:
             continue
         return revision

@@ -64,7 +64,7 @@ def _official(name: str, kubeconfig: Mapping[str, Any], context: str) -> tuple[S
             auth_settings=["BearerToken"],
         )
         try:
-            answer = api.call_api(*request, _request_timeout=(CONNECT_S, call.read_s))
+            answer = api.call_api(*request, _request_timeout=(min(CONNECT_S, call.read_s), call.read_s))
             octets: bytes = answer.read()  # type: ignore[no-untyped-call]
         except client.ApiException as e:
             raise OSError("no answer") from e

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -37,12 +38,26 @@ Send = Callable[[Call], tuple[int, bytes]]
 
 
 class KubernetesCluster:
-    """Implements reload.cluster.Cluster.  name: for messages.  send: carries a call.  close: gives connections back."""
+    """Implements reload.cluster.Cluster.  name: for messages.  send: carries a call.  close: gives connections back.
 
-    def __init__(self, name: str, send: Send, close: Callable[[], None] = lambda: None) -> None:
+    left_s: for how many seconds more it is asked.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        send: Send,
+        close: Callable[[], None] = lambda: None,
+        left_s: Callable[[], float] = lambda: math.inf,
+    ) -> None:
         self._name = name
         self._send = send
         self._close = close
+        self._left_s = left_s
+
+    def until(self, until_s: float, clock: Callable[[], float]) -> KubernetesCluster:
+        """See Cluster.  Connections stay those of this one."""
+        return KubernetesCluster(self._name, self._send, left_s=lambda: until_s - clock())
 
     def close(self) -> None:
         """Give connections back."""
@@ -57,19 +72,19 @@ class KubernetesCluster:
         """See Cluster."""
         return [_config(item) for item in self._list(namespace, "configmaps", selector)]
 
-    def replace_config(self, config: Config) -> Config:
+    def replace_config(self, config: Config, files: Mapping[str, bytes]) -> Config:
         """A merge patch that carries the resourceVersion: the API server refuses it when the object has moved on."""
-        before = self.config(config.namespace, config.name)
-        if before is None or before.version != config.version:
-            raise StaleVersionError
-        gone = {name: None for name in before.files if name not in config.files}
-        text, binary = _split(config.files)
+        gone = {name: None for name in config.files if name not in files}
+        text, binary = _split(files)
         body = {
             "metadata": {"resourceVersion": config.version},
             "data": {**gone, **dict.fromkeys(binary), **text},
             "binaryData": {**gone, **dict.fromkeys(text), **binary},
         }
-        return _config(self._call("PATCH", _path(config.namespace, "configmaps", config.name), body) or {})
+        found = self._call("PATCH", _path(config.namespace, "configmaps", config.name), body, missing=True)
+        if found is None:
+            raise StaleVersionError
+        return _config(found)
 
     def pods(self, namespace: str, selector: str = "") -> list[Pod]:
         """See Cluster."""
@@ -87,10 +102,11 @@ class KubernetesCluster:
     def pod_status(self, pod: Pod, timeout_s: float) -> Mapping[str, object] | None:
         """By the API server's pod proxy, so that nothing but the API server has to be within reach."""
         path = _path(pod.namespace, "pods", f"{pod.name}:{pod.status_port}") + "/proxy/status"
+        is_short = self._left_s() < timeout_s
         try:
             return self._call("GET", path, missing=True, read_s=timeout_s)
         except ReloadError as e:
-            if e.code == "cluster_denied":
+            if e.code == "cluster_denied" or (e.code == "cluster_unreachable" and is_short):
                 raise
             return None
 
@@ -132,8 +148,15 @@ class KubernetesCluster:
         if body is not None:
             headers["Content-Type"] = _MERGE_PATCH if method == "PATCH" else "application/json"
         query = [("labelSelector", selector)] if selector else []
+        left_s = self._left_s()
+        if left_s <= 0:
+            raise ReloadError(
+                "cluster_unreachable",
+                f"the API server of cluster {self._name} answers too slowly: there was no time left to ask it",
+                "call again later",
+            )
         try:
-            status, octets = self._send(Call(method, path, query, headers, body, read_s))
+            status, octets = self._send(Call(method, path, query, headers, body, min(read_s, left_s)))
         except (HTTPError, OSError) as e:
             raise ReloadError(
                 "cluster_unreachable",

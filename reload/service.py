@@ -12,11 +12,25 @@ from reload import apply, edits, history
 from reload.apply import Target
 from reload.cluster import Cluster, Config
 from reload.errors import ReloadError
+from reload.kubernetes_cluster import READ_S
 from reload.request import Request
 from trust import hiding
 
+CALL_S = 4.5
+"""Until when an invocation asks its cluster: with everything around it, none lasts over about 5 s.
+
+Only what is begun to be written is written to its end, each answer within READ_S.
+"""
 IN_LINE_S = 3.5
-"""How long an invocation waits for pods: with everything around it, none lasts over about 5 s."""
+"""Until when it looks at pods again: the last look has a second to end in."""
+WRITE_BY_S = CALL_S / 2
+"""Until when it begins to write.
+
+Two answers of the API server come before, and two, for the ConfigMap and its history, after: where that is so slow that
+they might not come in time, nothing is written.
+"""
+LOOK_S = READ_S
+"""How long one pod may take to answer: a slow API server, which hands the question on, makes no pod silent."""
 
 Answer = dict[str, Any]
 
@@ -27,6 +41,29 @@ class Worked:
 
     answer: Answer
     open: Target | None = None
+
+
+class _CallClock:
+    """Seconds since a call began, without those in which it works by itself: files of a megabyte may take some."""
+
+    def __init__(self, timer: Callable[[], float]) -> None:
+        self._timer = timer
+        self._begin_s = timer()
+
+    def __call__(self) -> float:
+        return self._timer() - self._begin_s
+
+    def aside(self, change: Callable[[apply.Files], apply.Files]) -> Callable[[apply.Files], apply.Files]:
+        """The same change, whose time does not count."""
+
+        def changed(files: apply.Files) -> apply.Files:
+            begin_s = self._timer()
+            try:
+                return change(files)
+            finally:
+                self._begin_s += self._timer() - begin_s
+
+        return changed
 
 
 class Service:
@@ -46,32 +83,35 @@ class Service:
     def work(self, cluster: Cluster, request: Request, caller: str) -> Worked:
         """Do it, and wait for pods for as long as a call may.  Raises ReloadError."""
         begin_s = self._timer()
+        clock = _CallClock(self._timer)
+        whole, cluster = cluster, cluster.until(CALL_S, clock)
         target: Target | None = None
-        name = request.configmap or self._only_config(cluster, request)
+        known = None if request.configmap else self._only_config(cluster, request)
+        name = known.name if known else request.configmap
         selector = f"app.kubernetes.io/instance={request.release}" if request.release else ""
         match request.action:
             case "diff":
-                answer = self._diff(cluster, request, name)
+                answer = self._diff(request, known or cluster.config(request.namespace, name))
             case "history":
                 answer = self._history(cluster, request, name)
             case "status":
-                written = self._read(cluster, request, name, selector)
-                answer, target = self._waited(cluster, written, begin_s, wait=request.wait)
+                written = self._read(cluster, request, name, selector, known)
+                answer, target = self._waited(cluster, written, clock, wait=request.wait)
             case _:
                 answer, target = self._changed(
-                    cluster, request, name, selector=selector, caller=caller, begin_s=begin_s
+                    cluster, request, name, known, selector=selector, caller=caller, clock=clock, whole=whole
                 )
         return Worked({**answer, "configmap": name, "time_taken_s": round(self._timer() - begin_s, 3)}, target)
 
-    def _only_config(self, cluster: Cluster, request: Request) -> str:
-        targets = apply.targets_of_release(cluster, request.namespace, request.release)
-        if len(targets) == 1:
-            return targets[0].config
-        names = ", ".join(target.config for target in targets)
+    def _only_config(self, cluster: Cluster, request: Request) -> Config:
+        found = apply.configs_of_release(cluster, request.namespace, request.release)
+        if len(found) == 1:
+            return found[0]
+        names = ", ".join(config.name for config in found)
         raise ReloadError(
             "configmap_missing",
-            f"release {request.release} has {len(targets)} ConfigMaps under reload in {request.namespace}",
-            f"name one as configmap: {names}" if targets else "is it installed there, from charts/network-function?",
+            f"release {request.release} has {len(found)} ConfigMaps under reload in {request.namespace}",
+            f"name one as configmap: {names}" if found else "is it installed there, from charts/network-function?",
         )
 
     def _change(self, request: Request) -> Callable[[apply.Files], apply.Files]:
@@ -104,45 +144,67 @@ class Service:
             raise ReloadError("file_unknown", f"the ConfigMap has no file {name}", f"{_those(files)}; {hint}")
 
     def _changed(
-        self, cluster: Cluster, request: Request, name: str, *, selector: str, caller: str, begin_s: float
+        self,
+        cluster: Cluster,
+        request: Request,
+        name: str,
+        known: Config | None,
+        *,
+        selector: str,
+        caller: str,
+        clock: _CallClock,
+        whole: Cluster,
     ) -> tuple[Answer, Target | None]:
-        past = history.entries(cluster, request.namespace, name) if request.call or request.action == "rollback" else []
-        mine = (entry for entry in past if (entry.by, entry.call) == (caller, request.call))
+        past = history.load(cluster, request.namespace, name)
+        mine = (entry for entry in past.entries if (entry.by, entry.call) == (caller, request.call))
         done = next(mine, None) if request.call else None
         if done is not None:
             # The same call again: what it wrote is written; the answer tells how far the pods are with what is there.
             written = self._read(cluster, request, name, selector)
-            answer, target = self._nudged(cluster, written, begin_s, wait=request.wait)
+            answer, target = self._nudged(cluster, written, clock, wait=request.wait)
             return {**answer, "revision": done.revision}, target
-        change = self._back(past, request.revision) if request.action == "rollback" else self._change(request)
-        written = apply.write(cluster, request.namespace, name, change, selector=selector)
+        change = self._back(past.entries, request.revision) if request.action == "rollback" else self._change(request)
+        written = apply.write(
+            cluster,
+            request.namespace,
+            name,
+            clock.aside(change),
+            selector=selector,
+            known=known,
+            begin_by_s=WRITE_BY_S,
+            clock=clock,
+        )
         if not written.changed:
-            return self._nudged(cluster, written, begin_s, wait=request.wait)
+            return self._nudged(cluster, written, clock, wait=request.wait)
         # Before anything else that may fail: what is not in the history, rollback cannot go back to.
-        remembered = self._remembered(cluster, written, caller, request.call)
-        if request.action == "rollback" and not _is_known(past, written.before):
+        remembered = self._remembered(whole, written, caller, request.call, past)
+        if request.action == "rollback" and not _is_known(past.entries, written.before):
             hint = "another rollback returns to what it held"
             remembered = {"warning": _unknown(name, "held", hint), **remembered}
-        answer, target = self._nudged(cluster, written, begin_s, wait=request.wait)
+        answer, target = self._nudged(cluster, written, clock, wait=request.wait)
         return {**answer, **remembered}, target
 
-    def _remembered(self, cluster: Cluster, written: apply.Written, caller: str, call: str) -> Answer:
+    def _remembered(
+        self, cluster: Cluster, written: apply.Written, caller: str, call: str, past: history.Past
+    ) -> Answer:
         """The new revision of the history, or why there is none: pods take the change all the same."""
         at = int(self._clock())
         try:
-            return {"revision": history.add(cluster, written.before, written.after, at=at, by=caller, call=call)}
+            revision = history.add(cluster, written.before, written.after, at=at, by=caller, call=call, past=past)
+            return {"revision": revision}
         except ReloadError as e:
             hint = "rollback would go back past it: to undo it, apply what was there before"
             return {"revision": None, "warning": written_but(written.target.config, "its history is not", e, hint)}
 
     def _nudged(
-        self, cluster: Cluster, written: apply.Written, begin_s: float, *, wait: bool
+        self, cluster: Cluster, written: apply.Written, clock: _CallClock, *, wait: bool
     ) -> tuple[Answer, Target | None]:
         """Have the pods take what is written, also where an earlier call wrote it and could not nudge them."""
         target = written.target
         try:
-            apply.nudge(cluster, target)
-            return self._waited(cluster, written, begin_s, wait=wait)
+            pods = apply.pods_of(cluster, [target])
+            apply.nudge_pods(cluster, pods)
+            return self._waited(cluster, written, clock, wait=wait, pods=pods)
         except ReloadError as e:
             answer: Answer = {
                 "status": "waiting",
@@ -169,29 +231,37 @@ class Service:
         return lambda _files: contents
 
     @staticmethod
-    def _read(cluster: Cluster, request: Request, name: str, selector: str) -> apply.Written:
-        return apply.write(cluster, request.namespace, name, lambda files: files, selector=selector)
+    def _read(
+        cluster: Cluster, request: Request, name: str, selector: str, known: Config | None = None
+    ) -> apply.Written:
+        return apply.write(cluster, request.namespace, name, lambda files: files, selector=selector, known=known)
 
     def _waited(
-        self, cluster: Cluster, written: apply.Written, begin_s: float, *, wait: bool
+        self,
+        cluster: Cluster,
+        written: apply.Written,
+        clock: _CallClock,
+        *,
+        wait: bool,
+        pods: apply.Asked | None = None,
     ) -> tuple[Answer, Target | None]:
-        until_s = begin_s + self._in_line_s if wait else self._timer()
+        until_s = self._in_line_s if wait else clock()
         target = written.target
-        progress = apply.wait(cluster, [target], until_s=until_s, clock=self._timer)
+        progress = apply.wait(cluster, [target], until_s=until_s, clock=clock, timeout_s=LOOK_S, pods=pods)
         progress = progress.without_secrets(written.after.files)
         answer = {**as_answer(progress, changed=written.changed, wait=wait), "digest": target.digest}
         return answer, target if wait and not progress.settled else None
 
-    def _diff(self, cluster: Cluster, request: Request, name: str) -> Answer:
-        config = cluster.config(request.namespace, name)
+    def _diff(self, request: Request, config: Config | None) -> Answer:
         if config is None:
-            raise ReloadError("configmap_missing", f"namespace {request.namespace} has no ConfigMap {name}")
+            detail = f"namespace {request.namespace} has no ConfigMap {request.configmap}"
+            raise ReloadError("configmap_missing", detail)
         after = self._change(request)(config.files)
         return {"status": "diff", "diff": _difference(config.files, after), "digest": config.digest}
 
     @staticmethod
     def _history(cluster: Cluster, request: Request, name: str) -> Answer:
-        past = history.entries(cluster, request.namespace, name)
+        past = history.load(cluster, request.namespace, name).entries
         config = cluster.config(request.namespace, name)
         shown = [
             {

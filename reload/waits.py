@@ -21,10 +21,10 @@ from reload.apply import Target
 from reload.cluster import Cluster, Config
 from reload.errors import ReloadError
 from reload.policy import Clusters
-from reload.service import UNASKED, as_answer, written_but
+from reload.service import CALL_S, LOOK_S, UNASKED, as_answer, written_but
 
 STEP_S = 2.0
-"""How long one step waits for pods."""
+"""Until when a step looks at pods again."""
 AGAIN_S = 1.0
 NOTE = "the last answer comes to the callback URL"
 
@@ -131,9 +131,15 @@ class Waits:
         try:
             # The policy is asked again: what was allowed then may be forbidden now.
             cluster = self._clusters.for_caller(wait.caller, wait.cluster, wait.target.namespace)
+            begin_s = self._timer()
+            cluster = cluster.until(begin_s + CALL_S, self._timer)
             config = self._newest(cluster, wait.target)
-            apply.nudge(cluster, wait.target)
-            progress = apply.wait(cluster, [wait.target], until_s=self._timer() + STEP_S, clock=self._timer)
+            pods = apply.pods_of(cluster, [wait.target])
+            apply.nudge_pods(cluster, pods)
+            until_s = begin_s + STEP_S
+            progress = apply.wait(
+                cluster, [wait.target], until_s=until_s, clock=self._timer, timeout_s=LOOK_S, pods=pods
+            )
             progress = progress.without_secrets(config.files)
         except ReloadError as e:
             if e.code == "cluster_unreachable" and not is_late:

@@ -18,7 +18,8 @@ from durable.callbacks import HttpCallbacks
 from durable.journal import Journal
 from durable.sqlite import SqliteStore
 from reload.function import Function
-from reload.policy import Clusters
+from reload.kubernetes_client import from_kubeconfig
+from reload.policy import Clusters, Open
 from reload.service import Service
 from reload.tables import TABLES, Table
 from reload.waits import Wait, Waits
@@ -74,11 +75,18 @@ class Edge:
     def clock(self) -> float:
         return time.time() + self.ahead_s
 
-    def use(self, service: Service) -> None:
+    def use(
+        self,
+        service: Service,
+        *,
+        connect: Open = from_kubeconfig,
+        timer: Callable[[], float] = time.monotonic,
+    ) -> None:
         """A function like the one that was killed, with this service, on the same store."""
-        access, clusters = Access(MASTER, "http://127.0.0.1", 180), Clusters(self.folder / "secrets")
+        access, clusters = Access(MASTER, "http://127.0.0.1", 180), Clusters(self.folder / "secrets", connect)
         journal = Journal(self.store, Table.WAIT, Wait)
-        waits = Waits(journal, clusters, HttpCallbacks("config-reload", access), clock=self.clock)
+        to = HttpCallbacks("config-reload", access)
+        waits = Waits(journal, clusters, to, clock=self.clock, timer=timer)
         self.function = Function("config-reload", access, clusters, waits, service=service)
 
     def call(
