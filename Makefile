@@ -51,7 +51,7 @@ reload-zipapp: $(STAMP) ## make build/auto-reload, the single file that runs in 
 
 reload-image: $(STAMP) ## put auto-reload into an image: BASE=host/name:tag, TO=host/name:tag, PLAIN_HTTP=1 without TLS
 	@[ -n "$(BASE)" ] || { echo "say which: make reload-image BASE=registry.example:5000/nginx:1.22" >&2; exit 1; }
-	@$(BIN)/python -m reload.image --base "$(BASE)" $(if $(TO),--to "$(TO)") $(if $(PLAIN_HTTP),--plain-http) $(if $(CREDENTIALS),--credentials "$(CREDENTIALS)")
+	@$(BIN)/python -m reload.image --base "$(BASE)" $(if $(TO),--to "$(TO)") $(if $(PLAIN_HTTP),--plain-http) $(if $(CREDENTIALS),--credentials "$(CREDENTIALS)") $(if $(BASE_CREDENTIALS),--base-credentials "$(BASE_CREDENTIALS)")
 
 chart-push: ## package charts/CHART and push it: OCI=oci://host/charts, CHART=network-function (needs helm)
 	@bash tools/push_chart.sh "$(or $(CHART),network-function)" "$(OCI)"

@@ -4,6 +4,8 @@
 
 The base's own entry point stays, after `auto-reload --`; settings come from RELOAD_* or from the chart.  Works on the
 registry's API (OCI distribution 1.1): layers are mounted from the base where both are in one registry, else copied.
+Logs in by password or token, as the registry asks.  A public image needs no password; Docker Hub's are
+registry-1.docker.io/library/NAME:TAG.
 """
 
 from __future__ import annotations
@@ -20,10 +22,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
+from urllib.parse import urljoin, urlsplit
 
 import requests
 
 from reload.bundle import bundle
+from reload.registry_login import Login, LoginError
 
 PROGRAM = "usr/local/bin/auto-reload"
 _INDEXES = ("application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json")
@@ -61,16 +65,14 @@ class Reference:
 
 
 class Registry:
-    """One repository of a registry.  credentials: user:password, "" = none."""
+    """One repository of a registry.  credentials: user:password for it, "" = none."""
 
     def __init__(self, reference: Reference, *, plain_http: bool, credentials: str = "") -> None:
         self.reference = reference
         self._base = f"{'http' if plain_http else 'https'}://{reference.host}/v2/{reference.name}"
         self._session = requests.Session()
         self._session.trust_env = False
-        if credentials:
-            user, _, password = credentials.partition(":")
-            self._session.auth = (user, password)
+        self._login = Login(self._session, reference.host, plain_http=plain_http, credentials=credentials)
 
     def manifest(self, version: str, architecture: str) -> dict[str, Any]:
         """The manifest; of an index, the one for that architecture.  Raises ImageError."""
@@ -97,12 +99,12 @@ class Registry:
 
     def mount(self, digest: str, source: str) -> bool:
         """Take a blob over from another repository of this registry; whether it is there now."""
-        if self._session.head(f"{self._base}/blobs/{digest}", timeout=TIMEOUT_S).status_code == 200:
+        if self._answer("HEAD", f"{self._base}/blobs/{digest}").status_code == 200:
             return True
         answer = self._call("POST", "/blobs/uploads/", params={"mount": digest, "from": source})
         if answer.status_code == 201:
             return True
-        self._session.delete(self._url(answer.headers["Location"]), timeout=TIMEOUT_S)
+        self._answer("DELETE", self._url(answer.headers["Location"]))
         return False
 
     def push(self, content: IO[bytes], digest: str) -> None:
@@ -110,9 +112,7 @@ class Registry:
         begun = self._call("POST", "/blobs/uploads/")
         headers = {"Content-Type": "application/octet-stream"}
         url = self._url(begun.headers["Location"])
-        self._checked(
-            self._session.put(url, params={"digest": digest}, data=content, headers=headers, timeout=TIMEOUT_S)
-        )
+        self._checked(self._answer("PUT", url, params={"digest": digest}, data=content, headers=headers))
 
     def tag(self, manifest: Mapping[str, Any], version: str) -> str:
         """Push the manifest under that tag; its digest.  Raises ImageError."""
@@ -122,19 +122,47 @@ class Registry:
         return _digest(octets)
 
     def _url(self, location: str) -> str:
-        return location if "://" in location else self._base.split("/v2/")[0] + location
+        return urljoin(self._base, location)
 
     def _call(self, method: str, path: str, **options: Any) -> requests.Response:
+        return self._checked(self._answer(method, self._base + path, **options))
+
+    def _answer(self, method: str, url: str, **options: Any) -> requests.Response:
+        """Whatever is answered, once who asks is told where that is wanted.  Raises ImageError, LoginError."""
+        answer = self._sent(method, url, **options)
+        wanted = answer.headers.get("WWW-Authenticate", "")
+        # Where the registry sends on to (its storage, say) has no right to ask who this is.
+        if answer.status_code != 401 or not self._is_own(answer.url) or not self._login.take(wanted):
+            return answer
+        answer.close()
+        if hasattr(options.get("data"), "seek"):
+            options["data"].seek(0)
+        return self._sent(method, url, **options)
+
+    def _sent(self, method: str, url: str, **options: Any) -> requests.Response:
+        headers = dict(options.pop("headers", {}))
+        if self._login.authorization and self._is_own(url):
+            headers["Authorization"] = self._login.authorization
         try:
-            return self._checked(self._session.request(method, self._base + path, timeout=TIMEOUT_S, **options))
+            return self._session.request(method, url, headers=headers, timeout=TIMEOUT_S, **options)
         except requests.RequestException as e:
             hint = "with PLAIN_HTTP=1 when it has no TLS" if self._base.startswith("https") else "is it up?"
             raise ImageError(f"registry {self.reference.host} did not answer ({type(e).__name__}): {hint}") from e
 
+    def _is_own(self, url: str) -> bool:
+        return _origin(url) == _origin(self._base)
+
     def _checked(self, answer: requests.Response) -> requests.Response:
         if answer.status_code >= 400:
-            raise ImageError(f"registry {self.reference.host} answered {answer.status_code} for {self.reference.name}")
+            hint = ": may this user do that?" if answer.status_code in (401, 403) else ""
+            told = f"registry {self.reference.host} answered {answer.status_code} for {self.reference.name}{hint}"
+            raise ImageError(told)
         return answer
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
 
 
 def wrap(base: Registry, to: Registry, *, architecture: str = "amd64", same_registry: bool) -> str:
@@ -220,15 +248,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--to", default="", help="where to push it (default: the base with -reload after its tag)")
     parser.add_argument("--architecture", default="amd64", help="of an image for several (default: amd64)")
     parser.add_argument("--plain-http", action="store_true", help="the registries have no TLS")
-    parser.add_argument("--credentials", type=Path, help="file with user:password for both registries")
+    parser.add_argument(
+        "--credentials", type=Path, help="file with user:password for the registry pushed to, and for the base in it"
+    )
+    parser.add_argument(
+        "--base-credentials", type=Path, help="file with user:password for the base's registry, where it is another"
+    )
     options = parser.parse_args(arguments)
     try:
         base = Reference.parse(options.base)
         to = Reference.parse(options.to) if options.to else _suffixed(base)
-        secret = options.credentials.read_text().strip() if options.credentials else ""
-        ends = [Registry(end, plain_http=options.plain_http, credentials=secret) for end in (base, to)]
-        digest = wrap(*ends, architecture=options.architecture, same_registry=base.host == to.host)
-    except (ImageError, OSError) as e:
+        same = base.host == to.host
+        files = (options.base_credentials or (options.credentials if same else None), options.credentials)
+        ends = [
+            Registry(end, plain_http=options.plain_http, credentials=file.read_text().strip() if file else "")
+            for end, file in zip((base, to), files, strict=True)
+        ]
+        digest = wrap(*ends, architecture=options.architecture, same_registry=same)
+    except (ImageError, LoginError, OSError) as e:
         sys.stderr.write(f"reload-image: {e}\n")
         return 1
     sys.stdout.write(f"{to.host}/{to.name}:{to.version}@{digest}\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import io
 import json
@@ -10,27 +11,44 @@ import sys
 import tarfile
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+import requests
 
 from reload import bundle, image
+from reload.registry_login import Login, LoginError
 from tests.reload.agent.test_run import Pod
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+USER = "alice:hunter2"
+FILES = {"usr/bin/python3.11": b"", "usr/sbin/nginx": b"n"}
 
 
 def digest(octets: bytes) -> str:
     return "sha256:" + hashlib.sha256(octets).hexdigest()
 
 
-class Registry:
-    """Distribution API: blobs and manifests per repository, uploads in one piece, mounts."""
+def basic(credentials: str) -> str:
+    return "Basic " + base64.b64encode(credentials.encode()).decode()
 
-    def __init__(self) -> None:
+
+class Registry:
+    """Distribution API: blobs and manifests per repository, uploads in one piece, mounts.
+
+    login: "basic" or "bearer": who asks is wanted, by that scheme; "" = nobody cares.  Tokens for pulling are given to
+    everybody, for pushing to USER only, and are good for `uses` requests.  told: every Authorization that came.
+    """
+
+    def __init__(self, login: str = "", uses: int = 10**6) -> None:
+        self.login = login
+        self.uses = uses
+        self.told: list[str] = []
+        self.tokens: dict[str, list[Any]] = {}
         self.blobs: dict[tuple[str, str], bytes] = {}
         self.manifests: dict[tuple[str, str], bytes] = {}
         self.uploads: list[str] = []
@@ -39,7 +57,11 @@ class Registry:
         class Handler(BaseHTTPRequestHandler):
             def _serve(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                code, headers, answer = registry.answer(self.command, self.path, body)
+                told = self.headers.get("Authorization", "")
+                registry.told.append(told)
+                code, headers, answer = registry.admit(self.command, self.path, told) or registry.answer(
+                    self.command, self.path, body
+                )
                 self.send_response(code)
                 for name, value in headers.items():
                     self.send_header(name, value)
@@ -56,6 +78,35 @@ class Registry:
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.host = f"127.0.0.1:{self.server.server_address[1]}"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def admit(self, method: str, target: str, told: str) -> tuple[int, dict[str, str], bytes] | None:
+        """The answer for who may not do that, and that of the login's own address; None = go on."""
+        parts = urlsplit(target)
+        if parts.path == "/token":
+            query = parse_qs(parts.query)
+            assert query["service"] == ["registry.example"]
+            if told not in ("", basic(USER)):
+                return 401, {}, b""
+            _, name, actions = query["scope"][0].split(":")
+            actions = actions if told else actions.replace(",push", "")
+            token = f"token-{len(self.tokens)}"
+            self.tokens[token] = [name, actions.split(","), self.uses]
+            return 200, {}, json.dumps({"token": token, "expires_in": 300}).encode()
+        if self.login == "basic":
+            return None if told == basic(USER) else (401, {"WWW-Authenticate": 'Basic realm="registry"'}, b"")
+        if self.login == "bearer":
+            name = parts.path.removeprefix("/v2/").rpartition("/blobs/")[0].partition("/blobs/")[0]
+            name = name or parts.path.removeprefix("/v2/").rpartition("/manifests/")[0]
+            wanted = "pull" if method in ("GET", "HEAD") else "push"
+            held = self.tokens.get(told.removeprefix("Bearer "), ["", [], 0])
+            if held[0] == name and wanted in held[1] and held[2] > 0:
+                held[2] -= 1
+                return None
+            scope = f"repository:{name}:{'pull' if wanted == 'pull' else 'pull,push'}"
+            realm = f"http://{self.host}/token"
+            asked = f'Bearer realm="{realm}",service="registry.example",scope="{scope}"'
+            return 401, {"WWW-Authenticate": asked}, b'{"errors":[{"code":"UNAUTHORIZED"}]}'
+        return None
 
     def answer(self, method: str, target: str, body: bytes) -> tuple[int, dict[str, str], bytes]:
         parts = urlsplit(target)
@@ -114,12 +165,20 @@ class Registry:
         ).encode()
 
 
+@contextmanager
+def registry_with(login: str = "", uses: int = 10**6) -> Iterator[Registry]:
+    made = Registry(login, uses)
+    try:
+        yield made
+    finally:
+        made.server.shutdown()
+        made.server.server_close()
+
+
 @pytest.fixture
 def registry() -> Iterator[Registry]:
-    made = Registry()
-    yield made
-    made.server.shutdown()
-    made.server.server_close()
+    with registry_with() as made:
+        yield made
 
 
 def wrap(registry: Registry, base: str, to: str = "") -> int:
@@ -164,6 +223,86 @@ def test_a_missing_image_and_a_name_that_is_none(
 def test_a_registry_that_is_down(capsys: pytest.CaptureFixture[str]) -> None:
     assert image.main(["--base", "127.0.0.1:1/a:1", "--plain-http"]) == 1
     assert "did not answer" in capsys.readouterr().err
+
+
+def secret(folder: Path, text: str = USER) -> list[str]:
+    (folder / "password").write_text(text + "\n")
+    return ["--credentials", str(folder / "password")]
+
+
+@pytest.mark.parametrize("uses", [1, 10**6])
+@pytest.mark.parametrize("login", ["basic", "bearer"])
+def test_a_registry_that_wants_a_login_gets_it_as_it_asks(tmp_path: Path, login: str, uses: int) -> None:
+    """Also where a token is good for one request only: it is asked for anew, and the body is sent again whole."""
+    with registry_with(login, uses) as own:
+        own.put_image("lab/nginx", "1", FILES)
+        to = ["--to", f"{own.host}/other/nginx:2"]
+        assert image.main(["--base", f"{own.host}/lab/nginx:1", "--plain-http", *to, *secret(tmp_path)]) == 0
+        assert ("other/nginx", "2") in own.manifests
+        assert own.told[0] == ""  # nothing is told before it is asked for
+
+
+def test_a_public_image_is_pulled_by_a_token_for_nobody_and_the_password_goes_to_the_target_only(
+    tmp_path: Path,
+) -> None:
+    with registry_with("bearer") as public, registry_with("basic") as own:
+        public.put_image("library/nginx", "1", FILES)
+        base = ["--base", f"{public.host}/library/nginx:1", "--plain-http"]
+        assert image.main([*base, "--to", f"{own.host}/nginx:1", *secret(tmp_path)]) == 0
+        assert ("nginx", "1") in own.manifests
+        assert basic(USER) in own.told
+        assert not any(told.startswith("Basic") for told in public.told)
+        assert any(told.startswith("Bearer") for told in public.told)
+
+
+def test_a_base_that_is_not_public_has_a_password_of_its_own(tmp_path: Path) -> None:
+    with registry_with("basic") as closed, registry_with() as own:
+        closed.put_image("nginx", "1", FILES)
+        arguments = ["--base", f"{closed.host}/nginx:1", "--plain-http", "--to", f"{own.host}/nginx:1"]
+        assert image.main([*arguments, *secret(tmp_path)]) == 1
+        assert set(closed.told) == {""}
+        assert image.main([*arguments, "--base-credentials", str(tmp_path / "password")]) == 0
+        assert set(own.told) == {""}
+
+
+@pytest.mark.parametrize("login", ["basic", "bearer"])
+@pytest.mark.parametrize("password", ["", "alice:hunter3"])
+def test_a_login_that_is_refused_is_told_in_one_line_without_the_password(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], login: str, password: str
+) -> None:
+    with registry_with(login) as own:
+        own.put_image("nginx", "1", FILES)
+        given = secret(tmp_path, password) if password else []
+        assert image.main(["--base", f"{own.host}/nginx:1", "--plain-http", *given]) == 1
+        told = capsys.readouterr().err
+        assert len(told.splitlines()) == 1
+        assert "401" in told
+        assert "hunter3" not in told
+        assert len(own.told) < 20
+
+
+def test_no_password_goes_where_there_is_no_tls() -> None:
+    with registry_with() as other:
+        login = Login(requests.Session(), "registry.example", plain_http=False, credentials=USER)
+        with pytest.raises(LoginError, match="no TLS"):
+            login.take(f'Bearer realm="http://{other.host}/token",service="s",scope="repository:a:pull"')
+        assert other.told == []
+
+
+def test_where_a_registry_sends_on_to_is_told_nothing(tmp_path: Path) -> None:
+    """A storage that the registry's blobs are in, and which asks who this is."""
+    with registry_with("basic") as own, registry_with("basic") as storage:
+        own.put_image("nginx", "1", FILES)
+        real = own.answer
+
+        def sent_on(method: str, target: str, body: bytes) -> tuple[int, dict[str, str], bytes]:
+            if method == "GET" and "/blobs/" in target:
+                return 307, {"Location": f"http://localhost:{storage.host.partition(':')[2]}{target}"}, b""
+            return real(method, target, body)
+
+        own.answer = sent_on  # type: ignore[method-assign]
+        assert image.main(["--base", f"{own.host}/nginx:1", "--plain-http", *secret(tmp_path)]) == 1
+        assert set(storage.told) == {""}
 
 
 def test_the_single_file_needs_nothing_installed(tmp_path: Path) -> None:
