@@ -40,6 +40,11 @@ class ApiError(Exception):
         return PlacementError(Code.APPLY_FAILED, f"The cluster answers: {self.message}.")
 
 
+def as_told(error: ApiError | PlacementError) -> PlacementError:
+    """Either as the caller of a placement is told it."""
+    return error.told() if isinstance(error, ApiError) else error
+
+
 class Api:
     """One API server.  cluster: its name, for messages.  offset_s: its clock minus ours, after the first answer.
 
@@ -99,6 +104,10 @@ class Api:
         """Seconds until it is asked no more."""
         return math.inf if self.until is None else self.until - time.monotonic()
 
+    def too_slow(self) -> PlacementError:
+        """The error of a step whose time does not suffice for what it asks."""
+        return PlacementError(Code.CLUSTER_DOWN, f"The API server of {self.cluster} answers too slowly.")
+
     def close(self) -> None:
         """Give back connections."""
         self._pool.clear()
@@ -123,7 +132,7 @@ class Api:
         if self.until is not None:
             read_s = min(self._read_s if read_s is None else read_s, self.left_s())
             if read_s <= 0:
-                raise PlacementError(Code.CLUSTER_DOWN, f"The API server of {self.cluster} answers too slowly.")
+                raise self.too_slow()
         try:
             more: dict[str, Any] = (
                 {} if read_s is None else {"timeout": urllib3.Timeout(connect=CONNECT_S, read=read_s)}

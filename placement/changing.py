@@ -10,18 +10,18 @@ import msgspec
 
 from durable.journal import Hand
 from placement import releases, values
-from placement.api import Api, ApiError
+from placement.api import Api, ApiError, as_told
 from placement.ending import Ending
 from placement.errors import Code, PlacementError
 from placement.helm import TERM_GRACE_S, registry_files, registry_flags
 from placement.installing import FailedRunError, Installed, Installer, Run, left
 from placement.masking import all_words
-from placement.operation import ErrorAnswer, Operation, Phase, error_answer
+from placement.operation import ErrorAnswer, Operation, Phase, error_answer, with_left, without_left
 from placement.parts import TRY_AGAIN_S, Next, Parts
 from placement.plan import helm_argv, rollback_argv, uninstall_argv
 from placement.releases import GOOD, Revision
 from placement.request import Request
-from placement.settling import LOOK_SOON_S, LOOK_WITHIN_S, SETTLE_S, Settling
+from placement.settling import LOOK_SOON_S, LOOK_WITHIN_S, MAY_PASS, SETTLE_S, Settling
 
 BEFORE_S = 0.7
 """What a step may take before helm begins without taking it from helm's time."""
@@ -29,7 +29,7 @@ AFTER_S = 1.0
 """How long the cluster is asked after helm's last moment."""
 MEND_S = 180.0
 MEND_SOON_S = 0.2
-_MAY_PASS = (Code.CLUSTER_DOWN, Code.CLUSTER_REFUSED, Code.BUSY)
+_MAY_PASS = (*MAY_PASS, Code.BUSY)
 _replace = msgspec.structs.replace
 
 
@@ -67,13 +67,14 @@ class Changing:
                     raise
                 return self._ending.failed(_replace(book.operation, attempt=1), error_answer(e))
             if installed.after is not None and time.monotonic() > until:
-                return self._later(book.operation, installed.after, api.cluster)
+                # Helm took all of this step's time: what comes then is the next one's.
+                return self._to_mend(_at(book.operation, installed.after), _standing(api.too_slow(), installed.after))
             return self._settled(api, book.operation, installed)
         except (ApiError, PlacementError) as e:
             if not begun_before:
                 raise
             # An earlier run, whose end was not heard of, may have done all of it.
-            return self._to_mend(hand.call, error_answer(e.told() if isinstance(e, ApiError) else e))
+            return self._to_mend(hand.call, error_answer(as_told(e)))
         finally:
             api.close()
 
@@ -90,7 +91,8 @@ class Changing:
             case "rollback":
                 target = operation.target
                 if not operation.attempt:  # a repeat goes to the same revision, which may be gone by then
-                    target = self._target(api, operation)
+                    kept = releases.revisions(api, namespace, release)
+                    target = releases.target(kept, target or None).number
                 argv = rollback_argv(release, namespace, target, timeout_s=self._timeout_s)
                 changed = _replace(operation, target=target)
                 return Run(argv, files(operation, None), namespace, release, holder, until), changed
@@ -114,24 +116,6 @@ class Changing:
                 )
                 return run, _replace(operation, values_digest=given.digest)
 
-    def _target(self, api: Api, operation: Operation) -> int:
-        kept = releases.revisions(api, operation.namespace, operation.release)
-        if not kept:
-            raise PlacementError(Code.NO_SUCH_RELEASE)
-        target = operation.target or _good_before(kept, kept[-1].number)
-        if target not in [r.number for r in kept]:
-            raise PlacementError(Code.NO_SUCH_REVISION)
-        return target
-
-    def _later(self, operation: Operation, after: Revision, cluster: str) -> Next:
-        """Helm is done, and took all of this step's time: what comes then is the next one's."""
-        slow = PlacementError(
-            Code.CLUSTER_DOWN,
-            f"The API server of {cluster} answers too slowly.",
-            left=f"revision {after.number} marked {after.status}",
-        )
-        return self._to_mend(_replace(operation, revision=after.number, chart=after.chart), error_answer(slow))
-
     def _settled(self, api: Api, operation: Operation, installed: Installed) -> Next:
         """What is to be waited for now that helm is done; a cluster that cannot tell is asked again for a while."""
         after, overtaken = installed.after, installed.overtaken
@@ -139,23 +123,21 @@ class Changing:
             status = "uninstalled" if operation.before else "absent"
             return self._ending.finish(operation, status, overtaken=overtaken)
         if overtaken and after is not None:
-            done = _replace(operation, revision=after.number, chart=after.chart)
-            return self._ending.finish(done, "deployed", overtaken=True)
+            return self._ending.finish(_at(operation, after), "deployed", overtaken=True)
         try:
             return self._settling.installed(api, operation, installed)
         except (ApiError, PlacementError) as e:
             if after is None:
                 raise
-            error = e.told() if isinstance(e, ApiError) else e
-            done = _replace(operation, revision=after.number, chart=after.chart)
-            standing = PlacementError(error.code, error.detail, left=f"revision {after.number} marked {after.status}")
+            error = as_told(e)
+            done, standing = _at(operation, after), _standing(error, after)
             is_over = operation.phase is Phase.MEND and not self._is_early(operation)
             if error.code not in _MAY_PASS or is_over:
-                return self._ending.failed(done, error_answer(standing))
+                return self._ending.failed(done, standing)
             if operation.phase is Phase.MEND:
-                return Next(_replace(done, error=error_answer(standing)), TRY_AGAIN_S)
+                return Next(_replace(done, error=standing), TRY_AGAIN_S)
             within_s = float(operation.timeout_s) if operation.waits else SETTLE_S
-            return self._to_mend(done, error_answer(standing), within_s=within_s)
+            return self._to_mend(done, standing, within_s=within_s)
 
     def _to_mend(self, operation: Operation, error: ErrorAnswer, *, within_s: float | None = None) -> Next:
         deadline_ms = self._parts.now_ms() + int((MEND_S if within_s is None else within_s) * 1000)
@@ -192,15 +174,14 @@ class Changing:
         """The end of a run whose cluster does not tell what it left."""
         if operation.revision:  # it had been told before
             return self._ending.failed(operation, error)
-        unknown = f"{error.message} Left on the cluster: not known, it does not answer; ask again by action status."
+        unknown = with_left(error.message, "not known, it does not answer; ask again by action status")
         return self._ending.finish(operation, "failed", error=_replace(error, message=unknown), is_unknown=True)
 
     def _failed(self, operation: Operation, error: ErrorAnswer, kept: Sequence[Revision]) -> Next:
         """The end of a run that failed, with what it left.  kept: the revisions since."""
         made = _made(operation, kept)
         what = left(next((r for r in kept if r.number == operation.before and r is not made), None), made)
-        why = error.message.split(" Left on the cluster: ")[0]
-        error = _replace(error, message=f"{why} Left on the cluster: {what}." if what else why)
+        error = _replace(error, message=with_left(without_left(error.message), what))
         return self._ending.failed(_replace(operation, revision=made.number if made is not None else 0), error)
 
     def undo(self, hand: Hand[Operation]) -> Next:
@@ -212,7 +193,8 @@ class Changing:
         until = self._until(api)
         try:
             known = releases.revisions(api, namespace, release)
-            target = _good_before(known, operation.revision)
+            good = releases.good_before(known, operation.revision)
+            target = good.number if good is not None else 0
             if target:
                 argv = rollback_argv(release, namespace, target, timeout_s=self._timeout_s)
             else:
@@ -225,12 +207,12 @@ class Changing:
             operation = hand.call
             if self._parts.now_ms() < operation.deadline_ms:
                 return Next(operation, TRY_AGAIN_S)
-            cause = e.error if isinstance(e, FailedRunError) else e.told() if isinstance(e, ApiError) else e
+            cause = e.error if isinstance(e, FailedRunError) else as_told(e)
             message = f"{error.message} Going back failed too: {cause.detail}"
             return self._ending.finish(operation, "failed", error=_replace(error, message=message))
         finally:
             api.close()
-        why = error.message.split(" Left on the cluster: ")[0]
+        why = without_left(error.message)
         if installed.overtaken:
             message = f"{why} The release was not taken back: another call has changed it meanwhile."
             return self._ending.finish(operation, "failed", error=_replace(error, message=message), overtaken=True)
@@ -241,7 +223,7 @@ class Changing:
         if not target:
             return self._ending.finish(_replace(changed, revision=0), "rolled-back", error=changed.error)
         if installed.after is not None:
-            changed = _replace(changed, target=target, revision=installed.after.number, chart=installed.after.chart)
+            changed = _replace(_at(changed, installed.after), target=target)
         return Next(self._ending.progress(changed), LOOK_SOON_S)
 
 
@@ -286,6 +268,17 @@ class _Book:
     def is_ours(self, kept: Sequence[Revision]) -> bool:
         """As installing.Book."""
         return self._is_left(self.operation, kept)
+
+
+def _at(operation: Operation, revision: Revision) -> Operation:
+    """The operation, come so far as to that revision."""
+    return _replace(operation, revision=revision.number, chart=revision.chart)
+
+
+def _standing(error: PlacementError, revision: Revision) -> ErrorAnswer:
+    """An error after helm was done, with what stands on the cluster."""
+    left = f"revision {revision.number} marked {revision.status}"
+    return error_answer(PlacementError(error.code, error.detail, left=left))
 
 
 def _before(operation: Operation, kept: Sequence[Revision]) -> int:
@@ -361,9 +354,3 @@ def _may_have_left(operation: Operation, kept: Sequence[Revision]) -> bool:
     if operation.action == "uninstall":
         return operation.before is not None and kept[-1].status == "uninstalling"
     return _made(operation, kept) is kept[-1]
-
-
-def _good_before(kept: Sequence[Revision], number: int) -> int:
-    """The newest revision before `number` that was once deployed, 0 = none."""
-    good = [r.number for r in kept if r.number < number and r.status in GOOD]
-    return max(good, default=0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from placement.request import Toleration
@@ -94,6 +96,12 @@ class Placed(msgspec.Struct, frozen=True):
     release: str
     group: str = ""
     is_coming: bool = False
+
+
+def is_coming_to(cluster: str, namespace: str, release: str, placed: Sequence[Placed]) -> bool:
+    """Whether the release is there only by a call that is under way."""
+    which = (cluster, namespace, release)
+    return any(p.is_coming for p in placed if (p.cluster, p.namespace, p.release) == which)
 
 
 class State(msgspec.Struct, frozen=True):

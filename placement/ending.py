@@ -8,7 +8,16 @@ from durable import callbacks
 from placement import logs, metrics
 from placement.errors import Code, PlacementError
 from placement.inventory import Event, Placement
-from placement.operation import ErrorAnswer, Operation, Phase, Why, encode_answer, error_answer
+from placement.operation import (
+    ErrorAnswer,
+    Operation,
+    Phase,
+    Why,
+    encode_answer,
+    error_answer,
+    with_left,
+    without_left,
+)
 from placement.parts import Next, Parts
 
 UNDO_S = 120.0
@@ -151,10 +160,11 @@ def _digest_of(known: Placement | None, revision: int) -> str:
 
 def _with_namespace(operation: Operation, error: ErrorAnswer) -> ErrorAnswer:
     """What was made for the release stays where the release failed, and is told once."""
-    if not operation.namespace_made or operation.revision or " Left on the cluster: " in error.message:
+    is_told = without_left(error.message) != error.message
+    if not operation.namespace_made or operation.revision or is_told:
         return error
-    message = f"{error.message} Left on the cluster: the namespace {operation.namespace}, made for this call."
-    return _replace(error, message=message)
+    left = f"the namespace {operation.namespace}, made for this call"
+    return _replace(error, message=with_left(error.message, left))
 
 
 def told(code: Code, why: str) -> ErrorAnswer:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from placement import manifest, releases
-from placement.api import Api, ApiError
+from placement.api import Api, ApiError, as_told
 from placement.errors import Code, NotNowError, PlacementError
 from placement.helm import Helm, Keepalive, Ran, Turn
 from placement.helm_errors import meaning
@@ -176,10 +176,8 @@ def _looked(
     """The revisions after a run.  Raises FailedRunError, with the run's own error if it had one."""
     try:
         return releases.recover(api, run.namespace, run.release, is_ours)
-    except ApiError as e:
-        raise FailedRunError(error or e.told()) from e
-    except PlacementError as e:
-        raise FailedRunError(error or e) from e
+    except (ApiError, PlacementError) as e:
+        raise FailedRunError(error or as_told(e)) from e
 
 
 def _newest(kept: Sequence[Revision]) -> Revision | None:

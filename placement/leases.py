@@ -9,6 +9,7 @@ from typing import Any
 
 from placement.api import Api, ApiError
 from placement.errors import Code, PlacementError
+from placement.quantities import unix_s
 
 DURATION_S = 10
 
@@ -132,11 +133,3 @@ class Lease:
         if current is not None:
             metadata["resourceVersion"] = current["metadata"]["resourceVersion"]
         return {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec}
-
-
-def unix_s(text: object) -> float:
-    """A time as Kubernetes writes it in Unix seconds, 0.0 = it is none."""
-    try:
-        return datetime.fromisoformat(str(text)).timestamp()
-    except ValueError:
-        return 0.0

@@ -86,7 +86,7 @@ class Reloads:
                 return Behind(silent=frozenset(t.config for t in targets))
             raise PlacementError(Code.CLUSTER_DOWN, f"{e.detail.rstrip('.')}.") from e
         if self._api.left_s() <= 0:  # a pod that was not asked for lack of time is none that does not answer
-            raise PlacementError(Code.CLUSTER_DOWN, f"The API server of {self._api.cluster} answers too slowly.")
+            raise self._api.too_slow()
         states = {state: {r.config for r in progress.pods if r.state == state} for state in _NOT_TAKEN}
         refused = frozenset(states["rejected"] | states["failed"])
         return Behind(frozenset(states["waiting"]), refused, frozenset(states["silent"]))

@@ -12,6 +12,8 @@ from durable.journal import Call
 from placement.errors import PlacementError
 from placement.readiness import Pod
 
+_LEFT = " Left on the cluster: "
+
 
 class Phase(StrEnum):
     """What the next step does."""
@@ -130,8 +132,17 @@ class Operation(Call, frozen=True, kw_only=True):
 
 def error_answer(error: PlacementError) -> ErrorAnswer:
     """As JSON tells it."""
-    left = f" Left on the cluster: {error.left}." if error.left else ""
-    return ErrorAnswer(error.code.value, error.detail + left, error.hint)
+    return ErrorAnswer(error.code.value, with_left(error.detail, error.left), error.hint)
+
+
+def with_left(message: str, left: str) -> str:
+    """A message with what is left on the cluster, "" = nothing."""
+    return f"{message}{_LEFT}{left}." if left else message
+
+
+def without_left(message: str) -> str:
+    """The message that `with_left` was given."""
+    return message.split(_LEFT, maxsplit=1)[0]
 
 
 def encode_answer(answer: Answer) -> bytes:

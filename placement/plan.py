@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 
 import msgspec
 
-from placement.cluster import Cluster, Node, Placed, Pods, Room, State, Unreachable, tolerates
+from placement.cluster import Cluster, Node, Placed, Pods, Room, State, Unreachable, is_coming_to, tolerates
 from placement.errors import Code
 from placement.request import Request
 
@@ -235,8 +235,7 @@ def _best(
     if request.named is not None:
         return HelmPlan(request.named, argv, "the request names it", why_not)
     if home is not None:
-        which = (home, request.run_namespace, request.function_name)
-        is_coming = any(p.is_coming for p in state.placed if (p.cluster, p.namespace, p.release) == which)
+        is_coming = is_coming_to(home, request.run_namespace, request.function_name, state.placed)
         says = f"another call places the release on {home}" if is_coming else f"the release is on {home} already"
         why = "another call places the release there" if is_coming else "the release is there already"
         others = {cluster.name: says for cluster in good if cluster.name != home}

@@ -10,14 +10,14 @@ from placement import differences, manifest, policy, releases, values
 from placement.choosing import NOTHING, Chooser
 from placement.cluster import Cluster, Placed
 from placement.ending import Ending
-from placement.errors import Code, NotNowError, PlacementError
+from placement.errors import NotNowError, PlacementError
 from placement.helm import registry_files, registry_flags
 from placement.helm_errors import meaning
 from placement.masking import all_words, secret_words
 from placement.operation import Answer, Operation, Phase, Why, error_answer
 from placement.parts import Next, Parts
 from placement.plan import HelmPlan, Refused, helm_argv
-from placement.releases import GOOD, Revision
+from placement.releases import Revision
 from placement.request import Request
 from placement.underway import Entry, Seen
 
@@ -105,7 +105,7 @@ class Planning:
             if request.action == "uninstall":
                 changed, after, secret = operation, _kept_anyway(now), set[str]()
             elif request.action == "rollback":
-                target = _target(kept, request.revision)
+                target = releases.target(kept, request.revision)
                 after, secret = manifest.objects(target.manifest), secret_words(target.config)
                 changed = _replace(operation, chart=target.chart)
             else:
@@ -135,17 +135,6 @@ class Planning:
         record = releases.revision_of(msgspec.json.decode(ran.stdout))
         changed = _replace(operation, chart=record.chart, values_digest=given.digest)
         return changed, manifest.objects(record.manifest), secret_words(given.parsed)
-
-
-def _target(kept: Sequence[Revision], number: int | None) -> Revision:
-    """Where a rollback would go: to the revision that it names, or to the last that ran before the newest one."""
-    if not kept:
-        raise PlacementError(Code.NO_SUCH_RELEASE)
-    ran = [r for r in kept[:-1] if r.status in GOOD]
-    found = next((r for r in kept if r.number == number), None) if number else (ran[-1] if ran else None)
-    if found is None:
-        raise PlacementError(Code.NO_SUCH_REVISION)
-    return found
 
 
 def _kept_anyway(now: Revision | None) -> list[manifest.Object]:

@@ -1,8 +1,9 @@
-"""Kubernetes quantities as whole numbers: CPU in millicores, memory in octets."""
+"""Kubernetes' quantities and times as numbers: CPU in millicores, memory in octets, Unix seconds."""
 
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from fractions import Fraction
 from math import ceil
 
@@ -42,3 +43,11 @@ def memory_b(text: object) -> int:
 def whole(text: object) -> int:
     """A count, rounded up.  Raises ValueError."""
     return ceil(_number(text))
+
+
+def unix_s(text: object, unknown_s: float = 0.0) -> float:
+    """A time as Kubernetes writes it; unknown_s where it is none."""
+    try:
+        return datetime.fromisoformat(str(text)).timestamp()
+    except ValueError:
+        return unknown_s

@@ -7,13 +7,13 @@ stays up.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from enum import Enum
 from typing import Any
 
 import msgspec
 
 from placement.manifest import Object, name_of
+from placement.quantities import unix_s
 
 _HOPELESS = frozenset(
     {
@@ -139,7 +139,7 @@ def unsettled(pod: Mapping[str, Any], now_s: float) -> str:
         needs_s = RESTARTED_S if has_ended else UNPROBED_S if is_unprobed else 0.0
         # Without a time nothing is known of one that never ended; of one that did, that it may end again.
         unknown_s = now_s if has_ended else 0.0
-        ran_s = now_s - _seconds(running.get("startedAt"), unknown_s)
+        ran_s = now_s - unix_s(running.get("startedAt"), unknown_s)
         if ran_s < needs_s:
             why = f"after {restarts} restarts" if has_ended else "without a readiness probe"
             who = f"pod {pod['metadata']['name']}: container {container.get('name')}"
@@ -171,14 +171,7 @@ def judge(
 
 
 def _created_s(pod: Mapping[str, Any]) -> float:
-    return _seconds(pod["metadata"].get("creationTimestamp"), float("inf"))
-
-
-def _seconds(text: object, unknown_s: float) -> float:
-    try:
-        return datetime.fromisoformat(str(text)).timestamp()
-    except ValueError:
-        return unknown_s
+    return unix_s(pod["metadata"].get("creationTimestamp"), float("inf"))
 
 
 def _judge_one(thing: Object) -> tuple[Verdict, str, bool]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from placement.api import Api, ApiError
 from placement.errors import Code, PlacementError
-from placement.leases import unix_s
+from placement.quantities import unix_s
 
 PENDING = ("pending-install", "pending-upgrade", "pending-rollback", "uninstalling")
 GOOD = ("deployed", "superseded")
@@ -60,6 +60,27 @@ def revisions(api: Api, namespace: str, release: str) -> list[Revision]:
     """Every revision that Helm kept, oldest first.  Raises PlacementError."""
     found = [revision_of(decode(secret)) for secret in _secrets(api, namespace, release)]
     return sorted(found, key=lambda r: r.number)
+
+
+def target(kept: Sequence[Revision], number: int | None) -> Revision:
+    """Where a rollback goes: to the revision of that number, None = to the last good one before the newest.
+
+    kept: oldest first.  Raises PlacementError: no_such_release, no_such_revision.
+    """
+    if not kept:
+        raise PlacementError(Code.NO_SUCH_RELEASE)
+    if number is None:
+        found = good_before(kept, kept[-1].number)
+    else:
+        found = next((r for r in kept if r.number == number), None)
+    if found is None:
+        raise PlacementError(Code.NO_SUCH_REVISION)
+    return found
+
+
+def good_before(kept: Sequence[Revision], number: int) -> Revision | None:
+    """The newest revision before `number` that was once deployed."""
+    return next((r for r in reversed(kept) if r.number < number and r.status in GOOD), None)
 
 
 def latest(api: Api, namespace: str, release: str) -> Revision | None:

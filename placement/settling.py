@@ -24,7 +24,8 @@ LOOK_WITHIN_S = 10.0
 """How long a step without helm asks its cluster: it must be over before another runner takes the call (RUN_MS)."""
 SETTLE_S = 10.0
 """A caller who does not wait is told so much later at most that helm is done and the pods could not be looked at."""
-_MAY_PASS = (Code.CLUSTER_DOWN, Code.CLUSTER_REFUSED)
+MAY_PASS = (Code.CLUSTER_DOWN, Code.CLUSTER_REFUSED)
+"""What a cluster says that is asked again for a while."""
 _replace = msgspec.structs.replace
 
 
@@ -94,7 +95,7 @@ class Settling:
         now_ms, last_ms = self._parts.now_ms(), operation.deadline_ms
         if error.code is Code.CLUSTER_DOWN and operation.waits:
             last_ms = max(last_ms, operation.begun_ms + operation.timeout_s * 1000)
-        if error.code not in _MAY_PASS or now_ms >= last_ms:
+        if error.code not in MAY_PASS or now_ms >= last_ms:
             return None
         if error.code is Code.CLUSTER_DOWN:
             again_ms = min(last_ms, now_ms + int(RELOAD_S * 1000))
@@ -144,7 +145,7 @@ class Settling:
             # A cluster that is down for a while is no failure of the release; when it comes back, its API server
             # refuses everybody until it has read its roles.
             waiting = operation.phase in (Phase.WATCH, Phase.WATCH_UNDO) and not self._is_late(operation)
-            if e.code in _MAY_PASS and waiting:
+            if e.code in MAY_PASS and waiting:
                 return Next(operation, LOOK_EVERY_S)
             raise
         finally:

@@ -10,7 +10,7 @@ import msgspec
 
 from placement import manifest, masking, metrics, policy, releases, watching
 from placement.api import ApiError
-from placement.cluster import Cluster
+from placement.cluster import Cluster, is_coming_to
 from placement.errors import Code, PlacementError
 from placement.inventory import Placement
 from placement.operation import Answer, Why, error_answer
@@ -56,8 +56,7 @@ def status(placer: Placer, grant: policy.Grant, caller: str, request: Request) -
     clusters = placer.planning.permitted(grant, caller, request)
     placed = placer.planning.placed()
     found = placer.planning.chooser.locate(request, clusters, placed)
-    which = (found.cluster, request.run_namespace, request.function_name)
-    is_coming = any(p.is_coming for p in placed if (p.cluster, p.namespace, p.release) == which)
+    is_coming = is_coming_to(found.cluster, request.run_namespace, request.function_name, placed)
     api = placer.parts.connect(placer.parts.clusters.get(found.cluster))
     try:
         kept = releases.revisions(api, request.run_namespace, request.function_name)
@@ -73,7 +72,7 @@ def status(placer: Placer, grant: policy.Grant, caller: str, request: Request) -
         look = watching.look(api, request.run_namespace, objects)
         drift = ([] if is_coming else _drift(known, newest)) + watching.drift(api, request.run_namespace, objects)
     except ApiError as e:
-        raise PlacementError(Code.APPLY_FAILED, f"The cluster answers: {e.message}.") from e
+        raise e.told() from e
     finally:
         api.close()
     metrics.compared(found.cluster, drift=bool(drift))

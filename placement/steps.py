@@ -22,7 +22,7 @@ import traceback
 from durable.errors import StoreError
 from durable.journal import Hand, Held, TakenError, key_of
 from placement import logs, manifest, metrics
-from placement.api import ApiError
+from placement.api import ApiError, as_told
 from placement.changing import Changing
 from placement.ending import Ending
 from placement.errors import Code, NotNowError, PlacementError
@@ -131,10 +131,8 @@ class Placer:
             done = self._step(hand)
         except (NotNowError, TakenError):
             done = Next(hand.call, TRY_AGAIN_S)
-        except PlacementError as e:
-            done = self._ending.failed(hand.call, error_answer(_with_left(hand.call, e)))
-        except ApiError as e:
-            done = self._ending.failed(hand.call, error_answer(_with_left(hand.call, e.told())))
+        except (ApiError, PlacementError) as e:
+            done = self._ending.failed(hand.call, error_answer(_with_left(hand.call, as_told(e))))
         except StoreError:
             raise
         except Exception:  # noqa: BLE001  a fault of ours must end this operation, not be met again at every step

@@ -150,10 +150,9 @@ def test_a_group_counts_what_is_under_way(make_site: Callable[..., Site], choose
     assert site.call(function_name="upf-2", choose=choose).body["cluster"] == "b"
 
 
-def test_calls_at_once_know_of_each_other(make_site: Callable[..., Site], monkeypatch: pytest.MonkeyPatch) -> None:
-    site = make_site(3)
-    names = [f"upf-{number}" for number in range(6)]
-    together, real = threading.Barrier(len(names)), Chooser.look
+def let_happen(monkeypatch: pytest.MonkeyPatch, *, after_a_look: Callable[[State], None]) -> None:
+    """Between what a plan reads and what it decides.  after_a_look: is told what the plan had known before."""
+    real = Chooser.look
 
     def look(
         chooser: Chooser,
@@ -163,11 +162,22 @@ def test_calls_at_once_know_of_each_other(make_site: Callable[..., Site], monkey
         known: State = NOTHING,
     ) -> State:
         found = real(chooser, request, clusters, placed, known)
-        if known is NOTHING:
-            together.wait(60)
+        after_a_look(known)
         return found
 
     monkeypatch.setattr(Chooser, "look", look)
+
+
+def test_calls_at_once_know_of_each_other(make_site: Callable[..., Site], monkeypatch: pytest.MonkeyPatch) -> None:
+    site = make_site(3)
+    names = [f"upf-{number}" for number in range(6)]
+    together = threading.Barrier(len(names))
+
+    def all_have_looked(known: State) -> None:
+        if known is NOTHING:
+            together.wait(60)
+
+    let_happen(monkeypatch, after_a_look=all_have_looked)
     choose = {"spread": "cluster", "group": "upf", "needs": {"cpu": "100m", "memory": "64Mi"}}
     for name in names:
         site.call(site.request(function_name=name, choose=choose, id=name), callback=CALLBACK)
@@ -181,24 +191,17 @@ def test_one_release_asked_for_twice_at_once_is_placed_once(
     make_site: Callable[..., Site], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site = make_site(2)
-    real, others = Chooser.look, ["two"]
+    others = ["two"]
 
-    def look(
-        chooser: Chooser,
-        request: Request,
-        clusters: Sequence[Cluster],
-        placed: Sequence[Placed],
-        known: State = NOTHING,
-    ) -> State:
-        found = real(chooser, request, clusters, placed, known)
-        if others:  # another plan, begun and ended within this one, while b was the better one
+    def another_plan(_: State) -> None:
+        """Begun and ended within the first one, while b was the better cluster."""
+        if others:
             others.pop()
             site.clusters[0].fill("2")
             step(site, "two")
             assert operation(site, "two").cluster == "b"
-        return found
 
-    monkeypatch.setattr(Chooser, "look", look)
+    let_happen(monkeypatch, after_a_look=another_plan)
     for call_id in ("one", "two"):
         site.call(site.request(id=call_id), callback=CALLBACK)
     step(site, "one")
@@ -259,21 +262,14 @@ def test_a_plan_that_others_always_come_before_is_made_later(
     make_site: Callable[..., Site], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site = make_site(2)
-    real, busy = Chooser.look, True
+    busy = True
 
-    def look(
-        chooser: Chooser,
-        request: Request,
-        clusters: Sequence[Cluster],
-        placed: Sequence[Placed],
-        known: State = NOTHING,
-    ) -> State:
+    def others_come_first(_: State) -> None:
         if busy:
             row = site.store.load(Table.OPERATION, "under way")
             site.store.save(Table.OPERATION, "under way", b"[]", expect=row.version if row else None, writer="others")
-        return real(chooser, request, clusters, placed, known)
 
-    monkeypatch.setattr(Chooser, "look", look)
+    let_happen(monkeypatch, after_a_look=others_come_first)
     site.call(site.request(id="one"), callback=CALLBACK)
     step(site, "one")
     assert operation(site, "one").phase is Phase.PLAN
