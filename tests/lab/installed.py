@@ -26,7 +26,8 @@ RELEASE: Final = "edge"
 CLIENT: Final = "client"
 INSTALL_S: Final = 600
 READY_S: Final = 300
-_CLAIMS: Final = 3
+_OTHER_CLAIMS: Final = 2
+"""Volumes beside those of Cassandra's nodes: one is for the backups."""
 _GATEWAY: Final = """
 import http.server, sys
 
@@ -68,9 +69,14 @@ class Platform:
         return f"{self.namespace}-functions"
 
     @property
+    def nodes(self) -> int:
+        """Of Cassandra."""
+        return int(self.values["cassandra"]["nodes"])
+
+    @property
     def store(self) -> str:
         """As the chart tells it to its programs."""
-        return f"cassandra://cassandra.{self.namespace}:9042/edge?rf=1&dc=datacenter1"
+        return f"cassandra://cassandra.{self.namespace}:9042/edge?rf={self.nodes}&dc=datacenter1"
 
     def install(self, *words: str) -> None:
         """`helm upgrade --install`, as k8s/README.md has it.  words: more of its arguments."""
@@ -80,8 +86,9 @@ class Platform:
         repository, _, tag = self.tools.rpartition(":")
         image = {"registry.example:5000/edge-tools": repository, "tools.image.tag=1.0": f"tools.image.tag={tag}"}
         where = {"--namespace edge": f"--namespace {self.namespace} -f {values}"}
-        self.shell.run(" ".join((command, *words)), image | where, timeout_s=INSTALL_S)
-        self.shell.run(wait, {"-n edge": f"-n {self.namespace}"}, timeout_s=INSTALL_S)
+        within_s = INSTALL_S * self.nodes
+        self.shell.run(" ".join((command, *words)), image | where, timeout_s=within_s)
+        self.shell.run(wait, {"-n edge": f"-n {self.namespace}"}, timeout_s=within_s)
 
     def uninstall(self) -> None:
         """`helm uninstall`, until its pods are gone."""
@@ -93,7 +100,8 @@ class Platform:
 
     def ready(self) -> None:
         """Wait until every workload of the release is as it should be."""
-        self.kubectl("rollout", "status", "statefulset/cassandra", f"--timeout={READY_S}s", timeout_s=READY_S + 10)
+        within_s = READY_S * self.nodes  # they take their turns
+        self.kubectl("rollout", "status", "statefulset/cassandra", f"--timeout={within_s}s", timeout_s=within_s + 10)
         for name in (f"{RELEASE}-ticker", f"{RELEASE}-placement-ticker"):
             self.kubectl("rollout", "status", f"deployment/{name}", f"--timeout={READY_S}s", timeout_s=READY_S + 10)
 
@@ -120,7 +128,7 @@ class Platform:
                 found = re.match(r"Forwarding from 127\.0\.0\.1:(\d+) ", forwarding.stdout.readline())
                 if found is None:
                     raise LabError("kubectl port-forward names no port")
-                yield f"cassandra://127.0.0.1:{found[1]}/edge?rf=1&dc=datacenter1"
+                yield f"cassandra://127.0.0.1:{found[1]}/edge?rf={self.nodes}&dc=datacenter1"
             finally:
                 forwarding.terminate()
 
@@ -173,8 +181,11 @@ def _has(pid: int, uid: str, word: str) -> bool:
 
 
 @contextlib.contextmanager
-def platform(site: Site, cluster: Cluster, name: str, folder: Path) -> Iterator[Platform]:
-    """Install it in namespaces of this name, with a client and a stand-in for the gateway; gone when the block ends."""
+def platform(site: Site, cluster: Cluster, name: str, folder: Path, *, nodes: int = 1) -> Iterator[Platform]:
+    """Install it in namespaces of this name, with a client and a stand-in for the gateway; gone when the block ends.
+
+    nodes: Cassandra's, 1 or 3.
+    """
     references = {
         "tools": oci.push(platform_images.edge_tools(), site.registry),
         "cassandra": oci.push(platform_images.cassandra(), site.registry),
@@ -190,6 +201,7 @@ def platform(site: Site, cluster: Cluster, name: str, folder: Path) -> Iterator[
         {
             "openfaas": {"namespace": f"{name}-gateway", "functionNamespace": f"{name}-functions"},
             "cassandra": {
+                "nodes": nodes,
                 "image": _image(references["cassandra"]),
                 "heap": "400M",
                 "resources": {"requests": {"cpu": "100m", "memory": "700Mi"}, "limits": {"memory": "1400Mi"}},
@@ -202,15 +214,17 @@ def platform(site: Site, cluster: Cluster, name: str, folder: Path) -> Iterator[
     )
     with contextlib.ExitStack() as stack:
         if site.plan:
-            stack.enter_context(_volumes(cluster, name, site.plan.state / cluster.name / "volumes" / name))
+            volumes = site.plan.state / cluster.name / "volumes" / name
+            stack.enter_context(_volumes(cluster, name, volumes, nodes + _OTHER_CLAIMS))
         else:
-            _require_storage(cluster)
+            _require_storage(cluster, nodes + _OTHER_CLAIMS)
         for namespace in (one.namespace, one.gateway, one.functions):
             stack.callback(_delete_namespace, cluster, namespace)
             if namespace != one.namespace:  # that one the command of the page makes
                 cluster.kubectl("create", "namespace", namespace)
         cluster.apply(*_gateway(one.gateway, references["debian"]), client(one, CLIENT))
-        one.install()
+        # As docs/operations.md has it: helm waits for the tables, and these for two nodes.
+        one.install(*(["--timeout", "20m"] if nodes > 1 else []))
         one.ready()
         for namespace, pod in ((one.gateway, "gateway"), (one.functions, CLIENT)):
             cluster.wait("-n", namespace, "--for=condition=Ready", f"pod/{pod}", within_s=READY_S)
@@ -277,9 +291,9 @@ def _gateway(namespace: str, image: str) -> list[dict[str, Any]]:
 
 
 @contextlib.contextmanager
-def _volumes(cluster: Cluster, name: str, folder: Path) -> Iterator[None]:
+def _volumes(cluster: Cluster, name: str, folder: Path, count: int) -> Iterator[None]:
     """Folders of the node as volumes of a class of this name: local ones, which is all that the lab has."""
-    numbers = range(_CLAIMS)
+    numbers = range(count)
     kind = {
         "apiVersion": "storage.k8s.io/v1",
         "kind": "StorageClass",
@@ -317,7 +331,7 @@ def _volumes(cluster: Cluster, name: str, folder: Path) -> Iterator[None]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _require_storage(cluster: Cluster) -> None:
+def _require_storage(cluster: Cluster, count: int) -> None:
     """Raise LabError at once where no claim without a class would get a volume, for helm would wait for minutes."""
     default = "storageclass.kubernetes.io/is-default-class"
     for found in cluster.get("storageclasses")["items"]:
@@ -325,8 +339,8 @@ def _require_storage(cluster: Cluster) -> None:
             return
     volumes = cluster.get("persistentvolumes")["items"]
     free = [v for v in volumes if v["status"]["phase"] == "Available" and not v["spec"].get("storageClassName")]
-    if len(free) < _CLAIMS:
-        raise LabError(f"{cluster.name} has no default StorageClass, nor {_CLAIMS} free volumes without a class")
+    if len(free) < count:
+        raise LabError(f"{cluster.name} has no default StorageClass, nor {count} free volumes without a class")
 
 
 def gateway_calls(one: Platform) -> list[tuple[str, bytes]]:

@@ -18,29 +18,19 @@ from typing import Any
 import pytest
 
 from laptop.site import Site as LaptopSite
-from mme.codec import envelope
 from tests.lab import oci, platform_images
 from tests.lab.documented import OPERATIONS, WALK, block
 from tests.lab.errors import LabError
-from tests.lab.installed import CLIENT, READY_S, RELEASE, Platform, gateway_calls, platform, tool_pod
+from tests.lab.installed import CLIENT, READY_S, RELEASE, Platform, platform, tool_pod
 from tests.lab.kubectl import eventually
 from tests.lab.policies import enforced
 from tests.lab.reaching import prober
 from tests.lab.site import Site
+from tests.lab.stored import fires, rows
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
 
 # Programs that run in a pod with the tools' image.  argv: the store's URL, then as each says.
-ROWS = """
-import sys
-from mme.store.base import Table
-from mme.store.opening import open_store
-
-store = open_store(sys.argv[1])
-for table in (Table.UE_CONTEXT, Table.SUBSCRIBER):
-    for key, row in store.scan(table):
-        print(table.value, key, row.version, row.value.hex())
-"""
 # Every 10 ms a row; prints its key once it is acknowledged, "-" where it is not or may not have been, "end" at last.
 WRITER = """
 import pathlib, sys, time
@@ -61,19 +51,6 @@ for number in range(10**9):
     time.sleep(0.01)
 print("end", flush=True)
 """
-# Of a UE that is not there: the timer of a session, which mme-timer judges; any other would be taken for stale.
-TIMER = """
-import sys
-from mme.enums import TimerName
-from mme.store.base import TimerRow
-from mme.store.opening import open_store
-
-store = open_store(sys.argv[1])
-due_ms = store.now_ms() + int(sys.argv[2])
-store.insert_timer(TimerRow(0, due_ms, TimerName.UNUSED_SESSION.value, sys.argv[3], "4096"), ttl_s=600)
-"""
-
-
 PUT = """
 import sys
 from mme.store.base import Saved, Table
@@ -94,12 +71,6 @@ ENDS = ("cql", "storage", "function")
 def one(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     with platform(site, site.b, f"platform-{secrets.token_hex(3)}", tmp_path_factory.mktemp("platform")) as running:
         yield running
-
-
-def rows(one: Platform, store: str = "") -> dict[str, str]:
-    """Every UE context and subscriber of the store: version and value by table and key."""
-    lines = one.python(ROWS, store or one.store).splitlines()
-    return {" ".join(line.split()[:2]): " ".join(line.split()[2:]) for line in lines}
 
 
 def test_cassandra_has_joined_when_it_is_ready_and_its_volume_is_a_claim(one: Platform) -> None:
@@ -127,23 +98,6 @@ def test_both_tickers_serve_and_a_due_timer_is_fired(one: Platform) -> None:
         found = one.cluster.get("deployment", f"{RELEASE}-{name}", namespace=one.namespace)
         assert found["status"]["readyReplicas"] == 2, name
     fires(one, "before")
-
-
-def fires(one: Platform, token: str) -> None:
-    """Write a timer, and wait until a ticker has called mme-timer with it."""
-    one.python(TIMER, one.store, "1000", token)
-    eventually(lambda: token in fired(one), f"timer {token} at the gateway", within_s=120)
-
-
-def fired(one: Platform) -> set[str]:
-    """Tokens of the timers that tickers have called mme-timer with."""
-    return {
-        item.timer.token
-        for path, body in gateway_calls(one)
-        if path == "/function/mme-timer"
-        for item in envelope.decode_request(body).items
-        if item.timer
-    }
 
 
 def test_the_walk_goes_on_to_the_first_attach(one: Platform, tmp_path: Path) -> None:

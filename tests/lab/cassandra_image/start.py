@@ -20,6 +20,8 @@ def main() -> None:
     settings = {
         "cluster_name": told.get("CLUSTER_NAME", "Test Cluster"),
         "num_tokens": int(told.get("NUM_TOKENS", "16")),
+        # As the distribution's own file has it: a node that joins chooses its tokens by what the others have.
+        "allocate_tokens_for_local_replication_factor": 3,
         "partitioner": "org.apache.cassandra.dht.Murmur3Partitioner",
         "endpoint_snitch": told.get("ENDPOINT_SNITCH", "SimpleSnitch"),
         "seed_provider": [
