@@ -291,7 +291,7 @@ def test_no_password_goes_where_there_is_no_tls() -> None:
 
 def test_where_a_registry_sends_on_to_is_told_nothing(tmp_path: Path) -> None:
     """A storage that the registry's blobs are in, and which asks who this is."""
-    with registry_with("basic") as own, registry_with("basic") as storage:
+    with registry_with("basic") as own, registry_with("bearer") as storage:
         own.put_image("nginx", "1", FILES)
         real = own.answer
 
