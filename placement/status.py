@@ -18,6 +18,9 @@ from placement.readiness import Verdict
 from placement.request import Request
 from placement.steps import Placer
 
+WITHIN_S = 4.5
+"""For a status; a cluster that has not told all by then is told as too slow."""
+
 
 def listing(placer: Placer, grant: policy.Grant, request: Request) -> Answer:
     """The inventory, as far as the caller may see it; narrowed by what the request names."""
@@ -58,6 +61,7 @@ def status(placer: Placer, grant: policy.Grant, caller: str, request: Request) -
     found = placer.planning.chooser.locate(request, clusters, placed)
     is_coming = is_coming_to(found.cluster, request.run_namespace, request.function_name, placed)
     api = placer.parts.connect(placer.parts.clusters.get(found.cluster))
+    api.until = begun + WITHIN_S
     try:
         kept = releases.revisions(api, request.run_namespace, request.function_name)
         known = placer.parts.inventory.get(found.cluster, request.run_namespace, request.function_name)

@@ -420,3 +420,19 @@ def test_a_step_under_reload_on_a_slow_cluster_ends_in_its_time(
         agents.let_say(site, name, digest=agents.digest("one" if "Image" in changed else "two"))
     answer = turn_to_end(site, "slow")
     assert (answer.status, answer.code, answer.body["revision"]) == ("ready", None, 2)
+
+
+@pytest.mark.parametrize(("slow_s", "code"), [(0.25, None), (2.0, "cluster_down")])
+def test_a_status_of_many_objects_ends_in_its_time_on_a_slow_cluster(
+    site: Site, slow_s: float, code: str | None
+) -> None:
+    """4.5 s at most, and what a busy machine adds; one object after the other would take over 10 s."""
+    names = [f"nf{number}" for number in range(20)]
+    chart = agents.push(site, *names)
+    assert site.call(cluster="a", chart_repository=chart).body["revision"] == 1
+    site.clusters[0].slow_s = slow_s
+    before = time.monotonic()
+    answer = site.call(action="status")
+    took = time.monotonic() - before
+    assert (answer.code, took < 9) == (code, True)
+    assert took > slow_s
