@@ -196,7 +196,8 @@ class _Run:
     def _on_downlink(self, downlink: Downlink) -> None:
         if downlink.ue is None:
             heard = self.setups.get(downlink.enb)
-            if heard is not None and not heard.done():
+            # During an overload a push may come before the answer to S1 SETUP REQUEST.
+            if heard is not None and not heard.done() and setup_answer(downlink.s1ap) is not None:
                 heard.set_result(downlink.s1ap)
                 return
             self._on_enb_downlink(downlink)

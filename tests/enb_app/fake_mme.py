@@ -114,13 +114,14 @@ class FakeMme:
     """Works off items of one eNB's UEs.  subscribers: by IMSI; others are unknown.
 
     congested: so many attaches are refused with #22 before the first is taken.
-    with_setup: (number, message) of what is told with S1 SETUP RESPONSE.
+    with_setup: (number, message) of what is told with S1 SETUP RESPONSE; overtaking: it comes before that.
     """
 
     subscribers: dict[str, Subscriber]
     congested: int = 0
     esm_information: bool = False
     with_setup: list[tuple[int, S1apMessage]] = field(default_factory=list)
+    overtaking: bool = False
     served_plmn: Plmn = PLMN
     networks: dict[int, FakeNetwork] = field(default_factory=dict)
     orders: dict[int, int] = field(default_factory=dict)
@@ -135,10 +136,11 @@ class FakeMme:
         result, messages, ue = self._react(s1ap.decode(item.s1ap))
         downlinks = [self._downlink(item, message, ue) for message in messages]
         if isinstance(messages[0] if messages else None, S1SetupResponse):
-            downlinks += [
+            told = [
                 Downlink(f"{item.id}/o{at}", item.enb, 0, s1ap.encode(message), None, number)
                 for at, (number, message) in enumerate(self.with_setup)
             ]
+            downlinks = told + downlinks if self.overtaking else downlinks + told
         self.seen[item.id] = Reply(item.id, result, downlinks)
         return self.seen[item.id]
 

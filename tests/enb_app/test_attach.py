@@ -137,6 +137,14 @@ def test_an_overload_start_that_was_overtaken_by_its_stop_rejects_nobody(
     assert (result.attached, result.rrc_rejected, result.overload_stops) == (2, 0, stops)
 
 
+def test_an_overload_start_that_overtakes_the_answer_to_s1_setup_is_not_taken_for_it(bench: Lab) -> None:
+    """A push may be faster than the reply; what it tells counts."""
+    bench.mme.with_setup = [(1, OverloadStart("reject-rrc-cr-signalling")), (2, OverloadStop())]
+    bench.mme.overtaking = True
+    result = bench.run(ues=2, ask_for_s=0.0)
+    assert (result.attached, result.overload_starts, result.overload_stops) == (2, 1, 1)
+
+
 def test_open_loop(bench: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[float] = []
 
