@@ -21,7 +21,7 @@ from placement.parts import TRY_AGAIN_S, Next, Parts
 from placement.plan import helm_argv, rollback_argv, uninstall_argv
 from placement.releases import GOOD, Revision
 from placement.request import Request
-from placement.settling import LOOK_SOON_S, LOOK_WITHIN_S, MAY_PASS, SETTLE_S, Settling
+from placement.settling import LOOK_SOON_S, MAY_PASS, SETTLE_S, Settling
 
 BEFORE_S = 0.7
 """What a step may take before helm begins without taking it from helm's time."""
@@ -147,11 +147,14 @@ class Changing:
     def _is_early(self, operation: Operation) -> bool:
         return self._parts.now_ms() < operation.deadline_ms
 
-    def mend(self, operation: Operation) -> Next:
-        """Look at what an interrupted run left; go on where helm had done all of it."""
+    def mend(self, operation: Operation, until: float) -> Next:
+        """Look at what an interrupted run left; go on where helm had done all of it.
+
+        until: when its cluster is asked no more, by the monotonic clock.
+        """
         error = operation.error or error_answer(PlacementError(Code.INTERNAL))
         api = self._parts.api(operation)
-        api.until = time.monotonic() + LOOK_WITHIN_S
+        api.until = until
         try:
             try:
                 namespace, release = operation.namespace, operation.release

@@ -64,23 +64,27 @@ class Settling:
         return Next(self._ending.progress(self._ending.telling(reloading, "progressing")))
 
     def _to_watch(self, operation: Operation, until: float | None) -> Next:
-        """Where nobody waits: look at once, in a step of its own where this one's time does not suffice."""
-        within_s = float(operation.timeout_s)
+        """Where nobody waits: look at once, in a step of its own where this one's time does not suffice.
+
+        Who waits does so from the call on, however often pods take another configuration in between.
+        """
+        deadline_ms = _last_ms(operation)
         if not operation.waits:
             try:
                 return self.watch(operation, until)
             except PlacementError as e:
-                if e.code is not Code.CLUSTER_DOWN or until is None or time.monotonic() < until:
+                is_out_of_time = e.code is Code.CLUSTER_DOWN and until is not None and time.monotonic() >= until
+                has_its_error = operation.error is not None and e.code in MAY_PASS
+                if not (is_out_of_time or has_its_error):
                     raise
-                within_s = SETTLE_S
-        deadline_ms = self._parts.now_ms() + int(within_s * 1000)
+                deadline_ms = self._parts.now_ms() + int(SETTLE_S * 1000)
         watching_on = _replace(operation, phase=Phase.WATCH, deadline_ms=deadline_ms)
         return Next(self._ending.progress(self._ending.telling(watching_on, "progressing")), LOOK_SOON_S)
 
-    def reload(self, operation: Operation) -> Next:
-        """Wait a little for pods to run with their new configuration."""
+    def reload(self, operation: Operation, until: float) -> Next:
+        """Wait a little for pods to run with their new configuration.  until: as for `watch`."""
         try:
-            return self._reloaded(operation)
+            return self._reloaded(operation, until)
         except PlacementError as e:
             waiting = self._waiting_out(operation, e)
             if waiting is None:
@@ -94,7 +98,7 @@ class Settling:
         """
         now_ms, last_ms = self._parts.now_ms(), operation.deadline_ms
         if error.code is Code.CLUSTER_DOWN and operation.waits:
-            last_ms = max(last_ms, operation.begun_ms + operation.timeout_s * 1000)
+            last_ms = max(last_ms, _last_ms(operation))
         if error.code not in MAY_PASS or now_ms >= last_ms:
             return None
         if error.code is Code.CLUSTER_DOWN:
@@ -102,9 +106,9 @@ class Settling:
             operation = _replace(operation, deadline_ms=max(operation.deadline_ms, again_ms))
         return Next(operation, LOOK_EVERY_S)
 
-    def _reloaded(self, operation: Operation) -> Next:
+    def _reloaded(self, operation: Operation, until: float) -> Next:
         api = self._parts.api(operation)
-        api.until = until = time.monotonic() + LOOK_WITHIN_S
+        api.until = until
         try:
             taken = Reloads(api).wait(operation.namespace, operation.release, operation.configs)
             error = self._without_secrets(api, operation, taken.error)
@@ -147,7 +151,9 @@ class Settling:
             waiting = operation.phase in (Phase.WATCH, Phase.WATCH_UNDO) and not self._is_late(operation)
             if e.code in MAY_PASS and waiting:
                 return Next(operation, LOOK_EVERY_S)
-            raise
+            if operation.phase not in (Phase.WATCH, Phase.WATCH_UNDO) or e.code not in MAY_PASS:
+                raise
+            return self._unseen(operation, e)
         finally:
             api.close()
         operation = _replace(operation, answer=_replace(operation.answer, pods=look.pods))
@@ -177,6 +183,16 @@ class Settling:
             return self._ending.failed(operation, told(Code.NOT_READY, look.why))
         return Next(self._ending.telling(operation, "progressing"), LOOK_EVERY_S)
 
+    def _unseen(self, operation: Operation, error: PlacementError) -> Next:
+        """The end where a cluster does not show how the pods are: what was found out before it went away counts."""
+        known = operation.error
+        if known is None:
+            raise error
+        if operation.phase is Phase.WATCH:
+            return self._ending.failed(operation, known)
+        known = _replace(known, message=f"{known.message} Its pods could not be looked at: {error.detail}")
+        return self._ending.finish(operation, "rolled-back", error=known)
+
     def _nudged_behind(self, api: Api, operation: Operation, verdict: Verdict) -> Behind:
         """Where nothing rolls any more: ask the pods what they run with, and nudge those that wait for a ConfigMap.
 
@@ -193,3 +209,19 @@ class Settling:
 
     def _is_late(self, operation: Operation) -> bool:
         return self._parts.now_ms() >= operation.deadline_ms
+
+
+def look_until(operation: Operation, now_ms: int, kept_until: float | None) -> float:
+    """Until when a step without helm asks its cluster, by the monotonic clock.
+
+    kept_until: until when a caller is kept for it, None = nobody is.  A step that ends the operation one way or the
+    other has its whole time all the same: cut short it would tell of the cluster, and not of the release.
+    """
+    longest = time.monotonic() + LOOK_WITHIN_S
+    is_last = now_ms >= operation.deadline_ms
+    return longest if kept_until is None or is_last else min(longest, kept_until)
+
+
+def _last_ms(operation: Operation) -> int:
+    """Until when the caller of one that waits does."""
+    return operation.begun_ms + operation.timeout_s * 1000

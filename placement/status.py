@@ -26,7 +26,9 @@ def listing(placer: Placer, grant: policy.Grant, request: Request) -> Answer:
     """The inventory, as far as the caller may see it; narrowed by what the request names."""
     clusters = {cluster.name: cluster for cluster in placer.parts.clusters.all()}
     found = [
-        p for p in placer.parts.inventory.all() if _may_see(grant, clusters.get(p.cluster), p) and _asked(request, p)
+        p
+        for p in placer.parts.inventory.all()
+        if _may_see(grant, clusters.get(p.cluster), p) and _asked(request, clusters.get(p.cluster), p)
     ]
     return Answer("listed", placements=[as_row(p) for p in found])
 
@@ -35,9 +37,10 @@ def _may_see(grant: policy.Grant, cluster: Cluster | None, placement: Placement)
     return cluster is not None and grant.may_use(cluster) and grant.may_see(placement.namespace)
 
 
-def _asked(request: Request, placement: Placement) -> bool:
+def _asked(request: Request, cluster: Cluster | None, placement: Placement) -> bool:
     wanted = (
         (request.named, placement.cluster),
+        (request.location, cluster.location if cluster else None),
         (request.run_namespace or None, placement.namespace),
         (request.function_name or None, placement.release),
     )

@@ -1,8 +1,8 @@
 """Operations, worked off in short steps: each is one call, and leaves a row from which any replica goes on.
 
 A step with helm takes helm_timeout_s and 2.5 s at most, 6 s, and what S3 and the store take; where a cluster answers
-slowly helm has less of it, and a look at the pods is a step of its own.  A step that only looks
-at pods, or waits for them, asks its cluster for 10 s at most (LOOK_WITHIN_S).
+slowly helm has less of it, and a look at the pods is a step of its own.  A step that only looks at pods, or waits for
+them, asks its cluster for 10 s at most (LOOK_WITHIN_S), with a caller who is kept for what is left of INLINE_LOOK_S.
 
 plan -> preview -> (done)                                  dry_run, diff
 plan -> helm -> (done)                                     nobody waits
@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import time
 import traceback
+from functools import partial
 
 from durable.errors import StoreError
 from durable.journal import Hand, Held, TakenError, key_of
@@ -30,12 +31,14 @@ from placement.operation import Answer, Operation, Phase, error_answer
 from placement.parts import TRY_AGAIN_S, Next, Parts
 from placement.planning import Planning
 from placement.request import Request
-from placement.settling import Settling
+from placement.settling import Settling, look_until
 
 INLINE_S = 4.5
 """A synchronous caller is kept no longer; what is not ready then goes on without it."""
 INLINE_HELM_S = 1.2
 """A synchronous call begins helm only this early; later it would last too long."""
+INLINE_LOOK_S = 5.5
+"""Until when a step that was begun for a synchronous caller asks its cluster; it is taken again without one."""
 _NEEDS_HELM = (Phase.PREVIEW, Phase.HELM, Phase.UNDO)
 
 
@@ -98,7 +101,7 @@ class Placer:
             late = spent_s > (INLINE_HELM_S if operation.phase in _NEEDS_HELM else INLINE_S)
             if operation.is_done or late:
                 return operation.answer
-            wait_s = self._advance(key)
+            wait_s = self._advance(key, begun + INLINE_LOOK_S)
             if wait_s is None:
                 continue
             if spent_s + wait_s > INLINE_S:
@@ -120,15 +123,16 @@ class Placer:
                 return again_s  # it waits in the ticker and not here, and costs its cluster nothing
         return self._advance(key)
 
-    def _advance(self, key: str) -> float | None:
-        return self.parts.journal.advance(key, self.parts.now_ms, self._told_step)
+    def _advance(self, key: str, kept_until: float | None = None) -> float | None:
+        step = partial(self._told_step, kept_until=kept_until)
+        return self.parts.journal.advance(key, self.parts.now_ms, step)
 
-    def _told_step(self, hand: Hand[Operation]) -> Next:
+    def _told_step(self, hand: Hand[Operation], *, kept_until: float | None) -> Next:
         """A step with its fault as the operation's end, counted and logged."""
         begun = time.monotonic()
         before = hand.call
         try:
-            done = self._step(hand)
+            done = self._step(hand, look_until(before, self.parts.now_ms(), kept_until))
         except (NotNowError, TakenError):
             done = Next(hand.call, TRY_AGAIN_S)
         except (ApiError, PlacementError) as e:
@@ -153,7 +157,7 @@ class Placer:
         )
         return done
 
-    def _step(self, hand: Hand[Operation]) -> Next:
+    def _step(self, hand: Hand[Operation], until: float) -> Next:
         operation = hand.call
         match operation.phase:
             case Phase.PLAN:
@@ -163,11 +167,11 @@ class Placer:
             case Phase.HELM:
                 return self._changing.run_helm(hand)
             case Phase.MEND:
-                return self._changing.mend(operation)
+                return self._changing.mend(operation, until)
             case Phase.RELOAD:
-                return self._settling.reload(operation)
+                return self._settling.reload(operation, until)
             case Phase.WATCH | Phase.WATCH_UNDO:
-                return self._settling.watch(operation)
+                return self._settling.watch(operation, until)
             case Phase.UNDO:
                 return self._changing.undo(hand)
             case _:

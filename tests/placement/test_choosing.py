@@ -238,8 +238,8 @@ def test_a_plan_that_was_not_written_down_binds_nobody(
     monkeypatch.setattr(journal, "RUN_MS", 0)
     killed, real = ["one"], Placer._step
 
-    def dying(placer: Placer, hand: Hand[Operation]) -> Next:
-        done = real(placer, hand)
+    def dying(placer: Placer, hand: Hand[Operation], until: float) -> Next:
+        done = real(placer, hand, until)
         if killed:
             killed.pop()
             raise StoreError("as if it were killed")
@@ -293,3 +293,20 @@ def test_a_dry_run_takes_no_place(make_site: Callable[..., Site]) -> None:
     site = make_site(2)
     assert site.call(dry_run=True).status == "planned"
     assert site.store.load(Table.OPERATION, "under way") is None
+
+
+def test_a_list_is_narrowed_by_what_the_request_names(make_site: Callable[..., Site]) -> None:
+    site = make_site(2)
+    places = {cluster.name: cluster.location for cluster in site.function._placer.parts.clusters.all()}
+    assert places["a"] != places["b"]
+    for name in places:
+        assert site.call(cluster=name, function_name=f"on-{name}").body["revision"] == 1
+
+    def listed(**asked: str) -> list[str]:
+        return [row["release"] for row in site.call({"action": "list", **asked}).body["placements"]]
+
+    assert listed() == ["on-a", "on-b"]
+    assert listed(location=places["b"]) == ["on-b"]
+    assert listed(cluster="a") == ["on-a"]
+    assert listed(cluster="a", location=places["b"]) == []
+    assert listed(function_name="on-b") == ["on-b"]

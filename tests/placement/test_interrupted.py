@@ -11,7 +11,7 @@ import pytest
 from durable import journal
 from durable.errors import StoreError
 from durable.journal import Hand
-from placement import changing, installing, steps
+from placement import changing, ending, installing, settling, steps
 from placement.errors import Code, PlacementError
 from placement.function import build
 from placement.helm import Helm, Keepalive, Ran, Turn
@@ -224,9 +224,9 @@ def forgetful(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     forgotten: list[str] = []
     real = Placer._step
 
-    def step(placer: Placer, hand: Hand[Operation]) -> Next:
+    def step(placer: Placer, hand: Hand[Operation], until: float) -> Next:
         is_helms = hand.call.phase is Phase.HELM
-        done = real(placer, hand)
+        done = real(placer, hand, until)
         if is_helms and hand.call.call_id in forgotten:
             forgotten.remove(hand.call.call_id)
             raise StoreError("as if it were down for a moment")
@@ -436,3 +436,47 @@ def test_a_status_of_many_objects_ends_in_its_time_on_a_slow_cluster(
     took = time.monotonic() - before
     assert (answer.code, took < 9) == (code, True)
     assert took > slow_s
+
+
+def test_what_pods_said_is_told_also_where_their_cluster_then_does_not_answer(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settling, "SETTLE_S", 1.0)
+    monkeypatch.setattr(settling, "RELOAD_S", 1.0)
+    chart = agents.push(site, "smf")
+    site.call(cluster="a", chart_repository=chart)
+    said = {"digest": agents.digest("one"), "candidate": agents.digest("two"), "verdict": "rejected"}
+    agents.let_say(site, "smf", **said, reason="line 1")
+    begun(site, "refused", chart_repository=chart, values={"smf": "two"})
+    site.turn_until(lambda: operation(site, "refused").phase is Phase.RELOAD, "helm's end")
+    site.clusters[0].refuse.add("/deployments/smf")
+    answer = turn_to_end(site, "refused")
+    assert (answer.status, answer.code, answer.body["revision"]) == ("failed", "config_rejected", 2)
+
+
+def test_why_a_release_went_back_is_told_also_where_its_cluster_then_does_not_answer(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ending, "UNDO_S", 5.0)
+    site.call(cluster="a", values={"tac": "1"})
+    site.clusters[0].pods = "crash"
+    begun(site, "bad", atomic=True, values={"tac": "2", "image": "registry.test/nf:bad"})
+    site.turn_until(lambda: operation(site, "bad").phase is Phase.WATCH_UNDO, "the way back")
+    site.clusters[0].refuse.add("/pods")
+    answer = turn_to_end(site, "bad")
+    assert (answer.status, answer.code, answer.body["revision"]) == ("rolled-back", "pods_crash", 3)
+    assert "could not be looked at" in answer.body["error"]["message"]
+
+
+def test_a_caller_is_kept_for_about_5_s_also_where_a_look_would_take_longer(site: Site) -> None:
+    """5.5 s, and what a busy machine adds; the look, of three answers in turn, would take over 9 s."""
+    site.clusters[0].pods = "pending"
+    body = begun(site, "kept", wait=True)
+    site.turn_until(lambda: operation(site, "kept").phase is Phase.WATCH, "helm's end")
+    site.clusters[0].slow_s = 3.1
+    before = time.monotonic()
+    answer = site.post(Event(json.dumps(body).encode(), signed(json.dumps(body).encode(), CALLER)))
+    took = time.monotonic() - before
+    site.clusters[0].slow_s = 0.0
+    assert (answer.status, operation(site, "kept").phase) == ("progressing", Phase.WATCH)
+    assert 4.5 < took < 8

@@ -171,6 +171,18 @@ def test_an_api_server_that_stays_down_while_pods_reload_is_told(
     assert not waits or answer.body["time_taken_s"] >= 3
 
 
+def test_the_time_of_who_waits_does_not_begin_anew_when_pods_have_taken_a_configuration(site: Site, chart: str) -> None:
+    body = site.request(chart_repository=chart, values={"smf": "two"}, wait=True, timeout_s=900, id="long")
+    site.call(body, callback=CALLBACK)
+    site.turn_until(lambda: operation(site, "long").phase is Phase.RELOAD, "helm's end")
+    for deployment in site.clusters[0].things("deployments"):
+        deployment["status"]["readyReplicas"] = 0
+    let_say(site, "smf", digest=digest("two"))
+    site.turn_until(lambda: operation(site, "long").phase is Phase.WATCH, "the reload's end")
+    kept = operation(site, "long")
+    assert kept.deadline_ms == kept.begun_ms + 900_000
+
+
 @pytest.mark.parametrize("status", [409, 429, 503])
 def test_an_api_server_that_fails_once_to_nudge_a_pod_is_asked_again(site: Site, chart: str, status: int) -> None:
     site.clusters[0].trouble.append(("PATCH", "/pods/", status))
