@@ -469,11 +469,11 @@ def test_why_a_release_went_back_is_told_also_where_its_cluster_then_does_not_an
 
 
 def test_a_caller_is_kept_for_about_5_s_also_where_a_look_would_take_longer(site: Site) -> None:
-    """5.5 s, and what a busy machine adds; the look, of three answers in turn, would take over 9 s."""
+    """5.5 s, and what a busy machine adds; the look, of seven rounds of eight answers, would take over 9 s."""
     site.clusters[0].pods = "pending"
-    body = begun(site, "kept", wait=True)
+    body = begun(site, "kept", wait=True, chart_repository=agents.push(site, *(f"nf{n}" for n in range(20))))
     site.turn_until(lambda: operation(site, "kept").phase is Phase.WATCH, "helm's end")
-    site.clusters[0].slow_s = 3.1
+    site.clusters[0].slow_s = 1.4
     before = time.monotonic()
     answer = site.post(Event(json.dumps(body).encode(), signed(json.dumps(body).encode(), CALLER)))
     took = time.monotonic() - before
