@@ -57,7 +57,7 @@ def substitute(text: str, env: Mapping[str, str]) -> str:
     while (start := text.find("${", at)) >= 0:
         end = _closing(text, start)
         if end is None:
-            break
+            raise StackError(f"stack file: {text[start : start + 60].splitlines()[0]} has no closing brace")
         done += text[at:start], _value(text[start + 2 : end], env)
         at = end + 1
     return "".join((*done, text[at:]))

@@ -9,7 +9,7 @@ from typing import TextIO
 
 import msgspec
 
-_LOCK = threading.Lock()
+_LOCK = threading.RLock()  # a finalizer that runs in between may have something to tell, too
 
 
 def trace_of(item_id: str) -> str:

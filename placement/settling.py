@@ -66,9 +66,12 @@ class Settling:
     def _to_watch(self, operation: Operation, until: float | None) -> Next:
         """Where nobody waits: look at once, in a step of its own where this one's time does not suffice.
 
-        Who waits does so from the call on, however often pods take another configuration in between.
+        Who waits does so from helm's end on, and has not its time anew when pods have taken another configuration.
         """
-        deadline_ms = _last_ms(operation)
+        now_ms = self._parts.now_ms()
+        deadline_ms = now_ms + operation.timeout_s * 1000
+        if operation.phase is Phase.RELOAD:
+            deadline_ms = max(_last_ms(operation), now_ms + int(SETTLE_S * 1000))
         if not operation.waits:
             try:
                 return self.watch(operation, until)
@@ -137,6 +140,7 @@ class Settling:
         api = self._parts.api(operation)
         api.until = time.monotonic() + LOOK_WITHIN_S if until is None else until
         undone = operation.phase is Phase.WATCH_UNDO
+        is_last = self._is_late(operation)  # one that began before may have been cut short for its caller
         try:
             newest = releases.latest(api, operation.namespace, operation.release)
             if newest is None and undone:
@@ -148,7 +152,7 @@ class Settling:
         except PlacementError as e:
             # A cluster that is down for a while is no failure of the release; when it comes back, its API server
             # refuses everybody until it has read its roles.
-            waiting = operation.phase in (Phase.WATCH, Phase.WATCH_UNDO) and not self._is_late(operation)
+            waiting = operation.phase in (Phase.WATCH, Phase.WATCH_UNDO) and not is_last
             if e.code in MAY_PASS and waiting:
                 return Next(operation, LOOK_EVERY_S)
             if operation.phase not in (Phase.WATCH, Phase.WATCH_UNDO) or e.code not in MAY_PASS:

@@ -30,6 +30,8 @@ LOOK_TIMEOUT_S = 1.0
 LOOK_INTERVAL_S = 0.1
 RENUDGE_S = 1.0
 _WORKERS = 8
+_ASKED_AT_ONCE = 32
+"""Pods that are asked at a time: with fewer, some that are silent would leave no time for the others."""
 
 Files = Mapping[str, bytes]
 Asked = Sequence[tuple["Target", Pod]]
@@ -224,14 +226,14 @@ def nudge_pods(cluster: Cluster, asked: Asked) -> int:
 def look(
     cluster: Cluster, targets: Sequence[Target], *, timeout_s: float = LOOK_TIMEOUT_S, pods: Asked | None = None
 ) -> Progress:
-    """Ask every pod's agent once what it runs with; lasts about timeout_s per eight silent pods, and one API read.
+    """Ask every pod's agent once what it runs with; lasts about timeout_s per 32 silent pods, and one API read.
 
     pods: as they were listed just now, None = they are listed.
     """
     asked = pods_of(cluster, targets) if pods is None else pods
     if not asked:
         return Progress(())
-    with ThreadPoolExecutor(min(_WORKERS, len(asked))) as pool:
+    with ThreadPoolExecutor(min(_ASKED_AT_ONCE, len(asked))) as pool:
         reports = list(pool.map(lambda pair: _report(cluster, pair[0], pair[1], timeout_s), asked))
     return Progress(tuple(sorted(reports, key=lambda report: (report.name, report.config))))
 

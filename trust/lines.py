@@ -32,11 +32,14 @@ class Lines(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Write one line.  What does not fit its own arguments is said as it stands: it must not break the call."""
         try:
-            event = record.getMessage()
-        except Exception:  # noqa: BLE001  whatever an argument raises when it is made text
-            event = str(record.msg)
-        fault = "".join(traceback.format_exception(*record.exc_info)) if record.exc_info else None
-        self._log(record.levelname.lower(), event, logger=record.name, traceback=fault, **self._fields(record))
+            try:
+                event = record.getMessage()
+            except Exception:  # noqa: BLE001  whatever an argument raises when it is made text
+                event = str(record.msg)
+            fault = "".join(traceback.format_exception(*record.exc_info)) if record.exc_info else None
+            self._log(record.levelname.lower(), event, logger=record.name, traceback=fault, **self._fields(record))
+        except Exception:  # noqa: BLE001  nor may it where there is no text of it at all
+            self.handleError(record)
 
 
 def log_in_lines(log: Log) -> None:

@@ -6,12 +6,14 @@ By signs alone, line by line: a configuration that is refused may be none that c
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 _NAME = re.compile(r"""(?:"[^"]*"|'[^']*'|[\w./$-]{1,60})\s*:(?:\s+|$)""")
 _COLON = re.compile(r"\s*:")
-_TAGS = re.compile(r"(?:[&!]\S*\s+)*")
+_TAGS = re.compile(r"(?:[&!]\S{0,200}\s+)*")
 _QUOTED = re.compile(r""""((?:[^"\\]|\\.)*)"|'([^']*)'""")
-_TOKEN = re.compile(r""""(?:[^"\\]|\\.)*"|'[^']*'|[][{}]|[^][{},"']+""")
+_BRACKET = re.compile(r"[][{}]")
+_PLAIN = re.compile(r"""[^][{},"']+""")
 _END = re.compile(r"\s\#|$")
 _END_IN_BRACKETS = re.compile(r"[],}]|$")
 _END_IN_MARKUP = re.compile(r"<|$")
@@ -49,7 +51,7 @@ def _listed(text: str, at: int) -> tuple[list[str], int]:
     """Those of the list or mapping whose bracket stands there, or of its items, without its names; where it ends."""
     found: list[str] = []
     depth = 0
-    for token in _TOKEN.finditer(text, at):
+    for token in _tokens(text, at):
         at, word = token.end(), token[0].strip()
         if word in ("[", "{"):
             depth += 1
@@ -67,6 +69,22 @@ def _listed(text: str, at: int) -> tuple[list[str], int]:
             name = _NAME.match(word)
             found.append(word if name is None else word[name.end() :])
     return found, at
+
+
+def _tokens(text: str, at: int) -> Iterator[re.Match[str]]:
+    """Brackets, what stands in quotes, and what stands between all these and commas.
+
+    A quote that nothing closes is passed over, and is looked for once: a line of nothing else must not take long.
+    """
+    unclosed = ""
+    while at < len(text):
+        kind = _BRACKET if text[at] in "[]{}" else _QUOTED if text[at] in _QUOTES else _PLAIN
+        token = None if text[at] in unclosed else kind.match(text, at)
+        if token is None and kind is _QUOTED:
+            unclosed += text[at]
+        at = at + 1 if token is None else token.end()
+        if token is not None:
+            yield token
 
 
 def _behind_tags(text: str, at: int) -> int:

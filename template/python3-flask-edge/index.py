@@ -73,11 +73,14 @@ class Lines(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Write one line. What does not fit its own arguments is said as it stands: it must not break the call."""
         try:
-            event = record.getMessage()
-        except Exception:  # noqa: BLE001 - whatever an argument raises when it is made text
-            event = str(record.msg)
-        fields = {"traceback": "".join(traceback.format_exception(*record.exc_info))} if record.exc_info else {}
-        write_line(record.levelname.lower(), event, logger=record.name, **fields)
+            try:
+                event = record.getMessage()
+            except Exception:  # noqa: BLE001 - whatever an argument raises when it is made text
+                event = str(record.msg)
+            fields = {"traceback": "".join(traceback.format_exception(*record.exc_info))} if record.exc_info else {}
+            write_line(record.levelname.lower(), event, logger=record.name, **fields)
+        except Exception:  # noqa: BLE001 - nor may it where there is no text of it at all
+            self.handleError(record)
 
 
 def log_uncaught(

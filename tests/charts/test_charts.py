@@ -150,7 +150,7 @@ def test_events_need_no_role_of_the_chart_where_the_namespace_grants_them(
     (role,) = [
         role
         for role in of_kind(charts.render("placement-target", {"namespaces": ["lab"]}), "Role")
-        if role["metadata"]["name"] == "placement-target-events"
+        if role["metadata"]["name"] == "placement-target-placement-events"
     ]
     assert role["metadata"]["namespace"] == "lab"
     assert role["rules"] == [{"apiGroups": [""], "resources": ["events"], "verbs": ["create"]}]

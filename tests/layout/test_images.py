@@ -99,6 +99,7 @@ def test_it_is_labelled(dockerfile: list[tuple[str, str]]) -> None:
 def test_the_watchdog_leaves_log_lines_as_they_are() -> None:
     settings = " ".join(words for name, words in instructions(DOCKERFILES[0]) if name == "ENV")
     assert "prefix_logs=false" in settings.split()  # of-watchdog's own default is true
+    assert "log_buffer_size=1048576" in settings.split()  # its own is 65536, and a longer line is its last
 
 
 def test_every_function_of_the_stack_asks_for_a_read_only_root() -> None:

@@ -40,6 +40,12 @@ def test_unknown_expression_is_refused(text: str) -> None:
         stack.substitute(text, {"A": "a"})
 
 
+@pytest.mark.parametrize("text", ["${A", "x: ${A/y:${B:-dev}\nz: 1"])
+def test_a_reference_that_nothing_closes_is_refused(text: str) -> None:
+    with pytest.raises(StackError, match=r"\$\{A.* has no closing brace"):
+        stack.substitute(text, {"A": "a"})
+
+
 def test_values_stay_text(project: Path) -> None:
     with (project / "stack.yml").open("a") as file:
         file.write(

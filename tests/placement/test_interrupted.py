@@ -468,10 +468,16 @@ def test_why_a_release_went_back_is_told_also_where_its_cluster_then_does_not_an
     assert "could not be looked at" in answer.body["error"]["message"]
 
 
-def test_a_caller_is_kept_for_about_5_s_also_where_a_look_would_take_longer(site: Site) -> None:
-    """5.5 s, and what a busy machine adds; the look, of seven rounds of eight answers, would take over 9 s."""
+@pytest.mark.parametrize("timeout_s", [3, 120])
+def test_a_caller_is_kept_for_about_5_s_also_where_a_look_would_take_longer(site: Site, timeout_s: int) -> None:
+    """5.5 s, and what a busy machine adds; the look, of seven rounds of eight answers, would take over 9 s.
+
+    Where the caller's time ends meanwhile, it is no look to end the operation by: it was cut short.
+    """
     site.clusters[0].pods = "pending"
-    body = begun(site, "kept", wait=True, chart_repository=agents.push(site, *(f"nf{n}" for n in range(20))))
+    body = begun(
+        site, "kept", wait=True, timeout_s=timeout_s, chart_repository=agents.push(site, *(f"nf{n}" for n in range(20)))
+    )
     site.turn_until(lambda: operation(site, "kept").phase is Phase.WATCH, "helm's end")
     site.clusters[0].slow_s = 1.4
     before = time.monotonic()
@@ -480,3 +486,12 @@ def test_a_caller_is_kept_for_about_5_s_also_where_a_look_would_take_longer(site
     site.clusters[0].slow_s = 0.0
     assert (answer.status, operation(site, "kept").phase) == ("progressing", Phase.WATCH)
     assert 4.5 < took < 8
+
+
+def test_who_waits_has_all_of_the_time_for_the_pods_where_helm_was_late(site: Site) -> None:
+    """Else a release whose turn came late would be taken back after one look at pods that have just begun."""
+    site.clusters[0].pods = "pending"
+    begun(site, "late", wait=True, timeout_s=30)
+    site.turn_until(lambda: operation(site, "late").phase is Phase.WATCH, "helm's end")
+    kept = operation(site, "late")
+    assert kept.deadline_ms > kept.begun_ms + 30_000

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from trust import hiding
@@ -160,3 +162,20 @@ def test_a_long_line_takes_no_long_time(line: str) -> None:
 )
 def test_what_is_assigned_to_a_name_of_something_secret_is_struck(text: str, shown: str) -> None:
     assert hiding.without_assigned(text) == shown
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'key: ["' + '\\"' * 60_000,
+        "{" + "key:&," * 30_000,
+        "key: [" * 30_000,
+        "key: [" + "it's, " * 30_000,
+    ],
+    ids=["escaped quotes", "anchors", "brackets", "apostrophes"],
+)
+def test_a_long_line_of_signs_takes_no_longer_than_its_length(line: str) -> None:
+    """A second at most here; by the square of its length it would be a minute."""
+    before = time.process_time()
+    hiding.assigned(line)
+    assert time.process_time() - before < 15

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
 
-from reload import edits
-from reload.cluster import Cluster
+from reload import apply, edits
+from reload.cluster import Cluster, Pod
 from reload.errors import ReloadError
 from reload.kubernetes_client import from_kubeconfig
 from reload.kubernetes_cluster import READ_S, Call, KubernetesCluster, Send
@@ -231,3 +232,20 @@ def test_other_calls_of_one_connection_have_times_of_their_own(edge: Edge) -> No
     assert cluster.config("core", "amf-config") is not None
     assert len(edge.api.calls) == 1
     cluster.close()
+
+
+def test_silent_pods_are_asked_at_once_and_take_no_time_from_the_others() -> None:
+    """One after the other, those of a lost node would use up what a call has, and no other pod's answer were told."""
+    together = threading.Barrier(24)
+
+    class Silent(KubernetesCluster):
+        def pod_status(self, _pod: Pod, _timeout_s: float) -> None:  # type: ignore[override]
+            together.wait(timeout=30)
+
+    def nothing(call: Call) -> tuple[int, bytes]:
+        raise AssertionError(call)
+
+    there = [Pod("core", f"amf-{n}", str(n), "Running", True, 0, False, frozenset({"c"}), 9797) for n in range(24)]
+    target = apply.Target("core", "c", "sha256:0")
+    found = apply.look(Silent("edge-a", nothing), [target], pods=[(target, pod) for pod in there])
+    assert [pod.state for pod in found.pods] == ["silent"] * 24

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import json
+import logging
 import os
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from laptop.site import ROOT
+from mme import logs
+from trust.lines import Lines
 
 TICKERS = ("mme.ticker", "placement.ticker")
 NOISY = """
@@ -95,3 +100,38 @@ def test_a_ticker_s_crash_is_a_line(module: str, tmp_path: Path) -> None:
     assert status == 1
     assert (found[-1]["level"], found[-1]["event"]) == ("error", "uncaught exception")
     assert "OSError" in found[-1]["traceback"]
+
+
+def test_a_finalizer_may_tell_something_while_a_line_is_written() -> None:
+    """A collection of garbage may come anywhere, in the thread that holds the log."""
+    written = io.StringIO()
+
+    class Out(io.StringIO):
+        def write(self, text: str) -> int:
+            logs.log("error", "of a finalizer", stream=written)
+            return written.write(text)
+
+    thread = threading.Thread(target=logs.log, args=("info", "one"), kwargs={"stream": Out()}, daemon=True)
+    thread.start()
+    thread.join(timeout=30)
+    assert not thread.is_alive()
+    assert [json.loads(line)["event"] for line in written.getvalue().splitlines()] == ["of a finalizer", "one"]
+
+
+class Textless:
+    def __str__(self) -> str:
+        raise ValueError("no text")
+
+
+@pytest.mark.parametrize("said", ["a name \udcff", Textless()], ids=["no character", "no text"])
+def test_what_cannot_be_written_breaks_no_call_of_a_library(said: object, capsys: pytest.CaptureFixture[str]) -> None:
+    logger = logging.getLogger("tests.of.lines")
+    handler = Lines(logs.log)
+    logger.addHandler(handler)
+    logger.propagate = False  # pytest's own handler would have to make text of it, too
+    try:
+        logger.warning(said)
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = True
+    assert "--- Logging error ---" in capsys.readouterr().err
