@@ -132,6 +132,15 @@ class Settling:
         words = masking.secret_words(newest.config if newest else {}) | self._parts.secrets.secret_words()
         return PlacementError(error.code, masking.strike(error.detail, words))
 
+    def look_until(self, operation: Operation, kept_until: float | None) -> float:
+        """Until when a step without helm asks its cluster, by the monotonic clock.
+
+        kept_until: until when a caller is kept for it, None = nobody is.  A step that ends the operation one way or the
+        other has its whole time all the same: cut short it would tell of the cluster, and not of the release.
+        """
+        longest = time.monotonic() + LOOK_WITHIN_S
+        return longest if kept_until is None or self._is_late(operation) else min(longest, kept_until)
+
     def watch(self, operation: Operation, until: float | None = None) -> Next:
         """Look at the release: ready, failed, or to be looked at again.
 
@@ -152,12 +161,9 @@ class Settling:
         except PlacementError as e:
             # A cluster that is down for a while is no failure of the release; when it comes back, its API server
             # refuses everybody until it has read its roles.
-            waiting = operation.phase in (Phase.WATCH, Phase.WATCH_UNDO) and not is_last
-            if e.code in MAY_PASS and waiting:
-                return Next(operation, LOOK_EVERY_S)
             if operation.phase not in (Phase.WATCH, Phase.WATCH_UNDO) or e.code not in MAY_PASS:
                 raise
-            return self._unseen(operation, e)
+            return self._unseen(operation, e) if is_last else Next(operation, LOOK_EVERY_S)
         finally:
             api.close()
         operation = _replace(operation, answer=_replace(operation.answer, pods=look.pods))
@@ -213,17 +219,6 @@ class Settling:
 
     def _is_late(self, operation: Operation) -> bool:
         return self._parts.now_ms() >= operation.deadline_ms
-
-
-def look_until(operation: Operation, now_ms: int, kept_until: float | None) -> float:
-    """Until when a step without helm asks its cluster, by the monotonic clock.
-
-    kept_until: until when a caller is kept for it, None = nobody is.  A step that ends the operation one way or the
-    other has its whole time all the same: cut short it would tell of the cluster, and not of the release.
-    """
-    longest = time.monotonic() + LOOK_WITHIN_S
-    is_last = now_ms >= operation.deadline_ms
-    return longest if kept_until is None or is_last else min(longest, kept_until)
 
 
 def _last_ms(operation: Operation) -> int:

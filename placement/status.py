@@ -28,19 +28,21 @@ def listing(placer: Placer, grant: policy.Grant, request: Request) -> Answer:
     found = [
         p
         for p in placer.parts.inventory.all()
-        if _may_see(grant, clusters.get(p.cluster), p) and _asked(request, clusters.get(p.cluster), p)
+        if (cluster := clusters.get(p.cluster)) is not None
+        and _may_see(grant, cluster, p)
+        and _asked(request, cluster, p)
     ]
     return Answer("listed", placements=[as_row(p) for p in found])
 
 
-def _may_see(grant: policy.Grant, cluster: Cluster | None, placement: Placement) -> bool:
-    return cluster is not None and grant.may_use(cluster) and grant.may_see(placement.namespace)
+def _may_see(grant: policy.Grant, cluster: Cluster, placement: Placement) -> bool:
+    return grant.may_use(cluster) and grant.may_see(placement.namespace)
 
 
-def _asked(request: Request, cluster: Cluster | None, placement: Placement) -> bool:
+def _asked(request: Request, cluster: Cluster, placement: Placement) -> bool:
     wanted = (
         (request.named, placement.cluster),
-        (request.location, cluster.location if cluster else None),
+        (request.location, cluster.location),
         (request.run_namespace or None, placement.namespace),
         (request.function_name or None, placement.release),
     )

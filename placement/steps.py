@@ -31,7 +31,7 @@ from placement.operation import Answer, Operation, Phase, error_answer
 from placement.parts import TRY_AGAIN_S, Next, Parts
 from placement.planning import Planning
 from placement.request import Request
-from placement.settling import Settling, look_until
+from placement.settling import Settling
 
 INLINE_S = 4.5
 """A synchronous caller is kept no longer; what is not ready then goes on without it."""
@@ -132,7 +132,7 @@ class Placer:
         begun = time.monotonic()
         before = hand.call
         try:
-            done = self._step(hand, look_until(before, self.parts.now_ms(), kept_until))
+            done = self._step(hand, self._settling.look_until(before, kept_until))
         except (NotNowError, TakenError):
             done = Next(hand.call, TRY_AGAIN_S)
         except (ApiError, PlacementError) as e:

@@ -27,7 +27,7 @@ from urllib.parse import urljoin, urlsplit
 import requests
 
 from reload.bundle import bundle
-from reload.registry_login import Login, LoginError
+from reload.registry_login import TIMEOUT_S, Login, LoginError
 
 PROGRAM = "usr/local/bin/auto-reload"
 _INDEXES = ("application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json")
@@ -39,7 +39,6 @@ _REFERENCE = re.compile(
     r"(?P<host>[^/]+)/(?P<name>[a-z0-9._/-]+?)(?:@(?P<digest>sha256:[0-9a-f]{64})|:(?P<tag>[\w.-]+))?\Z"
 )
 _PYTHON = re.compile(r"(\./)?(usr/(local/)?)?bin/python3(\.\d+)?\Z")
-TIMEOUT_S = 60
 _CHUNK = 1 << 20
 
 
