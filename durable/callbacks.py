@@ -14,6 +14,8 @@ from trust.access import Access
 from trust.signing import Signed, Way
 
 TIMEOUT_S = 1.0
+PROGRESS_S = 0.5
+"""For what is told on the way, at the end of a step that has done something else."""
 TRIES = 8
 _LONGEST_PAUSE_S = 60.0
 
@@ -30,8 +32,8 @@ class To:
 class Callbacks(Protocol):
     """Where answers go."""
 
-    def send(self, to: To, body: bytes) -> bool:
-        """Whether the caller took it (2xx)."""
+    def send(self, to: To, body: bytes, *, timeout_s: float = TIMEOUT_S) -> bool:
+        """Whether the caller took it (2xx) within that time."""
 
 
 def pause_s(tries: int) -> float | None:
@@ -45,9 +47,9 @@ class HttpCallbacks:
     def __init__(self, function: str, access: Access) -> None:
         self._function = function
         self._access = access
-        self._pool = urllib3.PoolManager(timeout=TIMEOUT_S, retries=False)
+        self._pool = urllib3.PoolManager(retries=False)
 
-    def send(self, to: To, body: bytes) -> bool:
+    def send(self, to: To, body: bytes, *, timeout_s: float = TIMEOUT_S) -> bool:
         """See Callbacks.  A URL that is no longer allowed is never reached."""
         if not self._access.may_reach(to.url):
             return False
@@ -59,7 +61,17 @@ class HttpCallbacks:
             "X-Function-Status": "200",
         }
         try:
-            taken = self._pool.request("POST", to.url, body=body, headers=headers, redirect=False)
+            # What it says beside its status is not waited for: that could come in drops.
+            taken = self._pool.request(
+                "POST",
+                to.url,
+                body=body,
+                headers=headers,
+                redirect=False,
+                timeout=urllib3.Timeout(total=timeout_s),
+                preload_content=False,
+            )
+            taken.close()
         except (HTTPError, OSError, ValueError):
             return False
         return 200 <= taken.status < 300

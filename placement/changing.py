@@ -9,11 +9,11 @@ from functools import partial
 import msgspec
 
 from durable.journal import Hand
-from placement import releases, values
+from placement import releases, step_time, values
 from placement.api import Api, ApiError, as_told
 from placement.ending import Ending
 from placement.errors import Code, PlacementError
-from placement.helm import TERM_GRACE_S, registry_files, registry_flags
+from placement.helm import registry_files, registry_flags
 from placement.installing import FailedRunError, Installed, Installer, Run, left
 from placement.masking import all_words
 from placement.operation import ErrorAnswer, Operation, Phase, error_answer, with_left, without_left
@@ -23,10 +23,6 @@ from placement.releases import GOOD, Revision
 from placement.request import Request
 from placement.settling import LOOK_SOON_S, MAY_PASS, SETTLE_S, Settling
 
-BEFORE_S = 0.7
-"""What a step may take before helm begins without taking it from helm's time."""
-AFTER_S = 1.0
-"""How long the cluster is asked after helm's last moment."""
 MEND_S = 180.0
 MEND_SOON_S = 0.2
 _MAY_PASS = (*MAY_PASS, Code.BUSY)
@@ -79,9 +75,9 @@ class Changing:
             api.close()
 
     def _until(self, api: Api) -> float:
-        """When helm is to be over in a step that begins now, by the monotonic clock; no cluster is asked long after."""
-        until = time.monotonic() + self._timeout_s + BEFORE_S
-        api.until = until + TERM_GRACE_S + AFTER_S
+        """When helm is to be over in a step that begins now, by the monotonic clock."""
+        until = step_time.helm_until(self._timeout_s)
+        api.until = step_time.asked_until(until)
         return until
 
     def _what_to_run(self, api: Api, request: Request, operation: Operation, until: float) -> tuple[Run, Operation]:
@@ -116,8 +112,8 @@ class Changing:
                 )
                 return run, _replace(operation, values_digest=given.digest)
 
-    def _settled(self, api: Api, operation: Operation, installed: Installed) -> Next:
-        """What is to be waited for now that helm is done; a cluster that cannot tell is asked again for a while."""
+    def _settled(self, api: Api, operation: Operation, installed: Installed, *, is_last: bool = False) -> Next:
+        """What is to be waited for now that helm is done; a cluster that cannot tell is asked again, unless is_last."""
         after, overtaken = installed.after, installed.overtaken
         if operation.action == "uninstall" and installed.repeated:
             status = "uninstalled" if operation.before else "absent"
@@ -131,8 +127,7 @@ class Changing:
                 raise
             error = as_told(e)
             done, standing = _at(operation, after), _standing(error, after)
-            is_over = operation.phase is Phase.MEND and not self._is_early(operation)
-            if error.code not in _MAY_PASS or is_over:
+            if error.code not in _MAY_PASS or is_last:
                 return self._ending.failed(done, standing)
             if operation.phase is Phase.MEND:
                 return Next(_replace(done, error=standing), TRY_AGAIN_S)
@@ -153,25 +148,35 @@ class Changing:
         until: when its cluster is asked no more, by the monotonic clock.
         """
         error = operation.error or error_answer(PlacementError(Code.INTERNAL))
+        is_early = self._is_early(operation)  # one that began before may have been cut short for its caller
         api = self._parts.api(operation)
         api.until = until
         try:
             try:
-                namespace, release = operation.namespace, operation.release
-                is_ours = partial(_may_have_left, operation)
-                kept = self._installer.mend(api, namespace, release, operation.mark, is_ours)
+                kept, done = self._found(api, operation)
             except (ApiError, PlacementError) as e:
                 may_pass = isinstance(e, ApiError) or e.code in _MAY_PASS
-                if may_pass and self._is_early(operation):
+                if may_pass and is_early:
                     return Next(operation, TRY_AGAIN_S)
                 return self._unknown(operation, error)
-            done = _done_already(operation, kept)
             if done is None:
                 return self._failed(operation, error, kept)
             # Helm had done all of it.
-            return self._settled(api, _replace(operation, error=None), done)
+            return self._settled(api, _replace(operation, error=None), done, is_last=not is_early)
         finally:
             api.close()
+
+    def _found(self, api: Api, operation: Operation) -> tuple[Sequence[Revision], Installed | None]:
+        """The revisions after an interrupted run, and what it had done; None = not all of it."""
+        namespace, release = operation.namespace, operation.release
+        if operation.revision:  # helm is known to have ended: a slow cluster need not lend its lease for a look
+            kept = releases.revisions(api, namespace, release)
+            done = _done_already(operation, kept)
+            if done is not None:
+                return kept, done
+        is_ours = partial(_may_have_left, operation)
+        mended = self._installer.mend(api, namespace, release, operation.mark, is_ours)
+        return mended, _done_already(operation, mended)
 
     def _unknown(self, operation: Operation, error: ErrorAnswer) -> Next:
         """The end of a run whose cluster does not tell what it left."""

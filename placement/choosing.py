@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from placement import manifest, values
+from placement import manifest, step_time, values
 from placement.api import Api
 from placement.capacity import read_room
 from placement.cluster import Cluster, Placed, Pods, Room, State, Unreachable
@@ -42,18 +42,26 @@ class Chooser:
         self._connect = connect
 
     def look(
-        self, request: Request, clusters: Sequence[Cluster], placed: Sequence[Placed], known: State = NOTHING
+        self,
+        request: Request,
+        clusters: Sequence[Cluster],
+        placed: Sequence[Placed],
+        known: State = NOTHING,
+        *,
+        until: float,
     ) -> State:
         """What `plan` must be told.  known: an earlier look, of which nothing is asked twice.
 
+        until: when helm is to be over, by the monotonic clock; a cluster that has not told its room by then counts as
+        one that does not answer.
         Raises PlacementError: values, chart or registry.
         """
         rooms, workload = known.rooms, known.workload
         if request.named is None and home_of(request, clusters, placed) is None:
             asked = [cluster for cluster in candidates(request, clusters, placed) if cluster.name not in rooms]
             with ThreadPoolExecutor(_AT_ONCE) as pool:
-                found = {cluster.name: pool.submit(self._room, cluster) for cluster in asked}
-                workload = self._workload(request) if asked and not workload else workload
+                found = {cluster.name: pool.submit(self._room, cluster, until) for cluster in asked}
+                workload = self._workload(request, until) if asked and not workload else workload
                 rooms = rooms | {name: room.result() for name, room in found.items()}
         return State(rooms, tuple(placed), workload)
 
@@ -87,17 +95,18 @@ class Chooser:
             )
         return HelmPlan(found[0], (), "the release is there", {})
 
-    def _room(self, cluster: Cluster) -> Room | Unreachable:
+    def _room(self, cluster: Cluster, until: float) -> Room | Unreachable:
         try:
             api = self._connect(cluster)
         except PlacementError as e:
             return Unreachable(e.detail.rstrip("."))
+        api.until = until
         try:
             return read_room(api)
         finally:
             api.close()
 
-    def _workload(self, request: Request) -> tuple[Pods, ...]:
+    def _workload(self, request: Request, until: float) -> tuple[Pods, ...]:
         declared = request.choose.needs
         if declared is not None:
             return (Pods(declared.replicas, cpu_m(declared.cpu), memory_b(declared.memory)),)
@@ -105,9 +114,10 @@ class Chooser:
         registry = self._secrets.registry(request.chart_repository)
         argv = template_argv(request, registry=registry_flags(registry))
         with self._helm.turn() as turn:
-            ran = turn.run(argv, registry_files(registry) | values_files(given), timeout_s=TEMPLATE_S)
+            timeout_s = step_time.helm_has_s(TEMPLATE_S, until)
+            ran = turn.run(argv, registry_files(registry) | values_files(given), timeout_s=timeout_s)
         if ran.stopped is not None:
-            raise PlacementError(Code.REGISTRY_DOWN, f"The chart was not there and rendered within {TEMPLATE_S:g} s.")
+            raise PlacementError(Code.REGISTRY_DOWN, f"The chart was not there and rendered within {timeout_s:.1f} s.")
         if ran.exit_code != 0:
             raise meaning(ran.stderr, all_words(given.parsed) | self._secrets.secret_words())
         return manifest.needs(manifest.objects(ran.stdout))

@@ -21,7 +21,7 @@ from placement.operation import (
 from placement.parts import Next, Parts
 
 UNDO_S = 120.0
-_UNDOABLE = (Phase.HELM, Phase.MEND, Phase.WATCH, Phase.RELOAD)
+_UNDOABLE = (Phase.HELM, Phase.MEND, Phase.WATCH, Phase.CONFIRM, Phase.RELOAD)
 _replace = msgspec.structs.replace
 
 
@@ -59,7 +59,7 @@ class Ending:
     def progress(self, operation: Operation) -> Operation:
         """Tell the caller where it is; nobody waits for, or repeats, what is not the end."""
         if operation.callback_url:
-            self._send(operation)
+            self._send(operation, timeout_s=callbacks.PROGRESS_S)
         return operation
 
     def finish(
@@ -104,9 +104,9 @@ class Ending:
             return Next(_replace(operation, phase=Phase.DONE, notified=tries))
         return Next(_replace(operation, notified=tries), pause_s)
 
-    def _send(self, operation: Operation) -> bool:
+    def _send(self, operation: Operation, *, timeout_s: float = callbacks.TIMEOUT_S) -> bool:
         to = callbacks.To(operation.callback_url, operation.caller, operation.call_id)
-        return self._parts.callbacks.send(to, encode_answer(operation.answer))
+        return self._parts.callbacks.send(to, encode_answer(operation.answer), timeout_s=timeout_s)
 
     def _taken_s(self, operation: Operation) -> float:
         return round(max(0, self._parts.now_ms() - operation.begun_ms) / 1000, 3)

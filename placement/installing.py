@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from placement import manifest, releases
+from placement import manifest, releases, step_time
 from placement.api import Api, ApiError, as_told
 from placement.errors import Code, NotNowError, PlacementError
 from placement.helm import Helm, Keepalive, Ran, Turn
@@ -21,8 +20,6 @@ RENEW_EVERY_S = 2.0
 PATIENCE_S = 6.0
 """From when the lease was written last, before helm begins as well; shorter than the lease by more than helm's grace,
 so that no other run begins beside one dying."""
-LEAST_S = 1.0
-"""What helm has of a step at least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +87,7 @@ class Installer:
             with self._kept(lease) as keepalive, self._helm.turn() as turn:
                 return self._under(api, run, keepalive, turn, book)
         finally:
+            _let_ask_after(api, run)
             lease.release()
 
     def mend(
@@ -141,7 +139,8 @@ class Installer:
             return done
         before = _newest(kept)
         argv = (*run.argv, "--description", run.mark) if run.mark else run.argv
-        timeout_s = min(self._timeout_s, max(LEAST_S, run.until - time.monotonic()))
+        timeout_s = step_time.helm_has_s(self._timeout_s, run.until)
+        _let_ask_after(api, run)
         ran = turn.run(argv, run.files, timeout_s=timeout_s, keepalive=keepalive)
         if ran.stopped is None and ran.exit_code == 0:
             return Installed(before, _revision_of(ran) or _newest(_looked(api, run, lambda _: False)))
@@ -160,6 +159,11 @@ class FailedRunError(Exception):
         super().__init__(str(error))
         self.error = error
         self.kept = kept
+
+
+def _let_ask_after(api: Api, run: Run) -> None:
+    """Before helm began the cluster had less time: helm's own was kept free."""
+    api.until = run.until + step_time.AFTER_S
 
 
 def _occupied(pending: Revision) -> PlacementError:

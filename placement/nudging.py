@@ -63,24 +63,27 @@ class Reloads:
     def wait(self, namespace: str, release: str, configs: Sequence[str], wait_s: float = WAIT_S) -> Taken:
         """Wait a little; nudge again where that was not enough.  Raises PlacementError."""
         try:
+            until_s = time.monotonic() + wait_s
             targets = self._targets(namespace, release, configs)
-            progress = apply.wait(self._cluster, targets, until_s=time.monotonic() + wait_s)
+            pods = apply.pods_of(self._cluster, targets)
+            progress = apply.wait(self._cluster, targets, until_s=until_s, pods=pods)
             if not progress.settled:
-                apply.nudge(self._cluster, *targets)
+                apply.nudge_pods(self._cluster, pods)
             return _taken(progress)
         except ReloadError as e:
             raise _told(e) from e
 
-    def behind(self, namespace: str, release: str) -> Behind:
+    def nudged_behind(self, namespace: str, release: str) -> Behind:
         """What the release's pods say that they run with, against its ConfigMaps as they are on the cluster.
 
-        What helm changed does not tell it: an earlier run, or config-reload, may have changed them before.
-        Raises PlacementError cluster_down.
+        What helm changed does not tell it: an earlier run, or config-reload, may have changed them before.  Pods that
+        wait for one are nudged.  Raises PlacementError cluster_down, cluster_refused.
         """
         targets: list[Target] = []
         try:
             targets = apply.targets_of_release(self._cluster, namespace, release)
-            progress = apply.look(self._cluster, targets)
+            pods = apply.pods_of(self._cluster, targets)
+            progress = apply.look(self._cluster, targets, pods=pods)
         except ReloadError as e:
             if e.code == "cluster_denied":
                 return Behind(silent=frozenset(t.config for t in targets))
@@ -88,6 +91,10 @@ class Reloads:
         if self._api.left_s() <= 0:  # a pod that was not asked for lack of time is none that does not answer
             raise self._api.too_slow()
         states = {state: {r.config for r in progress.pods if r.state == state} for state in _NOT_TAKEN}
+        try:
+            apply.nudge_pods(self._cluster, [pair for pair in pods if pair[0].config in states["waiting"]])
+        except ReloadError as e:
+            raise _told(e) from e
         refused = frozenset(states["rejected"] | states["failed"])
         return Behind(frozenset(states["waiting"]), refused, frozenset(states["silent"]))
 

@@ -24,8 +24,10 @@ class Phase(StrEnum):
     MEND = "mend"
     RELOAD = "reload"
     WATCH = "watch"
+    CONFIRM = "confirm"
     UNDO = "undo"
     WATCH_UNDO = "watch-undo"
+    CONFIRM_UNDO = "confirm-undo"
     NOTIFY = "notify"
     DONE = "done"
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from placement import differences, manifest, policy, releases, values
+from placement import choosing, differences, manifest, policy, releases, step_time, values
 from placement.choosing import NOTHING, Chooser
 from placement.cluster import Cluster, Placed
 from placement.ending import Ending
@@ -65,10 +65,10 @@ class Planning:
         self, operation: Operation, request: Request, clusters: Sequence[Cluster], *, is_preview: bool
     ) -> HelmPlan | Refused:
         """A choice that knows those of every other call, and that they know.  Raises NotNowError, PlacementError."""
-        underway, state = self._parts.underway, NOTHING
+        underway, state, until = self._parts.underway, NOTHING, step_time.helm_until(choosing.TEMPLATE_S)
         for _ in range(_TRIES):
             seen = underway.see(but=operation.key)
-            state = self.chooser.look(request, clusters, self._beside(seen), state)
+            state = self.chooser.look(request, clusters, self._beside(seen), state, until=until)
             chosen = self.chooser.choose(request, clusters, state, timeout_s=self._parts.helm_timeout_s)
             if isinstance(chosen, Refused) or is_preview:
                 return chosen
@@ -98,7 +98,9 @@ class Planning:
     def preview(self, operation: Operation) -> Next:
         """Change nothing, and tell what would differ."""
         request = self._parts.request(operation)
+        until = step_time.helm_until(self._parts.helm_timeout_s)
         api = self._parts.api(operation)
+        api.until = until
         try:
             kept = releases.revisions(api, operation.namespace, operation.release)
             now = kept[-1] if kept else None
@@ -109,7 +111,7 @@ class Planning:
                 after, secret = manifest.objects(target.manifest), secret_words(target.config)
                 changed = _replace(operation, chart=target.chart)
             else:
-                changed, after, secret = self._rendered(operation, request)
+                changed, after, secret = self._rendered(operation, request, until)
         finally:
             api.close()
         before = manifest.objects(now.manifest) if now is not None else []
@@ -118,8 +120,13 @@ class Planning:
         lines = differences.between(before, after, secret)
         return self._ending.finish(_replace(changed, revision=now.number if now else 0), "planned", diff=lines)
 
-    def _rendered(self, operation: Operation, request: Request) -> tuple[Operation, list[manifest.Object], set[str]]:
-        """What helm would make of the chart on the cluster, and the secret words of its values."""
+    def _rendered(
+        self, operation: Operation, request: Request, until: float
+    ) -> tuple[Operation, list[manifest.Object], set[str]]:
+        """What helm would make of the chart on the cluster, and the secret words of its values.
+
+        until: when helm is to be over, by the monotonic clock.
+        """
         secrets = self._parts.secrets
         given = values.gather(request, secrets.object_store())
         registry = secrets.registry(request.chart_repository)
@@ -127,7 +134,7 @@ class Planning:
         files = self._parts.files(operation, given) | registry_files(registry)
         argv = helm_argv(request, timeout_s=timeout_s, registry=registry_flags(registry), dry_run=True)
         with self._parts.helm.turn() as turn:
-            ran = turn.run(argv, files, timeout_s=timeout_s)
+            ran = turn.run(argv, files, timeout_s=step_time.helm_has_s(timeout_s, until))
         if ran.stopped is not None:
             raise PlacementError(ran.stopped)
         if ran.exit_code != 0:

@@ -10,22 +10,24 @@ import msgspec
 from placement import manifest, masking, releases, watching
 from placement.api import Api
 from placement.ending import Ending, told
-from placement.errors import Code, PlacementError
+from placement.errors import Code, NotNowError, PlacementError
 from placement.installing import Installed
 from placement.nudging import Behind, Reloads
 from placement.operation import Operation, Phase, error_answer
 from placement.parts import Next, Parts
 from placement.readiness import Verdict
+from placement.releases import Revision
+from placement.step_time import LOOK_WITHIN_S
 
 LOOK_EVERY_S = 1.0
 LOOK_SOON_S = 0.1
 RELOAD_S = 30.0
-LOOK_WITHIN_S = 10.0
-"""How long a step without helm asks its cluster: it must be over before another runner takes the call (RUN_MS)."""
 SETTLE_S = 10.0
 """A caller who does not wait is told so much later at most that helm is done and the pods could not be looked at."""
 MAY_PASS = (Code.CLUSTER_DOWN, Code.CLUSTER_REFUSED)
 """What a cluster says that is asked again for a while."""
+_UNDONE = (Phase.WATCH_UNDO, Phase.CONFIRM_UNDO)
+_LOOKING = (Phase.WATCH, Phase.CONFIRM, *_UNDONE)
 _replace = msgspec.structs.replace
 
 
@@ -86,26 +88,28 @@ class Settling:
 
     def reload(self, operation: Operation, until: float) -> Next:
         """Wait a little for pods to run with their new configuration.  until: as for `watch`."""
+        begun_ms = self._parts.now_ms()
         try:
             return self._reloaded(operation, until)
         except PlacementError as e:
-            waiting = self._waiting_out(operation, e)
+            waiting = self._waiting_out(operation, e, begun_ms)
             if waiting is None:
                 raise
             return waiting
 
-    def _waiting_out(self, operation: Operation, error: PlacementError) -> Next | None:
+    def _waiting_out(self, operation: Operation, error: PlacementError, begun_ms: int) -> Next | None:
         """A cluster that cannot be asked for a moment is no failure of the configuration; None = it was too long.
 
         One that is down is waited for as long as the caller waits, and its pods have their time again afterwards.
+        begun_ms: when the step began: one that began in time may have been cut short for its caller.
         """
-        now_ms, last_ms = self._parts.now_ms(), operation.deadline_ms
+        last_ms = operation.deadline_ms
         if error.code is Code.CLUSTER_DOWN and operation.waits:
             last_ms = max(last_ms, _last_ms(operation))
-        if error.code not in MAY_PASS or now_ms >= last_ms:
+        if error.code not in MAY_PASS or begun_ms >= last_ms:
             return None
         if error.code is Code.CLUSTER_DOWN:
-            again_ms = min(last_ms, now_ms + int(RELOAD_S * 1000))
+            again_ms = min(last_ms, self._parts.now_ms() + int(RELOAD_S * 1000))
             operation = _replace(operation, deadline_ms=max(operation.deadline_ms, again_ms))
         return Next(operation, LOOK_EVERY_S)
 
@@ -135,20 +139,31 @@ class Settling:
     def look_until(self, operation: Operation, kept_until: float | None) -> float:
         """Until when a step without helm asks its cluster, by the monotonic clock.
 
-        kept_until: until when a caller is kept for it, None = nobody is.  A step that ends the operation one way or the
-        other has its whole time all the same: cut short it would tell of the cluster, and not of the release.
+        kept_until: until when a caller is kept for it, None = nobody is.  Raises NotNowError where the caller's time
+        does not suffice for one that ends the operation one way or the other: cut short it would tell of the cluster,
+        and not of the release.
         """
         longest = time.monotonic() + LOOK_WITHIN_S
-        return longest if kept_until is None or self._is_late(operation) else min(longest, kept_until)
+        if kept_until is None or longest <= kept_until:
+            return longest
+        if self.is_last(operation):
+            raise NotNowError
+        return kept_until
+
+    def is_last(self, operation: Operation) -> bool:
+        """Whether its next look, if it is one, ends it one way or the other."""
+        return operation.phase in (*_LOOKING, Phase.RELOAD, Phase.MEND) and self._is_late(operation)
 
     def watch(self, operation: Operation, until: float | None = None) -> Next:
         """Look at the release: ready, failed, or to be looked at again.
 
+        On a slow cluster pods are asked what they run with in a step of its own, once all are found ready.
         until: when its cluster is asked no more, by the monotonic clock; None = LOOK_WITHIN_S from now.
         """
         api = self._parts.api(operation)
-        api.until = time.monotonic() + LOOK_WITHIN_S if until is None else until
-        undone = operation.phase is Phase.WATCH_UNDO
+        begun = time.monotonic()
+        api.until = begun + LOOK_WITHIN_S if until is None else until
+        undone = operation.phase in _UNDONE
         is_last = self._is_late(operation)  # one that began before may have been cut short for its caller
         try:
             newest = releases.latest(api, operation.namespace, operation.release)
@@ -156,12 +171,16 @@ class Settling:
                 return self._ending.finish(operation, "rolled-back", error=operation.error)
             if newest is None:
                 raise PlacementError(Code.NO_SUCH_RELEASE, "The release was removed meanwhile.")
-            look = watching.look(api, operation.namespace, manifest.objects(newest.manifest), operation.since_s)
-            behind = self._nudged_behind(api, operation, look.verdict)
+            look = self._looked(api, operation, newest)
+            behind = Behind()
+            if look.verdict is Verdict.READY and self._has_to_confirm(operation):
+                if operation.phase in (Phase.WATCH, Phase.WATCH_UNDO) and time.monotonic() > begun + LOOK_WITHIN_S / 2:
+                    return self._to_confirm(operation, look)
+                behind = Reloads(api).nudged_behind(operation.namespace, operation.release)
         except PlacementError as e:
             # A cluster that is down for a while is no failure of the release; when it comes back, its API server
             # refuses everybody until it has read its roles.
-            if operation.phase not in (Phase.WATCH, Phase.WATCH_UNDO) or e.code not in MAY_PASS:
+            if operation.phase not in _LOOKING or e.code not in MAY_PASS:
                 raise
             return self._unseen(operation, e) if is_last else Next(operation, LOOK_EVERY_S)
         finally:
@@ -198,24 +217,27 @@ class Settling:
         known = operation.error
         if known is None:
             raise error
-        if operation.phase is Phase.WATCH:
+        if operation.phase not in _UNDONE:
             return self._ending.failed(operation, known)
         known = _replace(known, message=f"{known.message} Its pods could not be looked at: {error.detail}")
         return self._ending.finish(operation, "rolled-back", error=known)
 
-    def _nudged_behind(self, api: Api, operation: Operation, verdict: Verdict) -> Behind:
-        """Where nothing rolls any more: ask the pods what they run with, and nudge those that wait for a ConfigMap.
+    @staticmethod
+    def _looked(api: Api, operation: Operation, newest: Revision) -> watching.Look:
+        """How the pods are; the step before has seen it where they only have to confirm."""
+        if operation.phase in (Phase.CONFIRM, Phase.CONFIRM_UNDO):
+            return watching.Look(operation.answer.pods, Verdict.READY, "")
+        return watching.look(api, operation.namespace, manifest.objects(newest.manifest), operation.since_s)
 
-        The pods of a first revision have read it when they began.
-        """
-        undone = operation.phase is Phase.WATCH_UNDO
-        if verdict is not Verdict.READY or not (undone or (operation.revision > 1 and operation.error is None)):
-            return Behind()
-        reloads = Reloads(api)
-        behind = reloads.behind(operation.namespace, operation.release)
-        if behind.waiting:
-            reloads.begin(operation.namespace, operation.release, sorted(behind.waiting))
-        return behind
+    @staticmethod
+    def _has_to_confirm(operation: Operation) -> bool:
+        """Whether the pods are asked what they run with: those of a first revision have read it when they began."""
+        return operation.phase in _UNDONE or (operation.revision > 1 and operation.error is None)
+
+    def _to_confirm(self, operation: Operation, look: watching.Look) -> Next:
+        phase = Phase.CONFIRM_UNDO if operation.phase is Phase.WATCH_UNDO else Phase.CONFIRM
+        answer = _replace(operation.answer, pods=look.pods)
+        return Next(_replace(operation, phase=phase, answer=answer), LOOK_SOON_S)
 
     def _is_late(self, operation: Operation) -> bool:
         return self._parts.now_ms() >= operation.deadline_ms

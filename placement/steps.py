@@ -1,13 +1,15 @@
 """Operations, worked off in short steps: each is one call, and leaves a row from which any replica goes on.
 
-A step with helm takes helm_timeout_s and 2.5 s at most, 6 s, and what S3 and the store take; where a cluster answers
-slowly helm has less of it, and a look at the pods is a step of its own.  A step that only looks at pods, or waits for
-them, asks its cluster for 10 s at most (LOOK_WITHIN_S), with a caller who is kept for what is left of INLINE_LOOK_S.
+None lasts over about 5 s, however slowly its cluster and S3 answer.  One with helm asks them until helm_timeout_s and
+1.5 s, 5.0 s, of which helm has less where they are slow; a look at the pods is then a step of its own.  One that only
+looks at pods, or waits for them, asks its cluster for LOOK_WITHIN_S.  Telling a caller on the way takes half a second
+at most.
 
 plan -> preview -> (done)                                  dry_run, diff
 plan -> helm -> (done)                                     nobody waits
 plan -> helm -> reload -> watch -> (done)                  wait; reload where ConfigMaps under reload changed
                 helm, watch -> undo -> watch-undo -> (done)  atomic, and it failed
+                watch -> confirm -> …                      a slow cluster: what the ready pods run with is asked apart
                 helm -> mend -> …                          helm was stopped, or the cluster was lost in the middle
 (done) = notify where there is a callback URL, then done.
 
@@ -32,13 +34,16 @@ from placement.parts import TRY_AGAIN_S, Next, Parts
 from placement.planning import Planning
 from placement.request import Request
 from placement.settling import Settling
+from placement.step_time import LOOK_WITHIN_S
 
 INLINE_S = 4.5
 """A synchronous caller is kept no longer; what is not ready then goes on without it."""
-INLINE_HELM_S = 1.2
+INLINE_HELM_S = 0.8
 """A synchronous call begins helm only this early; later it would last too long."""
-INLINE_LOOK_S = 5.5
+INLINE_LOOK_S = 5.0
 """Until when a step that was begun for a synchronous caller asks its cluster; it is taken again without one."""
+INLINE_LAST_S = INLINE_LOOK_S - LOOK_WITHIN_S
+"""A synchronous call begins a look that ends the operation, one way or the other, only while there is all its time."""
 _NEEDS_HELM = (Phase.PREVIEW, Phase.HELM, Phase.UNDO)
 
 
@@ -98,8 +103,7 @@ class Placer:
         while True:
             operation = self._held(key).call
             spent_s = time.monotonic() - begun
-            late = spent_s > (INLINE_HELM_S if operation.phase in _NEEDS_HELM else INLINE_S)
-            if operation.is_done or late:
+            if operation.is_done or spent_s > self._begins_inline_by_s(operation):
                 return operation.answer
             wait_s = self._advance(key, begun + INLINE_LOOK_S)
             if wait_s is None:
@@ -107,6 +111,11 @@ class Placer:
             if spent_s + wait_s > INLINE_S:
                 return self._held(key).call.answer
             time.sleep(min(wait_s, 0.3))  # a caller who waits is told sooner than the ticker would
+
+    def _begins_inline_by_s(self, operation: Operation) -> float:
+        if operation.phase in _NEEDS_HELM:
+            return INLINE_HELM_S
+        return INLINE_LAST_S if self._settling.is_last(operation) else INLINE_S
 
     def _held(self, key: str) -> Held[Operation]:
         held = self.parts.journal.load(key)
@@ -170,7 +179,7 @@ class Placer:
                 return self._changing.mend(operation, until)
             case Phase.RELOAD:
                 return self._settling.reload(operation, until)
-            case Phase.WATCH | Phase.WATCH_UNDO:
+            case Phase.WATCH | Phase.CONFIRM | Phase.WATCH_UNDO | Phase.CONFIRM_UNDO:
                 return self._settling.watch(operation, until)
             case Phase.UNDO:
                 return self._changing.undo(hand)
@@ -180,7 +189,7 @@ class Placer:
 
 def _with_left(operation: Operation, error: PlacementError) -> PlacementError:
     """An error after helm is done, with what stands on the cluster."""
-    is_there = operation.phase in (Phase.RELOAD, Phase.WATCH) and operation.revision > 0
+    is_there = operation.phase in (Phase.RELOAD, Phase.WATCH, Phase.CONFIRM) and operation.revision > 0
     if not is_there or error.code is Code.NO_SUCH_RELEASE:
         return error
     return PlacementError(error.code, error.detail, left=f"revision {operation.revision} marked deployed")

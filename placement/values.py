@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from typing import Any, Protocol
 
 import msgspec
@@ -26,6 +27,7 @@ from reload.aliases import MOST_NODES, are_too_many
 MAX_OCTETS = 256 * 1024
 CONNECT_S = 1.0
 READ_S = 2.0
+"""For all of a file, with what it takes to connect."""
 _MISSING = frozenset({"NoSuchKey", "NoSuchBucket", "NoSuchUpload"})
 _NOT_PLAIN = re.compile(r"[^\x20-\x7e\U00010000-\U0010ffff]")
 _REFUSED = frozenset({"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "AllAccessDisabled"})
@@ -56,7 +58,8 @@ class S3:
 
     def __init__(self, settings: S3Settings) -> None:
         host = settings.endpoint.removeprefix("https://").removeprefix("http://").rstrip("/")
-        pool = urllib3.PoolManager(timeout=urllib3.Timeout(connect=CONNECT_S, read=READ_S), retries=False)
+        timeout = urllib3.Timeout(connect=CONNECT_S, total=READ_S)
+        pool = urllib3.PoolManager(timeout=timeout, retries=False)
         try:
             self._client = Minio(
                 host,
@@ -73,10 +76,11 @@ class S3:
 
     def read(self, bucket: str, key: str) -> bytes:
         """See ObjectStore."""
+        until = time.monotonic() + READ_S
         try:
             answer = self._client.get_object(bucket_name=bucket, object_name=key)
             try:
-                octets = answer.read(MAX_OCTETS + 1)
+                octets = _received(answer, until)
             finally:
                 answer.close()
                 answer.release_conn()
@@ -124,6 +128,16 @@ def gather(request: Request, store: ObjectStore | None) -> Values:
         parsed = parse(text, request.values_yaml_file)
     inline = request.values or {}
     return Values(text, as_json(inline), (parsed, inline))
+
+
+def _received(answer: urllib3.BaseHTTPResponse, until: float) -> bytes:
+    """At most MAX_OCTETS and one: more is too much.  Raises TimeoutError, also where they come in drops."""
+    octets = b""
+    while len(octets) <= MAX_OCTETS and (more := answer.read1(MAX_OCTETS + 1 - len(octets))):
+        if time.monotonic() > until:
+            raise TimeoutError
+        octets += more
+    return octets
 
 
 def as_json(inline: dict[str, Any]) -> str:

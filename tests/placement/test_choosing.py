@@ -160,8 +160,10 @@ def let_happen(monkeypatch: pytest.MonkeyPatch, *, after_a_look: Callable[[State
         clusters: Sequence[Cluster],
         placed: Sequence[Placed],
         known: State = NOTHING,
+        *,
+        until: float,
     ) -> State:
-        found = real(chooser, request, clusters, placed, known)
+        found = real(chooser, request, clusters, placed, known, until=until)
         after_a_look(known)
         return found
 

@@ -21,7 +21,6 @@ from placement.releases import decode, encode
 from placement.steps import Placer
 from tests.placement import agents
 from tests.placement.conftest import CALLER, Answered, Event, Site, signed
-from tests.placement.fake_cluster import wait_for
 from tests.placement.test_apply import release_states
 
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/lab/leases"
@@ -364,80 +363,6 @@ def test_a_dry_run_begins_helm_no_later_than_an_apply(site: Site, monkeypatch: p
     assert turn_to_end(site, "dry").status == "planned"
 
 
-def test_a_step_on_a_slow_cluster_ends_in_its_time(site: Site) -> None:
-    """With the default helm_timeout_s: 6 s, and what a busy machine adds."""
-    site.function._placer.parts.journal._store.close()
-    site.function = build({key: text for key, text in site.environment.items() if key != "helm_timeout_s"})
-    site.clusters[0].slow_s = 1.5
-    begun(site, "slow")
-    longest = 0.0
-    while operation(site, "slow").phase in (Phase.PLAN, Phase.HELM) and longest < 9:
-        before = time.monotonic()
-        site.turn()
-        longest = max(longest, time.monotonic() - before)
-    assert 3 < longest < 9
-    site.clusters[0].slow_s = 0.0
-    answer = turn_to_end(site, "slow")
-    assert (answer.status, answer.code) == ("failed", "timeout")
-    assert release_states(site) == []
-
-
-@pytest.mark.parametrize(("changed", "slow_s", "phase"), [("{}", 1.0, Phase.RELOAD), ("{}Image", 1.8, Phase.WATCH)])
-def test_a_step_under_reload_on_a_slow_cluster_ends_in_its_time(
-    site: Site, monkeypatch: pytest.MonkeyPatch, *, changed: str, slow_s: float, phase: Phase
-) -> None:
-    """With a helm_timeout_s of 6: 8.5 s with helm, 10 s without, and what a busy machine adds; less than RUN_MS."""
-    names = ("amf", "smf", "upf", "ausf", "udm", "pcf")
-    chart = agents.push(site, *names)
-    assert site.call(cluster="a", chart_repository=chart).body["revision"] == 1
-    for name in names:
-        agents.let_say(site, name, digest=agents.digest("one"))
-    hurry(site, "6")
-    real = Turn.run
-
-    def run(turn: Turn, *args: Any, **named: Any) -> Ran:
-        ran = real(turn, *args, **named)
-        site.clusters[0].slow_s = slow_s
-        return ran
-
-    monkeypatch.setattr(Turn, "run", run)
-    took: list[float] = []
-
-    def turned() -> bool:
-        before = time.monotonic()
-        is_due = site.turn() > 0
-        took.append(time.monotonic() - before)
-        return is_due
-
-    begun(site, "slow", chart_repository=chart, values={changed.format(name): "two" for name in names})
-    wait_for(lambda: turned() and operation(site, "slow").phase not in (Phase.PLAN, Phase.HELM), "helm's end")
-    assert operation(site, "slow").phase is phase
-    site.clusters[0].slow_s = 1.0  # a look at six workloads, one request after the other, would take too long
-    wait_for(turned, "a step without helm")
-    assert max(took) < 13 < journal.RUN_MS / 1000
-    site.clusters[0].slow_s = 0.0
-    for name in names:
-        agents.let_say(site, name, digest=agents.digest("one" if "Image" in changed else "two"))
-    answer = turn_to_end(site, "slow")
-    assert (answer.status, answer.code, answer.body["revision"]) == ("ready", None, 2)
-
-
-@pytest.mark.parametrize(("slow_s", "code"), [(0.25, None), (2.0, "cluster_down")])
-def test_a_status_of_many_objects_ends_in_its_time_on_a_slow_cluster(
-    site: Site, slow_s: float, code: str | None
-) -> None:
-    """4.5 s at most, and what a busy machine adds; one object after the other would take over 10 s."""
-    names = [f"nf{number}" for number in range(20)]
-    chart = agents.push(site, *names)
-    assert site.call(cluster="a", chart_repository=chart).body["revision"] == 1
-    site.clusters[0].slow_s = slow_s
-    before = time.monotonic()
-    answer = site.call(action="status")
-    took = time.monotonic() - before
-    assert (answer.code, took < 9) == (code, True)
-    assert took > slow_s
-
-
 def test_what_pods_said_is_told_also_where_their_cluster_then_does_not_answer(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -466,32 +391,3 @@ def test_why_a_release_went_back_is_told_also_where_its_cluster_then_does_not_an
     answer = turn_to_end(site, "bad")
     assert (answer.status, answer.code, answer.body["revision"]) == ("rolled-back", "pods_crash", 3)
     assert "could not be looked at" in answer.body["error"]["message"]
-
-
-@pytest.mark.parametrize("timeout_s", [3, 120])
-def test_a_caller_is_kept_for_about_5_s_also_where_a_look_would_take_longer(site: Site, timeout_s: int) -> None:
-    """5.5 s, and what a busy machine adds; the look, of seven rounds of eight answers, would take over 9 s.
-
-    Where the caller's time ends meanwhile, it is no look to end the operation by: it was cut short.
-    """
-    site.clusters[0].pods = "pending"
-    body = begun(
-        site, "kept", wait=True, timeout_s=timeout_s, chart_repository=agents.push(site, *(f"nf{n}" for n in range(20)))
-    )
-    site.turn_until(lambda: operation(site, "kept").phase is Phase.WATCH, "helm's end")
-    site.clusters[0].slow_s = 1.4
-    before = time.monotonic()
-    answer = site.post(Event(json.dumps(body).encode(), signed(json.dumps(body).encode(), CALLER)))
-    took = time.monotonic() - before
-    site.clusters[0].slow_s = 0.0
-    assert (answer.status, operation(site, "kept").phase) == ("progressing", Phase.WATCH)
-    assert 4.5 < took < 8
-
-
-def test_who_waits_has_all_of_the_time_for_the_pods_where_helm_was_late(site: Site) -> None:
-    """Else a release whose turn came late would be taken back after one look at pods that have just begun."""
-    site.clusters[0].pods = "pending"
-    begun(site, "late", wait=True, timeout_s=30)
-    site.turn_until(lambda: operation(site, "late").phase is Phase.WATCH, "helm's end")
-    kept = operation(site, "late")
-    assert kept.deadline_ms > kept.begun_ms + 30_000

@@ -212,7 +212,7 @@ def test_a_cluster_is_not_asked_when_the_time_of_a_step_is_over(site: Site, char
     reloads, cluster = Reloads(api), site.clusters[0]
     cluster.calls.clear()
     api.until = time.monotonic()
-    assert down(lambda: reloads.behind("lab", "upf"))
+    assert down(lambda: reloads.nudged_behind("lab", "upf"))
     assert down(lambda: reloads.begin("lab", "upf", ["smf-config"]))
     assert cluster.calls == []
     cluster.slow_s = 1.5  # an answer that would come, and too late
@@ -226,7 +226,7 @@ def test_a_pod_that_could_not_be_asked_in_time_is_none_that_does_not_answer(site
     cluster = site.clusters[0]
     cluster.stall = ("GET", "/proxy/")
     api.until = time.monotonic() + 0.5
-    assert down(lambda: Reloads(api).behind("lab", "upf"))
+    assert down(lambda: Reloads(api).nudged_behind("lab", "upf"))
     cluster.go_on.set()
     api.close()
 
