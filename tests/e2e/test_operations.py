@@ -88,6 +88,7 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
     # The repository's files by their names; what the commands make stays here.
     for name in ("Makefile", "charts", "stack.yml", "tools", ".venv", "requirements", "pyproject.toml", "k8s"):
         (folder / name).symlink_to(ROOT / name)
+    (folder / "functions/placement").mkdir(parents=True)  # where the command puts helm
     environment = {
         **os.environ,
         "PATH": os.pathsep.join((str(programs), str(Path(sys.executable).parent), os.environ["PATH"])),
@@ -111,6 +112,7 @@ def test_every_block_runs(ground: Ground) -> None:
         said += [ground.run(block) for block in BLOCKS[first:]]
     whole = "\n".join(said)
     assert f"imported {SUBSCRIBERS}" in whole
+    assert (ground.folder / "functions/placement/helm").read_bytes() == Path(helm_binary()).read_bytes()
     assert "kind: StatefulSet" in whole
     assert "munich-1" in whole
     # One attach by one grep: six messages, as the caller saw them and as the functions did.

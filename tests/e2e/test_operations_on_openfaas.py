@@ -10,7 +10,6 @@ import itertools
 import json
 import os
 import re
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -48,7 +47,11 @@ READERS = {
     "reload-policy": ("config-reload",),
 }
 """Of each secret that is replaced without a restart."""
-UPDATES = ("secret update edge-kubeconfigs", "secret update placement-credentials", "secret update placement-policy")
+UPDATES = (
+    block(OPERATIONS, "secret update edge-kubeconfigs"),
+    block(OPERATIONS, "secret update placement-credentials"),
+    block(OPERATIONS, "secret update placement-policy"),
+)
 A_PASSWORD = "head -c 32 /dev/urandom | od -An -v -tx1 | tr -d ' \\n'"
 """The page's words for a new one."""
 READY_S = 300
@@ -131,18 +134,11 @@ def told(command: str) -> dict[str, str]:
 
 
 def test_the_walk_logs_in_to_the_gateway_that_it_forwards(here: Shell) -> None:
-    argv = block(WALK, "port-forward svc/gateway").replace("8080", ":8080").split()
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True) as forwarding:
-        try:
-            assert forwarding.stdout is not None
-            found = re.match(r"Forwarding from (127\.0\.0\.1:\d+) ", forwarding.stdout.readline())
-            assert found is not None
-            nobody = {"OPENFAAS_URL": f"http://{found[1]}", "OPENFAAS_CONFIG": str(here.folder / "logins")}
-            there = replace(here, environment={**here.environment, **nobody})
-            there.run(block(WALK, "faas-cli login"))
-            assert of_the_stack() <= set(there.run("faas-cli list").split())
-        finally:
-            forwarding.terminate()
+    with here.forwarded(block(WALK, "port-forward svc/gateway")) as address:
+        nobody = {"OPENFAAS_URL": f"http://{address}", "OPENFAAS_CONFIG": str(here.folder / "logins")}
+        there = replace(here, environment={**here.environment, **nobody})
+        there.run(block(WALK, "faas-cli login"))
+        assert of_the_stack() <= set(there.run("faas-cli list").split())
 
 
 def test_the_walk_gives_the_functions_their_secrets_and_deploys_them(here: Shell, core: Core) -> None:
@@ -189,8 +185,8 @@ def test_a_changed_secret_is_what_the_file_holds_and_every_pod_has_it(here: Shel
     for name in READERS:
         path = here.folder / "keys" / name
         path.write_bytes(path.read_bytes().rstrip() + f"\n# once more, {time.time_ns()}\n".encode())
-    for words in UPDATES:
-        here.run(block(OPERATIONS, words))
+    for commands in UPDATES:
+        here.run(commands)
     for name, functions in READERS.items():
         wanted = (here.folder / "keys" / name).read_bytes().strip()  # as `secret update` does, unlike `create`
         assert secret(here, name) == wanted

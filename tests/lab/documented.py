@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import shlex
+import subprocess
 import sys
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -20,10 +23,22 @@ WALK: Final = ROOT / "k8s/README.md"
 OPERATIONS: Final = ROOT / "docs/operations.md"
 
 
+_FENCED: Final = re.compile(r"^ *```(\S*)\n(.*?)^ *```$", re.M | re.S)
+
+
+def fenced(page: Path) -> list[tuple[str, str]]:
+    """Language and text of each block of the page, in their order."""
+    return [(language, textwrap.dedent(text)) for language, text in _FENCED.findall(page.read_text())]
+
+
 def blocks(page: Path) -> list[str]:
     """The page's commands, in their order: each block between its fences."""
-    found = re.findall(r"^ *```(?:sh|console)\n(.*?)^ *```$", page.read_text(), re.M | re.S)
-    return [textwrap.dedent(one) for one in found]
+    return [text for language, text in fenced(page) if language in ("sh", "console")]
+
+
+def quoted(page: Path) -> list[str]:
+    """What its sentences have between backticks, each on one line."""
+    return [" ".join(one.split()) for one in re.findall(r"`([^`]+)`", _FENCED.sub("", page.read_text()))]
 
 
 def block(page: Path, words: str) -> str:
@@ -32,6 +47,16 @@ def block(page: Path, words: str) -> str:
     if len(found) != 1:
         raise LabError(f"{page.name} has {len(found)} blocks with {words!r}, where one is wanted")
     return found[0]
+
+
+def between(page: Path, first: str, last: str, *, but: Sequence[str] = ()) -> list[str]:
+    """The blocks from the only one with the first words to the only one with the last, both with them.
+
+    but: without those that have one of these.
+    """
+    found = blocks(page)
+    those = found[found.index(block(page, first)) : found.index(block(page, last)) + 1]
+    return [one for one in those if not any(words in one for words in but)]
 
 
 @dataclass(frozen=True)
@@ -52,6 +77,23 @@ class Shell:
             commands = commands.replace(word, here)
         argv = ["/bin/bash", "-eu", "-o", "pipefail", "-c", f"cd {self.folder}\n{commands}"]
         return run(argv, env=self.environment, timeout_s=timeout_s)
+
+    @contextlib.contextmanager
+    def forwarded(self, command: str) -> Iterator[str]:
+        """Run a `kubectl port-forward` of the page for as long, to any free port of here; give that as `host:port`."""
+        argv = shlex.split(re.sub(r" (\d+)$", r" :\1", command.strip()))
+        environment = {**os.environ, **self.environment}
+        with subprocess.Popen(
+            argv, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, env=environment
+        ) as forwarding:
+            try:
+                assert forwarding.stdout is not None
+                found = re.match(r"Forwarding from (127\.0\.0\.1:\d+) ", forwarding.stdout.readline())
+                if found is None:
+                    raise LabError("kubectl port-forward names no port")
+                yield found[1]
+            finally:
+                forwarding.terminate()
 
 
 def shell(cluster: Cluster, helm: Path, folder: Path) -> Shell:

@@ -6,7 +6,6 @@ import base64
 import contextlib
 import json
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.lab import images, oci, platform_images
-from tests.lab.documented import WALK, Shell, block, shell
+from tests.lab.documented import OPERATIONS, WALK, Shell, block, shell
 from tests.lab.errors import LabError
 from tests.lab.kubectl import Cluster
 from tests.lab.site import Site
@@ -82,7 +81,7 @@ class Platform:
         """`helm upgrade --install`, as k8s/README.md has it.  words: more of its arguments."""
         values = self.folder / "values.json"
         values.write_text(json.dumps(self.values))
-        command, wait = block(WALK, f"helm upgrade --install {RELEASE} ").splitlines()
+        command, wait = block(WALK, "helm upgrade --install edge ").splitlines()
         repository, _, tag = self.tools.rpartition(":")
         image = {"registry.example:5000/edge-tools": repository, "tools.image.tag=1.0": f"tools.image.tag={tag}"}
         where = {"--namespace edge": f"--namespace {self.namespace} -f {values}"}
@@ -92,7 +91,8 @@ class Platform:
 
     def uninstall(self) -> None:
         """`helm uninstall`, until its pods are gone."""
-        self.shell.run(f"helm uninstall {RELEASE} --wait --namespace {self.namespace}", timeout_s=INSTALL_S)
+        here = {"--namespace edge": f"--namespace {self.namespace}"}
+        self.shell.run(block(OPERATIONS, "helm uninstall edge"), here, timeout_s=INSTALL_S)
 
     def kubectl(self, *words: str, stdin: str | None = None, timeout_s: float = 60) -> str:
         """In the release's namespace."""
@@ -121,16 +121,9 @@ class Platform:
     @contextlib.contextmanager
     def forwarded(self) -> Iterator[str]:
         """The store's URL for this machine, by `kubectl port-forward` as k8s/README.md has it."""
-        argv = self.cluster.argv("-n", self.namespace, "port-forward", "service/cassandra", ":9042")
-        with subprocess.Popen(argv, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True) as forwarding:
-            try:
-                assert forwarding.stdout is not None
-                found = re.match(r"Forwarding from 127\.0\.0\.1:(\d+) ", forwarding.stdout.readline())
-                if found is None:
-                    raise LabError("kubectl port-forward names no port")
-                yield f"cassandra://127.0.0.1:{found[1]}/edge?rf={self.nodes}&dc=datacenter1"
-            finally:
-                forwarding.terminate()
+        command = block(WALK, "svc/cassandra").replace("-n edge ", f"-n {self.namespace} ")
+        with self.shell.forwarded(command) as address:
+            yield f"cassandra://{address}/edge?rf={self.nodes}&dc=datacenter1"
 
     @contextlib.contextmanager
     def followed(self, pod: str) -> Iterator[Callable[[], str]]:

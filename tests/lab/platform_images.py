@@ -8,6 +8,7 @@ from typing import Final
 
 from cassandra_lab import jars, node
 from tests.lab import images, oci, python_layers
+from tests.lab.documented import ROOT
 from tests.lab.plan import cache_folder
 from tools import images as ours
 
@@ -35,7 +36,7 @@ def edge_tools() -> oci.Image:
 
 
 def cassandra() -> oci.Image:
-    """Cassandra, driven as the official image is: the same variables, folders, user, `nodetool`.
+    """Cassandra, driven as the official image is: the same variables, folders, user, `nodetool`, `cqlsh -e`.
 
     The distribution is in no package registry: the jars are Maven's, and what starts them is ours.
     """
@@ -43,6 +44,7 @@ def cassandra() -> oci.Image:
     return images.build(
         "cassandra",
         packages=["openjdk-17-jre-headless"],
+        layers=[python_layers.wheels(ROOT / "images/edge-tools/requirements.txt")],  # cqlsh's driver is one of them
         files={
             **{f"{_LIBRARIES}/{Path(jar).name}": Path(jar) for jar in classpath.split(":")},
             "/etc/cassandra/jvm.options": "\n".join(node.MODULES) + "\n",
@@ -50,6 +52,7 @@ def cassandra() -> oci.Image:
             "/etc/cassandra/logback.xml": (_FOLDER / "logback.xml").read_text(),
             "/usr/local/bin/cassandra": (_FOLDER / "start.py").read_text(),
             "/usr/local/bin/nodetool": (_FOLDER / "nodetool.sh").read_text(),
+            "/usr/local/bin/cqlsh": (_FOLDER / "cqlsh.py").read_text(),
         },
         entrypoint=["/usr/local/bin/cassandra"],
         user="999:999",

@@ -1,7 +1,8 @@
-"""Every command of the pages that needs a cluster is run on one, or named here with what it needs besides."""
+"""Every command of the pages, in a block or in a sentence, is run by a test, or named here with what it needs."""
 
 from __future__ import annotations
 
+import ast
 import re
 import shlex
 from pathlib import Path
@@ -9,46 +10,87 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.lab.documented import OPERATIONS, WALK, Shell, block, blocks
+from tests.lab.documented import OPERATIONS, ROOT, WALK, Shell, between, block, blocks, fenced, quoted
 from tests.lab.errors import LabError
 
-RUN = {
-    OPERATIONS: (
-        *("get secret $name", "backup-now", "k8s/restore.yaml", "for namespace in edge openfaas-fn"),
-        *("cat > keys/edge-kubeconfigs", "edge clusters check", "second-token.yaml", "delete secret placement-token"),
-        "create secret generic people",
-    ),
-    WALK: (
-        *("helm upgrade --install edge ", "get secret $name", "svc/cassandra"),
-        *("edge subscribers import", "enb-app attach"),
-    ),
+PAGES = {"OPERATIONS": OPERATIONS, "WALK": WALK}
+WHOLE = {
+    OPERATIONS: {"sh": "tests/e2e/test_operations.py", "cql": "tests/cassandra/test_access.py"},
+    WALK: {},
 }
-"""Words of the blocks that `test_platform.py` and `test_edge_cluster.py` run (the forwarding by another port)."""
-ON_OPENFAAS = {
-    OPERATIONS: (
-        *("192.0.2.7 faas-cli deploy", "STORE_URL='cassandra://", "logs -l faas_function"),
-        *("secret update edge-kubeconfigs", "secret update placement-credentials", "secret update placement-policy"),
-        *("secret=placement-credentials", "create secret generic basic-auth", "faas-cli login"),
-    ),
-    WALK: ("gateway-drain.yaml", "svc/gateway", "faas-cli login", "edge secrets init keys"),
-}
-"""Words of those that `tests/e2e/test_operations_on_openfaas.py` runs, where there is an OpenFaaS."""
-ON_LOCALFAAS = {OPERATIONS: ("cat > keys/placement-credentials",), WALK: ()}
-"""Words of those that need no cluster, but secrets of a server's: `tests/e2e/test_logins.py` runs them."""
-LEFT = {OPERATIONS: (), WALK: ("helm upgrade --install openfaas ", "make images")}
-"""OpenFaaS' chart and images for it are in no registry that tests could take them from."""
+"""Languages of which a test runs every block, whatever is in it."""
+LEFT = {OPERATIONS: (), WALK: ("helm upgrade --install openfaas ",)}
+"""OpenFaaS' chart is in no registry that tests could take it from."""
+ELSEWHERE = ("make venv", "make lab-test", "nodetool repair")
+"""What sentences name besides: what runs the tests themselves, and what the page says that nobody has tried."""
+PROGRAMS = (
+    "cqlsh ctr curl docker edge enb-app faas-cli helm kubectl localfaas make nodetool pip python sed spgw-hss-stub"
+)
+A_COMMAND = re.compile(rf"(?:[A-Z_]+=\S+ )*(?:{'|'.join(PROGRAMS.split())}) .+")
 
 
-@pytest.mark.parametrize("page", list(RUN), ids=lambda page: page.name)
-def test_every_block_that_needs_a_cluster_is_run_or_named_as_left(page: Path) -> None:
-    found = re.findall(r"^ *```console\n(.*?)^ *```$", page.read_text(), re.M | re.S)
-    known = (*RUN[page], *ON_OPENFAAS[page], *ON_LOCALFAAS[page], *LEFT[page])
-    assert [one for one in found if not any(words in one for words in known)] == []
-    for words in known:
-        assert words in block(page, words)
+def asked_for() -> dict[Path, list[str]]:
+    """Which blocks of each page the tests take to run them.
+
+    They ask for them by `block` and `between` of tests/lab/documented.py, with words that stand in the call.
+    """
+    found: dict[Path, list[str]] = {page: [] for page in PAGES.values()}
+    for path in sorted((ROOT / "tests").rglob("*.py")):
+        if path.name in ("documented.py", "test_documented.py"):
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("block", "between"):
+                name, *words = node.args
+                assert isinstance(name, ast.Name), f"{path}:{node.lineno}: of which page?"
+                said = [ast.literal_eval(word) for word in words]
+                more = {str(word.arg): ast.literal_eval(word.value) for word in node.keywords}
+                page = PAGES[name.id]
+                found[page] += between(page, *said, **more) if node.func.id == "between" else [block(page, *said)]
+    return found
 
 
-@pytest.mark.parametrize("page", list(RUN), ids=lambda page: page.name)
+def left_out(page: Path) -> list[str]:
+    """The page's blocks that no test runs."""
+    run = asked_for()[page]
+    lines = {
+        line
+        for one in (OPERATIONS, WALK)
+        for language, text in fenced(one)
+        if language in WHOLE[one]
+        for line in text.splitlines()
+    }
+    return [
+        text
+        for language, text in fenced(page)
+        if language not in WHOLE[page] and text not in run and not set(text.splitlines()) <= lines
+    ]
+
+
+@pytest.mark.parametrize("page", list(LEFT), ids=lambda page: page.name)
+def test_every_block_is_run_by_a_test_or_named_as_left(page: Path) -> None:
+    assert [text for text in left_out(page) if not any(words in text for words in LEFT[page])] == []
+    for words in LEFT[page]:
+        assert block(page, words) in left_out(page)
+
+
+@pytest.mark.parametrize("page", list(LEFT), ids=lambda page: page.name)
+def test_a_sentence_names_no_command_that_no_block_has(page: Path) -> None:
+    """Nobody would run it: what is to be done stands in a block, and sentences speak of that."""
+    lines = [" ".join(line.split()) for one in LEFT for _, text in fenced(one) for line in text.splitlines()]
+    named = [one for one in quoted(page) if A_COMMAND.fullmatch(one) and one not in ELSEWHERE]
+    assert named
+    assert [one for one in named if not any(one in line for line in lines)] == []
+
+
+def test_files_that_run_whole_languages_do_so() -> None:
+    for page, languages in WHOLE.items():
+        for language, path in languages.items():
+            text = (ROOT / path).read_text()
+            assert f"^```{language}\\n(.*?)^```$" in text
+            assert page.name in text
+
+
+@pytest.mark.parametrize("page", list(LEFT), ids=lambda page: page.name)
 def test_a_deployment_of_functions_says_all_that_they_are_to_have(page: Path) -> None:
     """It replaces what they have: without these, images of no registry, and callbacks to nobody but themselves."""
     lines = [line for one in blocks(page) for line in one.splitlines() if "faas-cli deploy" in line]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.documented import OPERATIONS, Shell, block, blocks, shell
+from tests.lab.documented import OPERATIONS, Shell, between, block, shell
 from tests.lab.errors import LabError
 from tests.lab.kubectl import eventually
 from tests.lab.site import Site
@@ -35,14 +35,12 @@ def here(site: Site, tmp_path: Path) -> Iterator[Shell]:
 
 
 def test_the_page_adds_a_cluster_with_its_rights_and_no_more(here: Shell) -> None:
-    commands = blocks(OPERATIONS)
-    first = commands.index(block(OPERATIONS, "helm upgrade --install placement-target"))
-    last = commands.index(block(OPERATIONS, "edge clusters remove"))
     said = ""
     kubeconfig, before = here.folder / "keys/edge-kubeconfigs", here.folder / "before"
-    for one in commands[first : last + 1]:
-        if "faas-cli" not in one:
-            said += here.run(one, timeout_s=120)
+    for one in between(
+        OPERATIONS, "helm upgrade --install placement-target", "edge clusters remove", but=("faas-cli", "keys/together")
+    ):
+        said += here.run(one, timeout_s=120)
         if "second-token.yaml" in one:
             before.write_bytes(kubeconfig.read_bytes())
             before.chmod(0o600)
@@ -61,6 +59,25 @@ def test_the_page_adds_a_cluster_with_its_rights_and_no_more(here: Shell) -> Non
         here.run(f"{as_account} get secrets --all-namespaces")
     # The first token opens nothing any more; an API server remembers for some seconds what it has seen.
     eventually(lambda: is_refused(here, before), "the token that was taken away to be refused", within_s=60)
+
+
+def test_the_page_puts_a_second_clusters_kubeconfig_beside_the_first(here: Shell) -> None:
+    keys = here.folder / "keys"
+    for name, cluster in (("edge-kubeconfigs", "berlin-1"), ("munich-1", "munich-1")):
+        (keys / name).write_text(
+            f"""
+            apiVersion: v1
+            kind: Config
+            contexts: [{{name: {cluster}, context: {{cluster: {cluster}, user: {cluster}}}}}]
+            clusters: [{{name: {cluster}, cluster: {{server: "https://{cluster}.example:6443"}}}}]
+            users: [{{name: {cluster}, user: {{token: of-{cluster}}}}}]
+            """
+        )
+    here.run(block(OPERATIONS, "config view --flatten"))
+    both = keys / "edge-kubeconfigs"
+    assert both.stat().st_mode & 0o077 == 0
+    assert here.run(f"KUBECONFIG={both} kubectl config get-contexts -o name").split() == ["berlin-1", "munich-1"]
+    assert {f"of-{cluster}" in both.read_text() for cluster in ("berlin-1", "munich-1")} == {True}
 
 
 def is_refused(here: Shell, kubeconfig: Path) -> bool:

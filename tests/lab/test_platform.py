@@ -122,10 +122,14 @@ def test_a_backup_made_at_once_is_restored_beside_what_runs(one: Platform) -> No
     one.python(PUT, one.store, "50", "kept-")
     before = rows(one)
     where = {"-n edge": f"-n {one.namespace}"}
-    backup, restore = block(OPERATIONS, "backup-now"), block(OPERATIONS, "k8s/restore.yaml")
-    one.shell.run(backup, where)
+    backup, restore = block(OPERATIONS, "backup-now"), block(OPERATIONS, "patch=k8s/restore.yaml")
+    said = one.shell.run(backup + block(OPERATIONS, "logs job/$backup"), where)
+    assert re.search(r"^backup-now-\d+ +Complete ", said, re.M), said
     one.python(PUT, one.store, "1", "later-")
-    one.shell.run(restore, where)
+    said = one.shell.run(restore + block(OPERATIONS, "logs job/$restore"), where)
+    taken = re.search(r"^restoring (\S+) into the keyspace restored$", said, re.M)
+    assert taken is not None, said
+    assert f"{taken[1]}/manifest.json" in said.splitlines()
     restored = rows(one, one.store.replace("/edge?", "/restored?"))
     assert restored == before
     assert len([key for key in restored if key.startswith("ue_context kept-")]) == 50
@@ -141,7 +145,23 @@ def test_a_backup_made_at_once_is_restored_beside_what_runs(one: Platform) -> No
     assert "is not empty" in one.kubectl("logs", f"job/{failed[0]}")
     # A second backup is another job.
     one.shell.run(backup, where)
-    for name in (*jobs(one, "backup-now-"), *ended):
+    # As after a loss: no table is left, and the first of the two backups is the one to be had.
+    dropping = block(OPERATIONS, "DROP KEYSPACE restored")
+    there = {"BACKUP=20260122T021700Z": f"BACKUP={taken[1]}"}
+    one.shell.run(block(OPERATIONS, "edge-ticker --replicas=0"), where | there)
+    assert {pod["metadata"]["labels"]["app.kubernetes.io/component"] for pod in tickers(one)} == {"placement-ticker"}
+    one.shell.run(dropping, {**where, "KEYSPACE restored": "KEYSPACE edge"})
+    with pytest.raises(LabError, match="keyspace edge has schema 0"):
+        rows(one)
+    one.shell.run(restore, {**where, "patch=k8s/restore.yaml": "patch=restore-edge.yaml"})
+    assert rows(one) == before
+    one.shell.run(block(OPERATIONS, "edge-ticker --replicas=2"), where)
+    fires(one, "after-a-loss")
+    # What was restored beside it is away, and another one finds its place empty.
+    one.shell.run(dropping, where)
+    with pytest.raises(LabError, match="keyspace restored has schema 0"):
+        rows(one, one.store.replace("/edge?", "/restored?"))
+    for name in (*jobs(one, "backup-now-"), *jobs(one, "restore-")):
         # The CronJob takes away all but the last of its jobs that ended well, whoever began them.
         one.kubectl("delete", "job", name, "--ignore-not-found")
 
