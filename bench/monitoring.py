@@ -14,7 +14,7 @@ from typing import Any
 import requests
 import yaml
 
-from bench.stub import free_port
+from bench.stub import kept_port
 from laptop import programs
 from laptop.site import ROOT
 from localfaas.process import Running
@@ -81,14 +81,18 @@ def watched(
     Raises RuntimeError: a program is missing or does not start.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    alertmanager_port = free_port()
     (folder / "thresholds.yml").write_text(thresholds.rules({name: dict(of) for name, of in functions.items()}))
     (folder / "alertmanager.yml").write_text(yaml.safe_dump(_routes(gateway, folder)))
-    at = f"--web.listen-address=127.0.0.1:{alertmanager_port}"
-    routes = [f"--config.file={folder}/alertmanager.yml", f"--storage.path={folder}/alertmanager", at]
+    routes = [f"--config.file={folder}/alertmanager.yml", f"--storage.path={folder}/alertmanager"]
     with (
-        _running("prometheus-alertmanager", [*routes, "--cluster.listen-address="], folder, alertmanager_port),
-        prometheus(folder, _scraping(gateway, folder, targets, alertmanager_port)) as watching,
+        kept_port() as port,
+        _running(
+            "prometheus-alertmanager",
+            [*routes, "--cluster.listen-address=", f"--web.listen-address=127.0.0.1:{port}"],
+            folder,
+            port,
+        ),
+        prometheus(folder, _scraping(gateway, folder, targets, port)) as watching,
     ):
         yield watching
 
@@ -96,11 +100,17 @@ def watched(
 @contextlib.contextmanager
 def prometheus(folder: Path, configuration: Mapping[str, Any]) -> Iterator[Prometheus]:
     """A Prometheus with this configuration until the block ends; its data and log are in `folder`."""
-    port = free_port()
     (folder / "prometheus.yml").write_text(yaml.safe_dump(dict(configuration)))
     arguments = [f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/prometheus"]
-    arguments += [f"--web.listen-address=127.0.0.1:{port}", "--log.level=warn"]
-    with _running("prometheus", arguments, folder, port):
+    with (
+        kept_port() as port,
+        _running(
+            "prometheus",
+            [*arguments, f"--web.listen-address=127.0.0.1:{port}", "--log.level=warn"],
+            folder,
+            port,
+        ),
+    ):
         yield Prometheus(f"http://127.0.0.1:{port}")
 
 

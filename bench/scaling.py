@@ -16,7 +16,7 @@ from prometheus_client import start_http_server
 from bench.bench import Bench, Ground
 from bench.monitoring import INTERVAL_S, Prometheus, watched
 from bench.section import Figures
-from bench.stub import free_port, in_line, stub
+from bench.stub import in_line, kept_port, stub
 from enb_app.measure import distribution
 from enb_app.outbox import Policy
 from enb_app.result import Result
@@ -127,7 +127,12 @@ def run(bench: Bench, plan: Plan) -> Figures:
 
     On the gateway that OPENFAAS_URL names, where it does: with the limits that FUNCTION is deployed with there.
     """
-    ticker_port, caller_port = free_port(), free_port()
+    with kept_port() as ticker_port, kept_port() as caller_port:
+        return _run_with(bench, plan, ticker_port, caller_port)
+
+
+def _run_with(bench: Bench, plan: Plan, ticker_port: int, caller_port: int) -> Figures:
+    """`run`, with the ports on which the ticker and this process tell their metrics."""
     remote = from_environment()
     if remote is not None:
         plan = _as_deployed(plan, remote)
@@ -169,11 +174,12 @@ def _serving(bench: Bench, plan: Plan, ticker_port: int) -> Iterator[tuple[Groun
         ground = stack.enter_context(bench.ground(plan.subscribers))
         port = 0
         if plan.delay_ms:
-            port, stub_port = free_port(), free_port()
+            port, stub_port = stack.enter_context(kept_port()), stack.enter_context(kept_port())
             told |= in_line(port, stub_port)
             stack.enter_context(stub(ground.site, stub_port, ("--delay-ms", str(plan.delay_ms))))
         gateway = ground.site.serve(
             port=port,
+            metrics_port=0,
             workers=plan.most,
             replicas=plan.others,
             edition="classic",

@@ -19,14 +19,6 @@ WAIT_MS = 1500
 _READY_S = 20.0
 
 
-def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on right now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
-
-
 @contextlib.contextmanager
 def kept_port() -> Iterator[int]:
     """A port of 127.0.0.1 that until the block ends goes only to who asks for it by its number.

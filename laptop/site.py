@@ -62,6 +62,7 @@ class Site:
         self,
         *,
         port: int = 8080,
+        metrics_port: int | None = None,
         workers: int = 4,
         replicas: Mapping[str, int] | None = None,
         edition: str = "ce",
@@ -71,8 +72,9 @@ class Site:
     ) -> Iterator[Running]:
         """localfaas with the functions of stack.yml, and the tickers, until the block ends.
 
-        edition: whose limits the gateway keeps, see localfaas.  settings: laid over every function's environment, and
-        for ${NAME} in stack.yml.  ticker_options: more of the ticker's arguments.
+        metrics_port: None = the gateway's own choice, 0 = a free one.  edition: whose limits the gateway keeps, see
+        localfaas.  settings: laid over every function's environment, and for ${NAME} in stack.yml.  ticker_options:
+        more of the ticker's arguments.
         Raises localfaas.errors.StartError.
         """
         environment = {"store_url": self.store_url, **(settings or {})}
@@ -85,6 +87,7 @@ class Site:
             edition=edition,
             port=port,
             state_dir=self.state,
+            options=() if metrics_port is None else ("--metrics-port", str(metrics_port)),
         )
         with gateway, contextlib.ExitStack() as stack:
             if ticker:

@@ -10,7 +10,7 @@ from typing import Any
 
 from bench.bench import Bench, Ground
 from bench.section import Figures, Measured, Target
-from bench.stub import free_port, settings, stub
+from bench.stub import kept_port, settings, stub
 from enb_app import subscribers
 from enb_app.options import Mode
 from localfaas.process import Running
@@ -41,16 +41,16 @@ def measure(bench: Bench) -> Measured:
     runs: list[dict[str, Any]] = []
     with bench.ground(len(_RUNS) * ues + 4) as ground:
         for waiting, wait_ms in WAIT_MS.items():
-            port, stub_port = free_port(), free_port()
-            told = settings(port, stub_port, port_wait_ms=str(wait_ms))
-            with ground.site.serve(port=port, workers=WORKERS, settings=told) as gateway:
-                with stub(ground.site, stub_port):
-                    ground.attach(gateway, ues=2, concurrency=1)
-                for _, delayed, mode, arguments in (run for run in _RUNS if run[0] == waiting):
-                    with stub(ground.site, stub_port, arguments):
-                        run = _run(ground, gateway, ues, mode)
-                    runs.append({"waiting": waiting, "delayed": delayed, "mode": mode.value, **run})
-                    bench.say(f"{waiting}, delay for {delayed}, {mode.value}: p50 {run['p50_ms']} ms")
+            with kept_port() as port, kept_port() as stub_port:
+                told = settings(port, stub_port, port_wait_ms=str(wait_ms))
+                with ground.site.serve(port=port, metrics_port=0, workers=WORKERS, settings=told) as gateway:
+                    with stub(ground.site, stub_port):
+                        ground.attach(gateway, ues=2, concurrency=1)
+                    for _, delayed, mode, arguments in (run for run in _RUNS if run[0] == waiting):
+                        with stub(ground.site, stub_port, arguments):
+                            run = _run(ground, gateway, ues, mode)
+                        runs.append({"waiting": waiting, "delayed": delayed, "mode": mode.value, **run})
+                        bench.say(f"{waiting}, delay for {delayed}, {mode.value}: p50 {run['p50_ms']} ms")
     base = _pooled(runs, "mme-answer", "no delay")
     half = _pooled(runs, "mme-answer", "half of the UEs")
     in_line = _pooled(runs, "in line", "half of the UEs")

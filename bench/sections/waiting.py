@@ -6,7 +6,7 @@ from typing import Any
 
 from bench.bench import Bench
 from bench.section import Figures, Measured, Target
-from bench.stub import free_port, in_line, stub
+from bench.stub import in_line, kept_port, stub
 
 DELAY_MS = 40
 REPLICAS = (1, 4)
@@ -25,11 +25,17 @@ def measure(bench: Bench) -> Measured:
     with bench.ground(len(REPLICAS) * rounds * (ues + CONCURRENCY) + 4) as ground:
         for _ in range(rounds):
             for count in REPLICAS:
-                port, stub_port = free_port(), free_port()
-                told = in_line(port, stub_port)
                 replicas = dict.fromkeys(WAITING, count)
                 with (
-                    ground.site.serve(port=port, workers=WORKERS, replicas=replicas, settings=told) as gateway,
+                    kept_port() as port,
+                    kept_port() as stub_port,
+                    ground.site.serve(
+                        port=port,
+                        metrics_port=0,
+                        workers=WORKERS,
+                        replicas=replicas,
+                        settings=in_line(port, stub_port),
+                    ) as gateway,
                     stub(ground.site, stub_port, ("--delay-ms", str(DELAY_MS))),
                 ):
                     ground.attach(gateway, ues=CONCURRENCY, concurrency=CONCURRENCY)

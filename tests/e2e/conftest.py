@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from bench.stub import free_port, settings
+from bench.stub import kept_port, settings
 from enb_app.attach import OnOutcome, attach
 from enb_app.options import AttachOptions
 from enb_app.result import Result
@@ -119,11 +119,11 @@ def lossy_core(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Core]:
 def stub_core(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Core]:
     """HSS and gateway elsewhere, one stub each, started by the tests; guard timer 1 s; NAS not ciphered."""
     site = _site(tmp_path_factory, 80)
-    port, hss_port, sgw_port = free_port(), free_port(), free_port()
-    told = settings(port, hss_port, need_s="1", eea_order="0")
-    told["sgw_url"] = f"http://127.0.0.1:{sgw_port}/sgw"
-    with site.serve(port=port, settings=told) as gateway:
-        yield Core(site, gateway, hss_port, sgw_port)
+    with kept_port() as port, kept_port() as hss_port, kept_port() as sgw_port:
+        told = settings(port, hss_port, need_s="1", eea_order="0")
+        told["sgw_url"] = f"http://127.0.0.1:{sgw_port}/sgw"
+        with site.serve(port=port, metrics_port=0, settings=told) as gateway:
+            yield Core(site, gateway, hss_port, sgw_port)
 
 
 def pids_with(marker: str, folder: Path = Path("/proc")) -> list[int]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bench.stub import free_port
+from bench.stub import kept_port
 from enb_app import cli
 from tests.e2e.conftest import Core
 
@@ -68,8 +68,8 @@ def test_replayed_messages_are_discarded_and_counted(core: Core, tmp_path: Path)
 
 
 def test_no_gateway_ends_with_2(core: Core, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    arguments = [*core.arguments(1), "--gateway", f"http://127.0.0.1:{free_port()}", "--quiet"]
-    assert cli.main(arguments) == 2
+    with kept_port() as port:
+        assert cli.main([*core.arguments(1), "--gateway", f"http://127.0.0.1:{port}", "--quiet"]) == 2
     (line,) = capfd.readouterr().err.strip().splitlines()
     assert "localfaas up" in line
 

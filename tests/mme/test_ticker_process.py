@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.stub import free_port
+from bench.stub import kept_port
 from laptop.site import ROOT
 from mme.overload_guard import LEASE
 from mme.store.base import Table
@@ -65,11 +65,15 @@ class Process:
 @contextlib.contextmanager
 def ticker(folder: Path, *program: str) -> Iterator[Process]:
     (folder / "edge-signing-key").write_text("ab" * 32)
-    port = free_port()
     argv = [sys.executable, *program, "--store", f"sqlite:///{folder}/edge.db", "--gateway", "http://127.0.0.1:9"]
-    argv += ["--lease-s", "1", "--metrics-port", str(port)]
+    argv += ["--lease-s", "1", "--metrics-port"]
     environment = {**os.environ, "EDGE_SECRETS_DIR": str(folder), "PYTHONPATH": str(ROOT), "HANG": str(folder / "hang")}
-    with subprocess.Popen(argv, env=environment, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE) as running:
+    with (
+        kept_port() as port,
+        subprocess.Popen(
+            [*argv, str(port)], env=environment, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE
+        ) as running,
+    ):
         try:
             yield Process(running, port)
         finally:

@@ -15,7 +15,7 @@ import pytest
 import requests
 import yaml
 
-from bench.stub import free_port
+from bench.stub import kept_port
 from laptop import programs
 from tests.monitoring.conftest import program
 from tests.monitoring.test_alertmanager import told
@@ -65,7 +65,7 @@ def gateway() -> Iterator[Gateway]:
 def test_an_alert_that_the_gateway_refused_is_sent_again_with_the_password_that_the_file_has_then(
     gateway: Gateway, tmp_path: Path
 ) -> None:
-    configuration, file, port = told(), tmp_path / "basic-auth-password", free_port()
+    configuration, file = told(), tmp_path / "basic-auth-password"
     file.write_text("first")
     (webhook,) = (each["webhook_configs"][0] for each in configuration["receivers"] if each["name"] == "gateway")
     webhook["url"] = f"http://127.0.0.1:{gateway.server_address[1]}/system/alert"
@@ -74,8 +74,11 @@ def test_an_alert_that_the_gateway_refused_is_sent_again_with_the_password_that_
     route |= {"group_wait": "1s", "group_interval": "2s", "repeat_interval": "1h"}  # by which of them it is sent again
     (tmp_path / "alertmanager.yml").write_text(yaml.safe_dump(configuration))
     argv = [program("prometheus-alertmanager"), f"--config.file={tmp_path}/alertmanager.yml"]
-    argv += [f"--storage.path={tmp_path}/data", f"--web.listen-address=127.0.0.1:{port}", "--cluster.listen-address="]
-    with programs.running(argv, tmp_path / "log", folder=tmp_path):
+    argv += [f"--storage.path={tmp_path}/data", "--cluster.listen-address="]
+    with (
+        kept_port() as port,
+        programs.running([*argv, f"--web.listen-address=127.0.0.1:{port}"], tmp_path / "log", folder=tmp_path),
+    ):
         wait_for(lambda: is_given(port), "Alertmanager takes the alert")
         wait_for(lambda: gateway.refused >= 2, "the gateway refuses it twice")
         assert gateway.taken == []

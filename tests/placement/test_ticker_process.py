@@ -12,7 +12,7 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
-from bench.stub import free_port
+from bench.stub import kept_port
 from laptop.site import ROOT
 from reload.tables import TABLES as RELOAD
 
@@ -37,7 +37,7 @@ def until(what: str, condition: Callable[[], bool]) -> None:
 
 def test_it_tells_when_it_last_read_what_is_due_of_all_its_functions(tmp_path: Path) -> None:
     (tmp_path / "edge-signing-key").write_text("ab" * 32)
-    port, store, log = free_port(), tmp_path / "edge.db", tmp_path / "ticker.log"
+    store, log = tmp_path / "edge.db", tmp_path / "ticker.log"
     argv = [
         sys.executable,
         "-m",
@@ -49,6 +49,7 @@ def test_it_tells_when_it_last_read_what_is_due_of_all_its_functions(tmp_path: P
     ]
     environment = {**os.environ, "EDGE_SECRETS_DIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
     with (
+        kept_port() as port,
         log.open("wb") as errors,
         subprocess.Popen([*argv, "--metrics-port", str(port)], env=environment, stderr=errors) as running,
     ):
