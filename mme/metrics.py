@@ -1,7 +1,6 @@
 """The functions' own metrics (docs/metrics.md), on /metrics of every replica.  No label holds an identity of a UE.
 
-What is known of labels begins at 0: `rate` and `increase` take the first value that they see for what was there before,
-so that a series which begins with its first event does not show it.
+What is known of labels begins at 0 (trust.counters).
 """
 
 from __future__ import annotations
@@ -9,6 +8,7 @@ from __future__ import annotations
 from prometheus_client import Counter, Gauge, Histogram
 
 from mme.enums import EcmState, EmmState, ItemResult
+from trust.counters import begin_at_0
 from trust.errors import REFUSALS
 
 MESSAGES = Counter("mme_messages", "Items worked off, by message and result.", ["message", "result"])
@@ -22,18 +22,14 @@ PROCEDURE_SECONDS = Histogram(
 REJECTS = Counter("mme_nas_rejects", "NAS messages that refuse a UE something, by EMM cause.", ["message", "cause"])
 STATES_ENTERED = Counter("mme_ue_states_entered", "UE contexts that have entered the state.", ["state"])
 STATES_LEFT = Counter("mme_ue_states_left", "UE contexts that have left the state.", ["state"])
-for _state in (*EmmState, *EcmState):
-    if _state is not EmmState.DEREGISTERED:
-        # Also so that the difference of the two has a value as soon as one of them has.
-        STATES_ENTERED.labels(_state.value)
-        STATES_LEFT.labels(_state.value)
+for _moved in (STATES_ENTERED, STATES_LEFT):
+    # Also so that the difference of the two has a value as soon as one of them has.
+    begin_at_0(_moved, (state.value for state in (*EmmState, *EcmState) if state is not EmmState.DEREGISTERED))
 DISCARDED = Counter("mme_nas_discarded", "Uplink NAS messages dropped in silence (TS 24.301 4.4.4.3).", ["reason"])
 CONDITIONAL_WRITES = Counter("mme_cas", "Conditional writes of UE contexts, by result.", ["result"])
-for _result in ("saved", "conflict", "unknown"):
-    CONDITIONAL_WRITES.labels(_result)
+begin_at_0(CONDITIONAL_WRITES, ("saved", "conflict", "unknown"))
 PUSHES = Counter("mme_pushes", "Downlinks pushed to an eNB's downlink URL, by result.", ["result"])
-for _result in ("taken", "failed", "no-url"):
-    PUSHES.labels(_result)
+begin_at_0(PUSHES, ("taken", "failed", "no-url"))
 STORE_SECONDS = Histogram(
     "mme_store_seconds",
     "Time of one store operation.",
@@ -41,8 +37,8 @@ STORE_SECONDS = Histogram(
     buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0),
 )
 TIMERS = Counter("mme_timers", "Timers that the ticker has dealt with, by what became of each try.", ["result"])
-for _became in (*(_each.value for _each in ItemResult), "stale row", "open row", "no answer", "overdue", "dead"):
-    TIMERS.labels(_became)
+_RESULTS = [each.value for each in ItemResult]
+begin_at_0(TIMERS, [*_RESULTS, "stale row", "open row", "no answer", "overdue", "dead"])
 TIMERS_WAITING = Gauge("mme_timers_waiting", "Timers that are due and not done with, of this ticker's shards.")
 TIMER_LATE_SECONDS = Histogram(
     "mme_timer_late_seconds",
@@ -60,8 +56,7 @@ OVERLOAD_REDUCTION = Gauge("mme_overload_reduction", "Share of new signalling th
 SHED = Counter("mme_attaches_shed", "New attaches refused with EMM cause 22.")
 LEASES = Gauge("mme_leases", "Leases that this ticker holds.")
 REFUSED_REQUESTS = Counter("mme_requests_refused", "Requests refused whole, by HTTP status.", ["status"])
-for _status in REFUSALS:
-    REFUSED_REQUESTS.labels(str(_status))
+begin_at_0(REFUSED_REQUESTS, REFUSALS)
 ITEM_SECONDS = Histogram(
     "mme_item_seconds",
     "Time to work off one item.",
@@ -74,7 +69,6 @@ _seen: set[str] = set()
 def worked(message: str, result: str) -> None:
     """Count an item.  With a message's first one its other results begin at 0: there are too many messages for all."""
     if message not in _seen:
-        for each in ItemResult:
-            MESSAGES.labels(message, each.value)
+        begin_at_0(MESSAGES, [message], _RESULTS)
         _seen.add(message)
     MESSAGES.labels(message, result).inc()

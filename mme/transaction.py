@@ -6,7 +6,6 @@ A Conflict loads again and runs the procedure again; needs have ids, so that the
 from __future__ import annotations
 
 import contextlib
-import itertools
 import random
 import time
 from collections.abc import Callable
@@ -35,10 +34,10 @@ from mme.rows import claim_imsi, enbs_of, pack, ue_context
 from mme.settling import Verdict, read_and_judged, too_late_ms
 from mme.store.base import Conflict, Row, Saved, Store, Table, TimerRow, WriteResult, save_resolved
 from mme.work import CONFLICT_TRIES, TIMER_SHARDS, Ports, Run, StaleError, Work
+from trust.counters import begin_at_0
 
 _CONFLICT_PAUSE_S = 0.004
-for _procedure, _result in itertools.product(observing.PROCEDURES, observing.RESULTS):
-    metrics.PROCEDURES.labels(_procedure, _result)  # from 0 on: see mme.metrics
+begin_at_0(metrics.PROCEDURES, observing.PROCEDURES, observing.RESULTS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from trust.counters import begin_at_0
 from trust.errors import REFUSALS
 
 NO_CLUSTER = "none"
@@ -35,11 +36,9 @@ HELM_REST_SECONDS = Histogram(
 )
 CALLBACKS = Counter("placement_callbacks", "Final answers to callback URLs, by result.", ["result"])
 REFUSED_REQUESTS = Counter("placement_requests_refused", "Requests refused whole, by HTTP status.", ["status"])
-# From 0 on, as `increase` does not see an event that a series begins with.  Clusters are known to the queries only.
-for _result in ("taken", "given up"):
-    CALLBACKS.labels(_result)
-for _status in REFUSALS:
-    REFUSED_REQUESTS.labels(str(_status))
+# Clusters are known to the queries only.
+begin_at_0(CALLBACKS, ("taken", "given up"))
+begin_at_0(REFUSED_REQUESTS, REFUSALS)
 LAST_TICK = Gauge("placement_ticker_last_tick_timestamp_seconds", "When a ticker last read all that is due.")
 
 
