@@ -29,25 +29,25 @@ def between(before: Sequence[Object], after: Sequence[Object], words: Iterable[s
         found = list(difflib.unified_diff(was, will, f"a/{label}", f"b/{label}", lineterm="", n=3))
         if not found and old.get(name) != new.get(name):
             found = [f"--- a/{label}", f"+++ b/{label}", " (secret content changed)"]
-        lines += [masking.without(line, forms) for line in found]
+        lines += [hiding.without(line, forms) for line in found]
     if len(lines) > MOST_LINES:
         lines[MOST_LINES:] = [f"… {len(lines) - MOST_LINES} more lines"]
     return lines
 
 
-def _shown(thing: Object | None, forms: Sequence[str]) -> list[str]:
+def _shown(thing: Object | None, forms: frozenset[str]) -> list[str]:
     if thing is None:
         return []
     return yaml.safe_dump(_struck(masking.masked(thing), forms), sort_keys=True, width=200).splitlines()
 
 
-def _struck(value: Any, forms: Sequence[str]) -> Any:
+def _struck(value: Any, forms: frozenset[str]) -> Any:
     """Before it becomes YAML, which quotes, escapes and folds: a word would have more forms there than one can name."""
     if isinstance(value, dict):
         return {key: _struck(part, forms) for key, part in value.items()}
     if isinstance(value, list):
         return [_struck(part, forms) for part in value]
     if isinstance(value, str):
-        return hiding.without_assigned(masking.without(value, forms))
+        return hiding.without_assigned(hiding.without(value, forms))
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return hiding.STRUCK if is_number and str(value) in forms else value

@@ -5,9 +5,10 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
+from trust import hiding
 from trust.hiding import STRUCK
 
 _LONGEST_NUMBER = 40
@@ -73,21 +74,14 @@ def _forms(word: str) -> set[str]:
     return found
 
 
-def forms(words: Iterable[str]) -> list[str]:
-    """The words as `without` wants them: in every form, longest first: a word within another must leave no rest."""
-    return sorted({form for word in words for form in _forms(word)}, key=len, reverse=True)
-
-
-def without(text: str, found: Sequence[str]) -> str:
-    """The text without `forms` of words."""
-    for form in found:
-        text = text.replace(form, STRUCK)
-    return text
+def forms(words: Iterable[str]) -> frozenset[str]:
+    """The words in every form, as hiding.without is to strike them."""
+    return frozenset(form for word in words for form in _forms(word))
 
 
 def strike(text: str, words: Iterable[str]) -> str:
     """The text without the words, shortened to LONGEST_TEXT characters."""
-    text = without(text, forms(words))
+    text = hiding.without(text, forms(words))
     return text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 1] + "…"
 
 

@@ -43,9 +43,10 @@ def test_all_words_are_the_longer_texts_of_values_line_by_line_numbers_and_short
     assert all_words({"password": "hunter2"}) >= {"hunter2"}
 
 
-def test_the_longest_word_is_struck_first() -> None:
+def test_words_that_overlap_or_are_cut_off_at_the_end_leave_no_rest() -> None:
     words = ["horse", "horse-battery", "battery-staple"]
-    assert strike("x horse-battery-staple horse y", words) == "x ***-*** *** y"
+    assert strike("x horse-battery-staple horse y", words) == "x *** *** y"
+    assert strike("cut off at corre", [WORD]) == "cut off at ***"
     for _ in range(5):  # a set has no order
         text = strike("horse-battery", set(words))
         assert text == "***"
