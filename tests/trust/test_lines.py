@@ -17,6 +17,7 @@ import pytest
 
 from laptop.site import ROOT
 from mme import logs
+from tests.trust.reading import lines_of
 from trust.lines import Lines
 
 TICKERS = ("mme.ticker", "placement.ticker")
@@ -51,18 +52,13 @@ Torn()
 
 
 def lines(arguments: list[str], folder: Path) -> tuple[int, list[dict[str, Any]]]:
-    """Exit status of a Python and what it wrote, each line an object like the functions'."""
+    """Exit status of a Python and what it wrote."""
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "EDGE_SECRETS_DIR": str(folder)}
     done = subprocess.run(
         [sys.executable, *arguments], env=environment, capture_output=True, text=True, check=False, timeout=60
     )
     assert done.stdout == ""
-    found = [json.loads(text) for text in done.stderr.splitlines()]
-    for line in found:
-        assert line["ts"] > 0
-        assert line["level"] in {"info", "warning", "error"}
-        assert not {"trace", "item"} & line.keys()
-    return done.returncode, found
+    return done.returncode, lines_of(done.stderr)
 
 
 @pytest.mark.parametrize("package", ["mme", "placement"])
