@@ -9,7 +9,7 @@ from functools import partial
 import msgspec
 
 from durable.journal import Hand
-from placement import releases, step_time, values
+from placement import registries, releases, step_time, values
 from placement.api import Api, ApiError, as_told
 from placement.ending import Ending
 from placement.errors import Code, PlacementError
@@ -188,6 +188,9 @@ class Changing:
     def _failed(self, operation: Operation, error: ErrorAnswer, kept: Sequence[Revision]) -> Next:
         """The end of a run that failed, with what it left.  kept: the revisions since."""
         made = _made(operation, kept)
+        if made is None and operation.action == "apply" and error.code == Code.TIMEOUT:
+            registry = self._parts.secrets.registry(operation.repository)
+            error = error_answer(registries.stopped(Code.TIMEOUT, operation.repository, registry))
         what = left(next((r for r in kept if r.number == operation.before and r is not made), None), made)
         error = _replace(error, message=with_left(without_left(error.message), what))
         return self._ending.failed(_replace(operation, revision=made.number if made is not None else 0), error)

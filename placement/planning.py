@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from placement import choosing, differences, manifest, policy, releases, step_time, values
+from placement import choosing, differences, manifest, policy, registries, releases, step_time, values
 from placement.choosing import NOTHING, Chooser
 from placement.cluster import Cluster, Placed
 from placement.ending import Ending
@@ -136,7 +136,7 @@ class Planning:
         with self._parts.helm.turn() as turn:
             ran = turn.run(argv, files, timeout_s=step_time.helm_has_s(timeout_s, until))
         if ran.stopped is not None:
-            raise PlacementError(ran.stopped)
+            raise registries.stopped(ran.stopped, request.chart_repository, registry)
         if ran.exit_code != 0:
             raise meaning(ran.stderr, all_words(given.parsed) | secrets.secret_words())
         record = releases.revision_of(msgspec.json.decode(ran.stdout))

@@ -302,3 +302,28 @@ def test_a_look_that_may_be_the_last_is_not_begun_for_a_caller_whose_time_does_n
         settle.look_until(operation(site, "kept"), time.monotonic() + 1.0)
     answer = turn_to_end(site, "kept")
     assert (answer.status, answer.code) == ("failed", "not_ready")
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_a_registry_that_takes_connections_and_never_answers_is_told_as_down(site: Site, dry_run: bool) -> None:
+    """Helm does not say whom it waited for until it was stopped."""
+    hurry(site, "2")
+    with dripping() as url:
+        host = url.removeprefix("http://")
+        site.secret("placement-credentials", json.dumps({"registries": [{"host": host, "plain_http": True}]}))
+        begun(site, "silent", chart_repository=f"oci://{host}/charts/nf", dry_run=dry_run)
+        answer = turn_to_end(site, "silent")
+    assert answer.code == "registry_down"
+    assert answer.body["error"]["message"].startswith(f"The registry {host} does not answer")
+    assert "Left" not in answer.body["error"]["message"]
+    assert release_states(site) == []
+
+
+def test_a_cluster_that_helm_waits_for_is_not_told_as_the_registry(site: Site) -> None:
+    hurry(site, "2")
+    site.clusters[0].stall = ("GET", "/version")
+    begun(site, "stopped")
+    site.turn_until(lambda: operation(site, "stopped").phase not in (Phase.PLAN, Phase.HELM), "helm's being stopped")
+    site.clusters[0].stall = None
+    assert turn_to_end(site, "stopped").code == "timeout"
+    site.clusters[0].go_on.set()
