@@ -24,12 +24,13 @@ _AUTHORIZATION = re.compile(
 class FakeS3:
     """logins: secret key by access key.  objects: by "/bucket/key".  used: objects given out, by access key.
 
-    refused: requests with a wrong login.
+    refused: requests with a wrong login.  errors: HTTP status and error code by "/bucket/key".
     """
 
     def __init__(self) -> None:
         self.logins: dict[str, str] = {}
         self.objects: dict[str, bytes] = {}
+        self.errors: dict[str, tuple[int, str]] = {}
         self.used: Counter[str] = Counter()
         self.refused = 0
         self.endpoint = ""
@@ -79,12 +80,19 @@ def _handler(s3: FakeS3) -> type[BaseHTTPRequestHandler]:
             if not hmac.compare_digest(wanted, found[4]):
                 self.refuse("SignatureDoesNotMatch")
                 return
+            path = self.path.partition("?")[0]
+            if path in s3.errors:
+                self.fail(*s3.errors[path])
+                return
             s3.used[found[1]] += 1
-            self.answer(200, s3.objects[self.path.partition("?")[0]])
+            self.answer(200, s3.objects[path])
 
         def refuse(self, code: str) -> None:
             s3.refused += 1
-            self.answer(403, f"<Error><Code>{code}</Code><Message>no</Message></Error>".encode())
+            self.fail(403, code)
+
+        def fail(self, status: int, code: str) -> None:
+            self.answer(status, f"<Error><Code>{code}</Code><Message>no</Message></Error>".encode())
 
         def answer(self, status: int, octets: bytes) -> None:
             self.send_response(status)

@@ -184,9 +184,37 @@ def test_only_changed_contents_of_configmaps_count_as_a_change_of_configuration(
     ]
 
 
+def test_what_is_no_text_counts_as_well() -> None:
+    """ConfigMap, binaryData: what is not in the UTF-8 range."""
+    one, two = ({**config("a"), "binaryData": {"key": text}} for text in ("YQ==", "Yg=="))
+    assert manifest.changed_configuration([one], [two]) == ["a"]
+
+
+def test_of_a_changed_configmap_only_pods_that_live_on_have_to_be_told() -> None:
+    def mounting(name: str, configmap: str, **spec: Any) -> dict[str, Any]:
+        volumes = [{"name": "v", "configMap": {"name": configmap}}, {"name": "e", "emptyDir": {}}]
+        thing = workload(pod={"containers": [], "volumes": volumes}, **spec)
+        return thing | {"metadata": {"name": name}}
+
+    before = [mounting("amf", "a"), mounting("smf", "b"), config("a", x="1"), config("b", x="1"), config("c", x="1")]
+    after = [mounting("amf", "a"), mounting("smf", "b", replicas=2), *(config(name, x="2") for name in "abc")]
+    # smf's are made anew, and nobody mounts c
+    assert manifest.changed_under_pods(before, after) == ["a"]
+
+
+@pytest.mark.parametrize(("policy", "kept"), [("keep", True), ("Keep ", True), ("delete", False), (None, False)])
+def test_helm_leaves_what_says_so(policy: str | None, kept: bool) -> None:
+    """Helm's documentation, "Chart Development Tips and Tricks": the annotation helm.sh/resource-policy: keep."""
+    annotations = {} if policy is None else {"helm.sh/resource-policy": policy}
+    assert manifest.is_kept({"kind": "ConfigMap", "metadata": {"name": "c", "annotations": annotations}}) is kept
+    assert manifest.is_kept({"kind": "ConfigMap", "metadata": {"name": "c"}}) is False
+
+
 def test_a_workload_that_rolls_reads_its_configuration_anew_by_itself() -> None:
     before = [workload(), config("a", tac="7")]
-    for after in ([workload(replicas=2), config("a", tac="8")], [config("a", tac="8")], [*before, workload("Job")]):
+    changed = config("a", tac="8")
+    assert manifest.only_configuration_changed(before, [workload(), changed]) == ["a"]
+    for after in ([workload(replicas=2), changed], [changed], [workload(), changed, workload("Job")]):
         assert manifest.only_configuration_changed(before, after) == []
 
 

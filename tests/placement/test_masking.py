@@ -31,6 +31,52 @@ def test_scalars_below_a_name_of_something_secret_are_secret_words(values: dict[
     assert WORD in secret_words(values)
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("password", "passwd", "passphrase", "pass", "clientSecret", "accessToken", "credentials", "apikey"),
+        *("api_key_old", "api-key-id", "privateKeyPem", "private_key_file", "authorization", "basicAuth"),
+        # what a subscriber is authenticated with: TS 33.102, TS 35.206
+        *("k", "K", "ki", "Ki", "op", "OP", "opc", "OPc"),
+        *("tlsCert", "certificate", "wrapping_key", "signingKey"),
+    ],
+)
+def test_each_of_these_names_something_secret(name: str) -> None:
+    assert secret_words({"amf": [{name: WORD}]}) == {WORD}
+    assert WORD not in json.dumps(masked({"kind": "Thing", "spec": {name: WORD}}))
+
+
+@pytest.mark.parametrize("name", ["kind", "operator", "opt", "mask", "kilo", "tac", "keyboard", "block"])
+def test_others_that_look_alike_do_not(name: str) -> None:
+    assert secret_words({name: WORD}) == set()
+
+
+@pytest.mark.parametrize(
+    ("word", "text"),
+    [
+        # YAML 1.2, 7.3.2: a quote within single quotes is two
+        ("it's-hidden", "password: 'it''s-hidden'"),
+        # JSON, RFC 8259, 7
+        ('say "hidden"', r'{"password": "say \"hidden\""}'),
+        ("geheim-für-alle", r'{"password": "geheim-f\u00fcr-alle"}'),
+        # in a Secret: RFC 4648, 4
+        (WORD, "data: {password: Y29ycmVjdC1ob3JzZS1iYXR0ZXJ5}"),
+    ],
+)
+def test_a_word_is_struck_in_the_forms_that_documents_give_it(word: str, text: str) -> None:
+    shown = strike(text, {word})
+    assert "***" in shown
+    assert "hidden" not in shown
+    assert "geheim" not in shown
+    assert "Y29y" not in shown
+
+
+def test_a_number_of_any_length_may_be_a_value() -> None:
+    assert strike("tac 1234567 or 1,234,567 or 1.234567e+06", {"1234567"}) == "tac *** or *** or ***"
+    digits = "7" * 5000
+    assert strike(f"x {digits}", all_words({"n": digits})) == "x ***"
+
+
 def test_other_values_flags_and_short_words_are_not() -> None:
     values = {"tac": "0007", "image": "registry.test/nf:1", "password": "abc", "tokenAuth": True, "secret": None}
     assert secret_words(values) == set()

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from placement.readiness import Verdict, judge
+from placement.readiness import Pod, Verdict, judge, pod_of
 from tests.placement.agents import once
 from tests.placement.conftest import Site
 
@@ -148,6 +148,150 @@ def test_a_job_fails_by_its_own_condition_and_not_by_a_pod_that_it_has_replaced(
 def test_a_pod_of_its_own_fails_when_it_is_over() -> None:
     thing = {"kind": "Pod"} | over("probe", "Error")
     assert judge([thing], [thing], now_s=NOW_S) == (Verdict.FAILED, "Pod/probe failed")
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "CrashLoopBackOff",
+        "ImagePullBackOff",
+        "ErrImagePull",
+        "ErrImageNeverPull",
+        "InvalidImageName",
+        "CreateContainerConfigError",
+        "CreateContainerError",
+        "RunContainerError",
+        "StartError",
+    ],
+)
+def test_a_container_that_cannot_start_fails_the_release(reason: str) -> None:
+    """What the kubelet gives as a waiting container's reason: kubernetes/kubernetes, pkg/kubelet/images/types.go and
+    pkg/kubelet/kuberuntime/kuberuntime_container.go."""
+    thing = pod(ready=False, state={"waiting": {"reason": reason}})
+    missing = [deployment(available=0)]
+    assert judge(missing, [thing], now_s=NOW_S) == (Verdict.FAILED, f"pod upf-1: container c is in {reason}")
+    assert pod_of(thing).phase == reason
+    thing["metadata"]["deletionTimestamp"] = at(NOW_S)
+    assert judge(missing, [thing], now_s=NOW_S) == (Verdict.WAITING, "Deployment/upf: 0 of 1 ready")
+    thing = pod()
+    thing["status"]["initContainerStatuses"] = [{"name": "init", "state": {"waiting": {"reason": reason}}}]
+    assert judge(missing, [thing], now_s=NOW_S)[1] == f"pod upf-1: container init is in {reason}"
+
+
+@pytest.mark.parametrize("reason", ["ContainerCreating", "PodInitializing"])
+def test_a_container_that_is_being_made_is_waited_for(reason: str) -> None:
+    thing = pod(ready=False, state={"waiting": {"reason": reason}})
+    assert judge([deployment(available=0)], [thing], now_s=NOW_S)[0] is Verdict.WAITING
+
+
+def test_a_container_that_was_started_again_after_a_crash_and_is_not_ready_yet_has_crashed() -> None:
+    thing = pod(ran_s=1, restarts=1, ready=False, lastState=CRASHED)
+    found = judge([deployment(available=0)], [thing], now_s=NOW_S)
+    assert found == (Verdict.FAILED, "pod upf-1: container c ended with exit code 1")
+    thing = pod(ran_s=1, restarts=1, ready=False, lastState={"terminated": {"exitCode": 0}})
+    assert judge([deployment(available=0)], [thing], now_s=NOW_S)[0] is Verdict.WAITING
+
+
+def test_while_a_deployment_rolls_only_its_new_pods_fail_it() -> None:
+    rolls = deployment(replicas=1)
+    rolls["status"]["replicas"] = 2  # the old one is still there
+    thing = pod(ready=False, state=CRASHED)
+    thing["metadata"]["creationTimestamp"] = at(NOW_S - 60)
+    assert judge([rolls], [thing], NOW_S - 50, now_s=NOW_S) == (
+        Verdict.WAITING,
+        "Deployment/upf: 1 of 1 ready, old pods remain",
+    )
+    # a time to the second only: one of the same second is a new one
+    for since_s in (NOW_S - 60, NOW_S - 59.1):
+        assert judge([rolls], [thing], since_s, now_s=NOW_S)[0] is Verdict.FAILED
+    assert judge([deployment()], [thing], NOW_S - 50, now_s=NOW_S)[0] is Verdict.FAILED
+
+
+def workload(kind: str, status: dict[str, Any], generation: int = 1, **spec: Any) -> dict[str, Any]:
+    return {"kind": kind, "metadata": {"name": "w", "generation": generation}, "spec": spec, "status": status}
+
+
+def counts(seen: int = 1, **counted: Any) -> dict[str, Any]:
+    return {"observedGeneration": seen, **counted}
+
+
+READY, WAITING, FAILED = Verdict.READY, Verdict.WAITING, Verdict.FAILED
+DEADLINE = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}
+GOES_ON = {"type": "Progressing", "status": "True", "reason": "ReplicaSetUpdated"}
+
+
+@pytest.mark.parametrize(
+    ("thing", "wanted"),
+    [
+        # "Deployments", "Complete Deployment": all updated, all available, no old replicas running
+        (workload("Deployment", counts(replicas=2, updatedReplicas=2, availableReplicas=2), replicas=2), READY),
+        (workload("Deployment", counts(replicas=2, updatedReplicas=1, availableReplicas=2), replicas=2), WAITING),
+        (workload("Deployment", counts(replicas=2, updatedReplicas=2, availableReplicas=1), replicas=2), WAITING),
+        (workload("Deployment", counts(replicas=3, updatedReplicas=2, availableReplicas=2), replicas=2), WAITING),
+        # minReadySeconds: ready is not yet available
+        (workload("Deployment", counts(replicas=1, updatedReplicas=1, readyReplicas=1), replicas=1), WAITING),
+        # "Failed Deployment"
+        (workload("Deployment", counts(conditions=[DEADLINE]), replicas=1), FAILED),
+        (workload("Deployment", counts(conditions=[GOES_ON]), replicas=1), WAITING),
+        # the status of the definition before
+        (workload("Deployment", counts(replicas=1, updatedReplicas=1, availableReplicas=1), 2, replicas=1), WAITING),
+        (workload("Deployment", {}, replicas=0), WAITING),
+        (workload("DaemonSet", {}), WAITING),
+        # not there yet: what the manifest has of it
+        ({"kind": "DaemonSet", "metadata": {"name": "w"}}, WAITING),
+        ({"kind": "Deployment", "metadata": {"name": "w"}, "spec": {"replicas": 0}}, WAITING),
+        # nothing rolls: the current revision is the updated one
+        (workload("StatefulSet", counts(readyReplicas=2, currentRevision="r", updateRevision="r"), replicas=2), READY),
+        (
+            workload("StatefulSet", counts(readyReplicas=1, currentRevision="r", updateRevision="r"), replicas=2),
+            WAITING,
+        ),
+        (
+            workload(
+                "StatefulSet",
+                counts(readyReplicas=2, updatedReplicas=1, currentRevision="r", updateRevision="s"),
+                replicas=2,
+            ),
+            WAITING,
+        ),
+        (
+            workload("DaemonSet", counts(desiredNumberScheduled=2, updatedNumberScheduled=2, numberReady=2)),
+            READY,
+        ),
+        (
+            workload("DaemonSet", counts(desiredNumberScheduled=2, updatedNumberScheduled=1, numberReady=2)),
+            WAITING,
+        ),
+        (
+            workload("DaemonSet", counts(desiredNumberScheduled=2, updatedNumberScheduled=2, numberReady=1)),
+            WAITING,
+        ),
+        (workload("ReplicaSet", counts(readyReplicas=1), replicas=1), READY),
+        (workload("ReplicaSet", counts(replicas=1), replicas=1), WAITING),
+        # "Jobs", "Job termination and cleanup"
+        (workload("Job", {"succeeded": 1, "conditions": [{"type": "Failed", "status": "False"}]}), READY),
+        (workload("Job", {"succeeded": 1}, completions=2), WAITING),
+        (workload("Job", {"succeeded": 2}, completions=2), READY),
+        # "Pod Lifecycle", "Pod phase"
+        (workload("Pod", {"phase": "Succeeded"}), READY),
+        (workload("Pod", {"phase": "Running"}), WAITING),
+        (workload("Pod", {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}), READY),
+        (workload("Pod", {"phase": "Running", "conditions": [{"type": "Ready", "status": "False"}]}), WAITING),
+    ],
+)
+def test_each_kind_of_workload_is_judged_by_what_its_controller_tells(thing: dict[str, Any], wanted: Verdict) -> None:
+    assert judge([thing], [], now_s=NOW_S)[0] is wanted
+
+
+def test_a_pods_line_tells_all_of_its_containers_restarts_and_that_it_goes() -> None:
+    thing = pod(restarts=2)
+    thing["spec"] |= {"nodeName": "node-1", "containers": [{"name": "c", "image": "nf:1"}, {"name": "s", "image": "x"}]}
+    thing["status"]["containerStatuses"].append({"name": "s", "restartCount": 3})
+    assert pod_of(thing) == Pod("upf-1", "Running", True, 5, "node-1", "nf:1")
+    thing["status"]["containerStatuses"][1]["state"] = {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}
+    assert pod_of(thing).phase == "OOMKilled"
+    thing["metadata"]["deletionTimestamp"] = at(NOW_S)
+    assert pod_of(thing).phase == "Terminating"
 
 
 def test_a_daemon_that_has_just_begun_is_deployed_and_not_ready_and_one_that_crashes_is_failed(site: Site) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,9 @@ import yaml
 
 from placement.cluster import Cluster
 from placement.errors import Code, PlacementError
-from placement.settings import CREDENTIALS, KUBECONFIGS, POLICY, Secrets
+from placement.settings import CREDENTIALS, KUBECONFIGS, POLICY, RegistrySettings, Secrets, number
 from tests.lab.authority import Authority
+from trust.errors import ConfigError
 
 HOST = "registry.example:5000"
 
@@ -83,6 +85,50 @@ def test_a_ca_that_is_none_is_said(tmp_path: Path, entry: dict[str, object], sai
         Secrets(tmp_path).registry(f"oci://{HOST}/charts/x")
     assert refused.value.code is Code.CONFIGURATION
     assert "hidden" not in repr(refused.value)
+
+
+def test_a_password_is_for_its_own_registry_only(tmp_path: Path) -> None:
+    replaced(tmp_path, CREDENTIALS, credentials_file("first", "one"))
+    for other in ("oci://registry.example/charts/x", "oci://evil.example:5000/charts/x", "oci://5000/charts/x"):
+        assert Secrets(tmp_path).registry(other) is None
+
+
+@pytest.mark.parametrize("name", ["../outside", "/etc/passwd", "", "..", "sub/kubeconfig"])
+def test_a_kubeconfig_is_a_file_among_the_secrets(tmp_path: Path, name: str) -> None:
+    (tmp_path / "outside").write_text(kubeconfig("hidden"))
+    (tmp_path / "secrets" / "sub").mkdir(parents=True)
+    (tmp_path / "secrets" / "sub" / "kubeconfig").write_text(kubeconfig("hidden"))
+    with pytest.raises(PlacementError) as refused:
+        Secrets(tmp_path / "secrets").kubeconfig(Cluster(name="a", location="here", secret=name))
+    assert refused.value.code is Code.CLUSTER_CREDENTIALS
+
+
+def test_a_file_is_read_anew_also_where_only_its_time_or_its_place_is_another(tmp_path: Path) -> None:
+    secrets = Secrets(tmp_path)
+    replaced(tmp_path, CREDENTIALS, credentials_file("first", "one"))
+    assert secrets.secret_words() == {"first", "one"}
+    time = (tmp_path / CREDENTIALS).stat().st_mtime_ns
+    replaced(tmp_path, CREDENTIALS, credentials_file("other", "two"))
+    os.utime(tmp_path / CREDENTIALS, ns=(time, time))
+    assert secrets.secret_words() == {"other", "two"}
+    (tmp_path / CREDENTIALS).write_text(credentials_file("third", "six"))
+    os.utime(tmp_path / CREDENTIALS, ns=(time + 1, time + 1))
+    assert secrets.secret_words() == {"third", "six"}
+
+
+def test_settings_are_never_shown_with_passwords(tmp_path: Path) -> None:
+    replaced(tmp_path, CREDENTIALS, credentials_file("hidden", "hidden"))
+    secrets = Secrets(tmp_path)
+    assert "hidden" not in repr(secrets.registry(f"oci://{HOST}/charts/x"))
+    assert "hidden" not in repr(RegistrySettings(HOST, "u", "hidden"))
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "3601", "many", "nan", "inf"])
+def test_a_number_has_bounds(text: str) -> None:
+    with pytest.raises(ConfigError, match="signature_window_s"):
+        number({"signature_window_s": text}, "signature_window_s", 180, most=3600)
+    assert number({"signature_window_s": "3600"}, "signature_window_s", 180, most=3600) == 3600
+    assert number({}, "signature_window_s", 180, most=3600) == 180
 
 
 def test_a_ca_goes_with_tls_only(tmp_path: Path) -> None:
