@@ -94,3 +94,22 @@ def test_what_nobody_knows_is_told_in_helms_words_without_the_callers() -> None:
     error = meaning("Error: UPGRADE FAILED: the field hunter2-hunter2 is odd\n", {"hunter2-hunter2"})
     assert error.code.value == "apply_failed"
     assert error.detail == "Helm says: UPGRADE FAILED: the field *** is odd."
+
+
+def test_all_of_helms_sentence_is_told_where_it_names_what_is_wrong() -> None:
+    said = "W1123 06:00:00 a warning\nError: UPGRADE FAILED: values don't meet the specifications:\n- tac: is missing\n"
+    assert meaning(said).detail == "Helm says: UPGRADE FAILED: values don't meet the specifications: - tac: is missing."
+    refused = 'Error: UPGRADE FAILED: secrets is forbidden: User "p" cannot list resource "secrets"\n'
+    error = meaning(refused)
+    assert error.code.value == "cluster_refused"
+    assert error.detail == 'Helm says: UPGRADE FAILED: secrets is forbidden: User "p" cannot list resource "secrets".'
+
+
+def test_where_the_code_says_it_all_helm_is_not_quoted() -> None:
+    error = meaning("Error: failed to do request: Head https://r.test/v2/c/manifests/1: dial tcp: connection refused\n")
+    assert (error.code.value, error.detail) == ("registry_down", error.code.says)
+
+
+def test_without_a_word_of_helm_there_is_the_codes_own() -> None:
+    error = meaning("\n")
+    assert (error.code.value, error.detail) == ("apply_failed", error.code.says)

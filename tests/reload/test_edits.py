@@ -86,6 +86,46 @@ def test_a_list_or_a_new_key_keeps_the_comments() -> None:
         assert comment in after
 
 
+def test_new_text_is_text_for_every_parser() -> None:
+    """YAML 1.1, "Resolution" of !!bool, !!int and !!float: a parser of 1.2 would not have to quote these."""
+    texts = ["no", "On", "y", "0777", "1_000", "12:30:45", "0b1", "1e3", "~", "=", "000001"]
+    after = change("amf.yaml:amf.slices", {"names": texts, "one": "off"}, create=True)
+    assert yaml.safe_load(after)["amf"]["slices"] == {"names": texts, "one": "off"}
+    after = change("amf.yaml:amf.slice", "off", create=True)
+    assert yaml.safe_load(after)["amf"]["slice"] == "off"
+
+
+def test_what_else_is_in_a_file_that_is_written_anew_keeps_its_quotes_and_lines() -> None:
+    motto = b"motto: " + b"a word and " * 20 + b"one more\n"
+    after = change("amf.yaml:amf.slices", [1], motto + AMF, create=True)
+    assert motto in after
+    for kept in (b'mcc: "001"', b"mnc: '070'", b'"key.with.dots": on'):
+        assert kept in after
+
+
+def test_a_number_that_is_a_key_is_found_by_its_text() -> None:
+    text = b"sessions:\n  1: {limit: 5}   # the first\n  2: {limit: 6}\n"
+    after = change("a.yaml:sessions.1.limit", 7, text)
+    assert after == text.replace(b"limit: 5", b"limit: 7")
+    after = change("a.yaml:sessions.1.burst", 8, text, create=True)
+    assert yaml.safe_load(after) == {"sessions": {1: {"limit": 5, "burst": 8}, 2: {"limit": 6}}}
+
+
+def test_only_a_last_key_is_added() -> None:
+    for create in (False, True):
+        with pytest.raises(ReloadError, match=r"a.yaml has no a\.x") as refused:
+            edited("a.yaml", b"a: {b: 1}\n", {("a", "x", "y"): 1}, create=create)
+        assert refused.value.code == "path_unknown"
+    with pytest.raises(ReloadError, match=r"a.yaml has no a\[1\]"):
+        edited("a.yaml", b"a: [1]\n", {("a", 1): 2}, create=True)
+
+
+def test_a_path_has_32_steps_at_most() -> None:
+    assert len(split_target("a.yaml:" + ".".join("a" * 32))[1]) == 32
+    with pytest.raises(ReloadError, match="not file:path"):
+        split_target("a.yaml:" + ".".join("a" * 33))
+
+
 @pytest.mark.parametrize(
     ("target", "value", "code"),
     [
@@ -112,6 +152,19 @@ SHARED = "usual: &usual {tac: 7}\nberlin: *usual\nmunich: {<<: *usual, name: m}\
 def test_a_value_that_stands_in_two_places_is_not_changed_in_one(path: tuple[str, ...]) -> None:
     with pytest.raises(ReloadError, match="anchor"):
         edited("a.yaml", SHARED.encode(), {path: 8})
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("usual: &usual {tac: 7}\nberlin: *usual\n", ("usual", "tac")),
+        ("usual: &usual {tac: 7}\nberlin: *usual\n", ("berlin", "tac")),
+        ("usual: &usual [7]\nberlin: *usual\n", ("berlin", 0)),
+    ],
+)
+def test_nor_where_a_whole_mapping_or_list_is_the_same(text: str, path: tuple[str | int, ...]) -> None:
+    with pytest.raises(ReloadError, match="anchor"):
+        edited("a.yaml", text.encode(), {path: 8})
 
 
 def test_beside_an_anchor_everything_can_be_changed() -> None:
