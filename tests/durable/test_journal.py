@@ -95,6 +95,45 @@ def test_a_call_goes_through_its_steps_and_answers_its_repeats_for_a_day(
     assert journal.load("a") is None
 
 
+def test_a_call_that_is_not_over_is_kept_for_longer_than_a_day(store: Lossy, journal: Journal[Errand]) -> None:
+    journal.open(Errand(key="a"), due_ms=now(store))
+    journal.advance("a", lambda: now(store), step)
+    store.now_s += 2 * KEEP_S
+    assert journal.due(now(store)) == ["a"]
+    held = journal.load("a")
+    assert held is not None
+    assert held.call.steps == 1
+
+
+def test_a_step_that_writes_in_its_middle_is_given_back_at_its_end(store: Lossy, journal: Journal[Errand]) -> None:
+    journal.open(Errand(key="a"), due_ms=now(store))
+
+    def noted(hand: Hand[Errand]) -> Next[Errand]:
+        for note in ("begun", "half"):
+            hand.keep(msgspec.structs.replace(hand.call, notes=(*hand.call.notes, note)))
+            held = journal.load("a")
+            assert held is not None
+            assert held.call == hand.call
+        return step(hand)
+
+    assert journal.advance("a", lambda: now(store), noted) == 3.0
+    held = journal.load("a")
+    assert held is not None
+    assert (held.call.notes, held.call.steps, held.call.until_ms) == (("begun", "half"), 1, 0)
+    assert journal.due(now(store) + 3000) == ["a"]
+
+
+def test_while_a_runner_has_a_call_it_is_not_due(store: Lossy, journal: Journal[Errand]) -> None:
+    journal.open(Errand(key="a"), due_ms=now(store))
+
+    def looked(hand: Hand[Errand]) -> Next[Errand]:
+        assert journal.due(now(store) + RUN_MS - 1) == []
+        assert journal.due(now(store) + RUN_MS) == ["a"]
+        return step(hand)
+
+    journal.advance("a", lambda: now(store), looked)
+
+
 def test_two_runners_never_work_on_one_call(store: Lossy, journal: Journal[Errand]) -> None:
     journal.open(Errand(key="a"), due_ms=now(store))
 
@@ -218,6 +257,14 @@ def test_a_name_stands_for_the_key_that_was_first_given(store: Lossy, journal: J
     store.lose = ["after"]
     assert journal.first_under("signature", "two") == "one"
     assert store.load(Table.ERRAND, "signature") == Row(b"one", 1, store.load(Table.ERRAND, "signature").writer)  # type: ignore[union-attr]
+
+
+def test_a_name_is_remembered_for_a_day(store: Lossy, journal: Journal[Errand]) -> None:
+    assert journal.first_under("signature", "one") == "one"
+    store.now_s += KEEP_S - 1
+    assert journal.first_under("signature", "two") == "one"
+    store.now_s += 2
+    assert journal.first_under("signature", "two") == "two"
 
 
 def test_rows_are_written_only_by_who_saw_the_last_one(store: Lossy) -> None:

@@ -70,6 +70,23 @@ def test_no_more_than_a_few_at_once_and_none_twice(site: Site) -> None:
     assert set(site.fired[:AT_ONCE]) == set(names[:AT_ONCE])
 
 
+def test_one_that_runs_is_not_fired_again_where_there_is_room(site: Site) -> None:
+    go_on = threading.Event()
+    site.due("call")
+
+    def slow(_: str) -> StepDone:
+        go_on.wait(60)
+        return StepDone(None)
+
+    ticker = site.ticker(slow)
+    assert [ticker.tick() for _ in range(3)] == [1, 0, 0]
+    go_on.set()
+    until(lambda: not ticker._busy)
+    assert ticker.tick() == 1
+    ticker.close()
+    assert site.fired == ["call", "call"]
+
+
 @pytest.mark.parametrize(("answer", "pause_s"), [(StepDone(0.3), 0.3), (None, NO_ANSWER_S)])
 def test_who_says_when_and_who_does_not_answer_is_left_alone_so_long(
     site: Site, answer: StepDone | None, pause_s: float
@@ -95,7 +112,9 @@ def test_a_fault_of_the_function_is_no_end_of_the_ticker(site: Site) -> None:
     ticker = site.ticker(broken)
     assert ticker.tick() == 1
     until(lambda: not ticker._busy)
-    site.now_s += NO_ANSWER_S + 0.1
+    site.now_s += NO_ANSWER_S - 0.1
+    assert ticker.tick() == 0
+    site.now_s += 0.2
     assert ticker.tick() == 1
     ticker.close()
 

@@ -103,6 +103,32 @@ def test_what_else_is_in_a_file_that_is_written_anew_keeps_its_quotes_and_lines(
         assert kept in after
 
 
+@pytest.mark.parametrize("value", ["one", "one\ntwo", "with 'quotes' and \"more\"", "\t\x07", "#", ""])
+@pytest.mark.parametrize("path", ["guami[0].plmn_id.mnc", "tai[0].plmn_id.mnc", "sbi.server[0].address", "text"])
+def test_any_text_can_stand_where_any_text_stood(path: str, value: str) -> None:
+    target = f"amf.yaml:amf.{path}"
+    holder = yaml.safe_load(change(target, value))
+    for step in split_target(target)[1]:
+        holder = holder[step]
+    assert holder == value
+
+
+def test_what_is_null_may_become_anything_and_anything_null() -> None:
+    text = b"a: null\nb: ~\nc: 1\n"
+    assert change("a.yaml:a", 5, text) == b"a: 5\nb: ~\nc: 1\n"
+    assert yaml.safe_load(change("a.yaml:b", "x", text))["b"] == "x"
+    assert change("a.yaml:c", None, text) == b"a: null\nb: ~\nc: null\n"
+
+
+@pytest.mark.parametrize(
+    "text", ["a:\n- 1\n- 2\nb:\n- x: 1\n  y: [1, 2]\n", "a:\n  - 1\n  - 2\nb:\n  - x: 1\n    y: [1, 2]\n"]
+)
+def test_lists_keep_their_indentation(text: str) -> None:
+    after = change("a.yaml:c", [7], text.encode(), create=True).decode()
+    assert after.startswith(text)
+    assert yaml.safe_load(after)["c"] == [7]
+
+
 def test_a_number_that_is_a_key_is_found_by_its_text() -> None:
     text = b"sessions:\n  1: {limit: 5}   # the first\n  2: {limit: 6}\n"
     after = change("a.yaml:sessions.1.limit", 7, text)
@@ -223,7 +249,15 @@ def test_json_keeps_its_indentation_and_order() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "content"), [("a.yaml", b"a: ["), ("a.json", b"{"), ("a.yml", b"a: 1\n b: 2\n"), ("a.json", b"\xff")]
+    ("name", "content"),
+    [
+        ("a.yaml", b"a: ["),
+        ("a.json", b"{"),
+        ("a.yaml", b"a: " + b"[" * 3000),
+        ("a.json", b"[" * 100_000),
+        ("a.yml", b"a: 1\n b: 2\n"),
+        ("a.json", b"\xff"),
+    ],
 )
 def test_a_broken_file_is_refused_without_its_content(name: str, content: bytes) -> None:
     with pytest.raises(ReloadError) as refused:
