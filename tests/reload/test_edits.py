@@ -113,6 +113,13 @@ def test_any_text_can_stand_where_any_text_stood(path: str, value: str) -> None:
     assert holder == value
 
 
+@pytest.mark.parametrize("block", ["|", ">", "|-"])
+def test_a_block_of_lines_is_replaced_whole(block: str) -> None:
+    text = f"a: {block}\n  one\n  two\nb: 1\n"
+    assert yaml.safe_load(change("a.yaml:a", "three", text.encode())) == {"a": "three", "b": 1}
+    assert yaml.safe_load(change("a.yaml:b", 2, text.encode()))["b"] == 2
+
+
 def test_what_is_null_may_become_anything_and_anything_null() -> None:
     text = b"a: null\nb: ~\nc: 1\n"
     assert change("a.yaml:a", 5, text) == b"a: 5\nb: ~\nc: 1\n"

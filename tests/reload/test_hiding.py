@@ -179,3 +179,21 @@ def test_a_long_line_of_signs_takes_no_longer_than_its_length(line: str) -> None
     before = time.process_time()
     hiding.assigned(line)
     assert time.process_time() - before < 15
+
+
+def test_a_word_that_begins_and_ends_within_another_uncovers_nothing_of_it() -> None:
+    words = {"correct-horse-battery-staple", "horse", "battery"}
+    assert hiding.without("it is correct-horse-battery-staple here", words) == "it is *** here"
+
+
+def test_the_lines_of_a_pem_block_are_words_whatever_they_stand_under() -> None:
+    """RFC 7468, 2: a label, lines of base64, and the label again."""
+    text = "-----BEGIN PRIVATE KEY-----\nMIGHAgEAMBMG\nByqGSM49AgEG\n-----END PRIVATE KEY-----\ntac: 7\n"
+    assert hiding.assigned(text) == {"MIGHAgEAMBMG", "ByqGSM49AgEG"}
+
+
+def test_names_and_comments_in_a_list_are_no_words() -> None:
+    assert hiding.assigned('secret: {"username": "alice-wonder", realm: berlin-north}') >= {"alice-wonder"}
+    for name in ("username", "realm"):
+        assert name not in hiding.assigned('secret: {"username": "alice-wonder", realm: berlin-north}')
+    assert "explained" not in " ".join(hiding.assigned('secrets: ["alice-wonder", # explained further below'))

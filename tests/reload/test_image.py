@@ -305,6 +305,93 @@ def test_where_a_registry_sends_on_to_is_told_nothing(tmp_path: Path) -> None:
         assert set(storage.told) == {""}
 
 
+def test_a_place_for_uploads_elsewhere_is_told_nothing(tmp_path: Path) -> None:
+    """OCI distribution 1.1, "Pushing blobs": the Location of an upload may be absolute."""
+    with registry_with("basic") as own, registry_with() as storage:
+        own.put_image("lab/nginx", "1", FILES)
+        real = own.answer
+
+        def sent_on(method: str, target: str, body: bytes) -> tuple[int, dict[str, str], bytes]:
+            code, headers, answer = real(method, target, body)
+            if "Location" in headers:
+                headers = {"Location": f"http://{storage.host}{headers['Location']}"}
+            return code, headers, answer
+
+        own.answer = sent_on  # type: ignore[method-assign]
+        to = ["--to", f"{own.host}/other/nginx:2"]
+        image.main(["--base", f"{own.host}/lab/nginx:1", "--plain-http", *to, *secret(tmp_path)])
+        assert basic(USER) in own.told
+        assert set(storage.told) == {""}
+
+
+def test_an_upload_that_a_refused_mount_has_begun_is_given_up(registry: Registry) -> None:
+    """OCI distribution 1.1, "Mounting a blob from another repository": 202 begins an upload instead."""
+    registry.put_image("lab/nginx", "1", FILES)
+    real, refused, given_up = registry.answer, list[str](), list[str]()
+
+    def no_mounts(method: str, target: str, body: bytes) -> tuple[int, dict[str, str], bytes]:
+        if method == "DELETE":
+            given_up.append(target)
+            return 204, {}, b""
+        if "mount=" in target:
+            refused.append(target)
+            return 202, {"Location": f"/v2/other/nginx/blobs/uploads/mount-{len(refused)}"}, b""
+        return real(method, target, body)
+
+    registry.answer = no_mounts  # type: ignore[method-assign]
+    assert wrap(registry, "lab/nginx:1", "other/nginx:2") == 0
+    assert len(refused) == 1
+    assert given_up == ["/v2/other/nginx/blobs/uploads/mount-1"]
+
+
+@pytest.mark.parametrize(
+    ("status", "answer", "token"),
+    [
+        (200, {"token": "one"}, "one"),
+        # distribution's "Token Authentication Specification": for compatibility with OAuth 2.0
+        (200, {"access_token": "two"}, "two"),
+        (200, {"token": "one", "access_token": "two"}, "one"),
+        (200, {}, None),
+        (200, {"token": 7}, None),
+        (200, ["token"], None),
+        (403, {"token": "one"}, None),
+    ],
+)
+def test_a_token_is_what_the_realm_says(status: int, answer: object, token: str | None) -> None:
+    with registry_with() as realm:
+        asked: list[str] = []
+
+        def answers(_method: str, target: str, _body: bytes) -> tuple[int, dict[str, str], bytes]:
+            asked.append(target)
+            return status, {}, json.dumps(answer).encode()
+
+        realm.answer = answers  # type: ignore[method-assign]
+        login = Login(requests.Session(), "registry.example", plain_http=True, credentials=USER)
+        challenge = f'Bearer realm="http://{realm.host}/get",service="s.example",scope="repository:a:pull,push"'
+        if token is None:
+            with pytest.raises(LoginError, match=f"answered {status} and no token") as refused:
+                login.take(challenge)
+            assert "hunter2" not in str(refused.value)
+        else:
+            assert login.take(challenge)
+            assert login.authorization == f"Bearer {token}"
+        query = parse_qs(urlsplit(asked[0]).query)
+        assert query == {"service": ["s.example"], "scope": ["repository:a:pull,push"]}
+        assert realm.told == [basic(USER)]
+
+
+def test_a_realm_that_is_not_there_is_said() -> None:
+    login = Login(requests.Session(), "registry.example", plain_http=True)
+    with pytest.raises(LoginError, match="did not answer"):
+        login.take('Bearer realm="http://127.0.0.1:1/token",service="s",scope="repository:a:pull"')
+
+
+def test_a_password_that_was_refused_is_not_given_again() -> None:
+    login = Login(requests.Session(), "registry.example", plain_http=True, credentials=USER)
+    assert [login.take('Basic realm="registry"') for _ in range(2)] == [True, False]
+    assert not Login(requests.Session(), "registry.example", plain_http=True).take('Basic realm="registry"')
+
+
 def test_the_single_file_needs_nothing_installed(tmp_path: Path) -> None:
     """`-I -S`: no site-packages, no PYTHONPATH; the schema's libraries come out of the file."""
     program = tmp_path / "auto-reload"

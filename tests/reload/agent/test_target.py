@@ -42,6 +42,33 @@ def test_long_and_odd_names(tmp_path: Path) -> None:
     assert find("open5gs-amfd-with-a-long-name", None, tmp_path).pid == 21
 
 
+def test_a_name_is_the_kernels_or_the_programs(tmp_path: Path) -> None:
+    """nginx writes a title over its arguments; an interpreter's own name is another than its program's."""
+    add(tmp_path, 20, "nginx", argv="nginx: master process")
+    add(tmp_path, 21, "open5gs-amfd-wi", argv="title of the amf")
+    add(tmp_path, 22, "python3", argv="/usr/bin/smfd")
+    assert find("nginx", None, tmp_path).pid == 20
+    assert find("open5gs-amfd-with-a-long-name", None, tmp_path).pid == 21
+    assert find("smfd", None, tmp_path).pid == 22
+    for name in ("open5gs-amfd", "open5gs-amfd-other-name", "master", "ngin"):
+        with pytest.raises(AbsentError):
+            find(name, None, tmp_path)
+
+
+def test_we_ourselves_are_not_it(tmp_path: Path) -> None:
+    add(tmp_path, os.getpid(), "nginx")
+    with pytest.raises(AbsentError):
+        find("nginx", None, tmp_path)
+
+
+def test_a_pid_file_that_names_a_zombie(tmp_path: Path) -> None:
+    (tmp_path / "pid").write_text("20\n")
+    add(tmp_path / "proc", 20, "nginx", state="Z")
+    with pytest.raises(AbsentError, match="which is not there"):
+        find("", tmp_path / "pid", tmp_path / "proc")
+    assert not lives(Found(20, 100), tmp_path / "proc")
+
+
 def test_a_pid_that_was_given_again_is_not_the_same_process(tmp_path: Path) -> None:
     (tmp_path / "pid").write_text(str(os.getpid()))
     started = find("", tmp_path / "pid").started

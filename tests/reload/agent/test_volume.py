@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from pathlib import Path
 
 import pytest
 
+from reload.agent import volume
 from reload.agent.digest import digest_of
 from reload.agent.settings import SettingsError
 from reload.agent.volume import MAX_OCTETS, Effective, VolumeError, read_files, require_updatable
@@ -39,8 +42,98 @@ def test_too_much_and_folders_are_refused(tmp_path: Path) -> None:
         read_files(mounted.directory)
     mounted.swap({"b": "1"})
     (mounted.directory / "..data" / "folder").mkdir()
-    with pytest.raises(VolumeError, match="folder"):
+    with pytest.raises(VolumeError, match="folder is no file"):
         read_files(mounted.directory)
+    # to read a pipe would be to wait for somebody who writes
+    mounted.swap({"b": "1"})
+    os.mkfifo(mounted.directory / "..data" / "pipe")
+    with pytest.raises(VolumeError, match="pipe is no file"):
+        read_files(mounted.directory)
+
+
+def test_what_is_no_directory_of_a_volume_is_refused_with_what_it_is(tmp_path: Path) -> None:
+    """kubernetes/kubernetes#50345: what is mounted by subPath is never updated."""
+    (tmp_path / "amf.yaml").write_text("")
+    (tmp_path / "plain").mkdir()
+    for name, said in (
+        ("amf.yaml", "is a single file, mounted by subPath"),
+        ("gone", "is not there"),
+        ("plain", r"has no \.\.data, so it is no ConfigMap or Secret volume"),
+    ):
+        with pytest.raises(SettingsError, match=said):
+            require_updatable(tmp_path / name, "")
+
+
+def test_a_version_that_is_swapped_while_it_is_read_is_read_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mounted = MountedConfig(tmp_path / "config", {"a": "1", "b": "1"})
+    real, tries = volume._files_in, list[Path]()
+
+    def swapped(folder: Path) -> dict[str, bytes]:
+        tries.append(folder)
+        if len(tries) == 1:
+            mounted.swap({"a": "2"})
+            raise FileNotFoundError
+        return real(folder)
+
+    monkeypatch.setattr(volume, "_files_in", swapped)
+    assert read_files(mounted.directory) == {"a": b"2"}
+    assert len(set(tries)) == 2
+
+
+def test_a_version_that_is_never_there_is_given_up(tmp_path: Path) -> None:
+    (tmp_path / "..data").symlink_to("..gone")
+    with pytest.raises(VolumeError, match="changed 5 times"):
+        read_files(tmp_path)
+
+
+def versions(effective: Effective) -> list[Path]:
+    return [path for path in effective.folder.iterdir() if path.name.startswith("..v")]
+
+
+def test_only_what_can_be_needed_again_is_kept_and_whoever_runs_the_daemon_may_read_it(tmp_path: Path) -> None:
+    effective = Effective(tmp_path / "effective")
+    effective.open()
+    for text in (b"1", b"2"):
+        effective.stage({"a": text})
+    assert len(versions(effective)) == 1
+    effective.take()
+    effective.keep()
+    effective.stage({"a": b"3"})
+    effective.take()
+    assert len(versions(effective)) == 2
+    effective.keep()
+    [kept] = versions(effective)
+    assert (kept.stat().st_mode & 0o777, (kept / "a").read_bytes()) == (0o755, b"3")
+    effective.stage({"a": b"4"})
+    effective.drop()
+    assert versions(effective) == [kept]
+
+
+def test_a_daemon_that_reads_at_any_moment_finds_its_files(tmp_path: Path) -> None:
+    effective = Effective(tmp_path / "effective")
+    effective.open()
+    effective.stage({"a": b"0"})
+    effective.take()
+    effective.keep()
+    done, missed = threading.Event(), list[str]()
+
+    def read() -> None:
+        while not done.is_set():
+            # what is read at once is of one version; the name itself must never be missing
+            if not os.path.lexists(effective.folder / "..data"):
+                missed.append("..data")
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for n in range(300):
+        effective.stage({"a": str(n).encode()})
+        effective.take()
+        effective.keep()
+    done.set()
+    reader.join()
+    assert missed == []
 
 
 def test_taking_keeping_and_going_back(tmp_path: Path) -> None:
