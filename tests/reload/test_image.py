@@ -212,6 +212,84 @@ def test_an_image_without_python_is_refused(registry: Registry, capsys: pytest.C
     assert ("lab/static", "1-reload") not in registry.manifests
 
 
+def blobs_of(registry: Registry, name: str, tag: str) -> dict[str, str]:
+    """Digests of an image's configuration and of its one layer."""
+    manifest = json.loads(registry.manifests[name, tag])
+    return {"configuration": manifest["config"]["digest"], "layer": manifest["layers"][0]["digest"]}
+
+
+@pytest.mark.parametrize("which", ["configuration", "layer"])
+def test_a_blob_that_is_not_the_one_of_its_digest_is_refused(
+    registry: Registry, capsys: pytest.CaptureFixture[str], which: str
+) -> None:
+    """OCI distribution 1.1, "Pulling blobs": its digest should match the content."""
+    registry.put_image("lab/nginx", "1", FILES)
+    wanted = blobs_of(registry, "lab/nginx", "1")[which]
+    real = registry.answer
+
+    def altered(method: str, target: str, body: bytes) -> tuple[int, dict[str, str], bytes]:
+        code, headers, answer = real(method, target, body)
+        if method == "GET" and wanted in target:
+            answer = answer.replace(b"nginx", b"evil!") + (b"\n" if which == "configuration" else b"\0")
+        return code, headers, answer
+
+    registry.answer = altered  # type: ignore[method-assign]
+    assert wrap(registry, "lab/nginx:1", "other/nginx:2") == 1
+    assert "gave another blob" in capsys.readouterr().err
+    assert ("other/nginx", "2") not in registry.manifests
+
+
+@pytest.mark.parametrize(("architecture", "is_there"), [("arm64", True), ("amd64", True), ("s390x", False)])
+def test_of_an_index_the_image_for_the_architecture_counts(
+    registry: Registry, capsys: pytest.CaptureFixture[str], architecture: str, is_there: bool
+) -> None:
+    """OCI image-spec, "Image Index": platform."""
+    entries = []
+    for one in ("arm64", "amd64"):
+        registry.put_image("lab/nginx", f"of-{one}", {**FILES, f"etc/{one}": b""})
+        octets = registry.manifests["lab/nginx", f"of-{one}"]
+        registry.manifests["lab/nginx", digest(octets)] = octets
+        platform = {"os": "linux", "architecture": one}
+        entries.append({"digest": digest(octets), "platform": platform})
+    entries.insert(0, {**entries[0], "platform": {"os": "windows", "architecture": "amd64"}})
+    index = {"schemaVersion": 2, "mediaType": image._INDEXES[0], "manifests": entries}
+    registry.manifests["lab/nginx", "1"] = json.dumps(index).encode()
+    arguments = ["--base", f"{registry.host}/lab/nginx:1", "--to", f"{registry.host}/other/nginx:2", "--plain-http"]
+    assert image.main([*arguments, "--architecture", architecture]) == (0 if is_there else 1)
+    if is_there:
+        made = json.loads(registry.manifests["other/nginx", "2"])
+        layer = blobs_of(registry, "lab/nginx", f"of-{architecture}")["layer"]
+        assert made["layers"][0]["digest"] == layer
+    else:
+        assert "no image for linux/s390x" in capsys.readouterr().err
+
+
+def test_nothing_of_the_environment_is_told_to_a_registry(
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A .netrc would be a login that nobody gave for this; a proxy, somebody who may listen."""
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login alice password hunter2\n")
+    (tmp_path / "netrc").chmod(0o600)
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv("NO_PROXY", "")
+    registry.put_image("lab/nginx", "1", FILES)
+    assert wrap(registry, "lab/nginx:1") == 0
+    assert set(registry.told) == {""}
+
+
+def test_a_base_by_its_digest_needs_a_name_for_the_result(
+    registry: Registry, capsys: pytest.CaptureFixture[str]
+) -> None:
+    registry.put_image("lab/nginx", "1", FILES)
+    octets = registry.manifests["lab/nginx", "1"]
+    registry.manifests["lab/nginx", digest(octets)] = octets
+    base = f"{registry.host}/lab/nginx@{digest(octets)}"
+    assert image.main(["--base", base, "--plain-http"]) == 1
+    assert "needs TO=" in capsys.readouterr().err
+    assert image.main(["--base", base, "--plain-http", "--to", f"{registry.host}/lab/nginx:2"]) == 0
+
+
 @pytest.mark.parametrize("base", ["lab/nothing:1", "/:x"])
 def test_a_missing_image_and_a_name_that_is_none(
     registry: Registry, base: str, capsys: pytest.CaptureFixture[str]

@@ -430,3 +430,44 @@ def test_late_answers_of_an_earlier_phase_change_nothing() -> None:
     before = play.state
     assert play.see(Checked(10), Acted(10), Read(10, "X")) == []
     assert play.state == before
+
+
+def test_each_configuration_that_was_applied_is_a_generation() -> None:
+    play = Play(Plan(Policy.NONE, wrapper=False, debounce_ms=100))
+    play.see(Started(1, ""), Read(2, "one"), Checked(3))
+    assert (play.state.generation, play.state.applied, play.state.applied_ms) == (1, "one", 3)
+    play.see(Changed(10), Tick(110), Read(111, "two"), Checked(112))
+    assert (play.state.generation, play.state.applied, play.state.applied_ms) == (2, "two", 112)
+    # nothing changed
+    play.see(Changed(200), Tick(300), Read(301, "two"))
+    assert play.state.generation == 2
+    # refused
+    play.see(Changed(400), Tick(500), Read(501, "three"), Checked(502, "line 1"))
+    assert (play.state.generation, play.state.applied) == (2, "two")
+
+
+def waits_for_a_daemon() -> Play:
+    """The sidecar has put `two` in place; the daemon that runs with `one` is not to be found."""
+    sidecar = Plan(Policy.SIGNAL, wrapper=False, debounce_ms=100, prove_ms=300)
+    play = Play(sidecar, State(sidecar, applied="one", placed="one", verdict=Verdict.APPLIED))
+    play.see(Changed(0), Tick(100), Read(101, "two"), Checked(102), Acted(103, "no such process", absent=True))
+    assert (play.state.phase, play.state.placed, play.state.seen_ms) == (Phase.ABSENT, "two", 101)
+    return play
+
+
+def test_a_candidate_that_waits_was_seen_when_it_was_seen_first() -> None:
+    play = waits_for_a_daemon()
+    play.see(Changed(200), Tick(300), Read(301, "two"))
+    assert play.state.seen_ms == 101
+    play.see(Checked(302), Acted(303, "no such process", absent=True), Changed(400), Tick(500), Read(501, "three"))
+    assert play.state.seen_ms == 501
+
+
+def test_what_the_daemon_runs_with_is_put_back_where_another_one_waits() -> None:
+    """It is `one` again: that is what runs, and not what is in place."""
+    play = waits_for_a_daemon()
+    done = play.see(Changed(200), Tick(300), Read(301, "one"))
+    assert Check() in done
+    done = play.see(Checked(302))
+    assert Take() in done
+    assert play.state.placed == "one"
