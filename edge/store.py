@@ -19,6 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from durable.opening import open_store as open_journal
 from durable.store import Store as JournalStore
+from mme.backups import note
 from mme.errors import ConfigError
 from mme.lease_holder import forget_marks
 from mme.store.base import Row, Table, TimerRow
@@ -152,6 +153,8 @@ def backup(args: argparse.Namespace) -> int:
                 parts[place.value] = _write(folder / place.value, found, bar(place.value, None))
         with _private(folder / MANIFEST) as file:
             file.write(msgspec.json.format(msgspec.json.encode(Manifest(FORMAT, made, parts))) + b"\n")
+    with _opened(args.store) as store:
+        note(store, made)
     total = sum(part.rows for part in parts.values())
     _say(f"{total} rows to {folder}, which holds keys: keep it as safe as the store")
     return 0

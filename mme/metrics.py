@@ -5,6 +5,8 @@ What is known of labels begins at 0 (trust.counters).
 
 from __future__ import annotations
 
+import math
+
 from prometheus_client import Counter, Gauge, Histogram
 
 from mme.enums import EcmState, EmmState, ItemResult
@@ -55,6 +57,10 @@ QUEUE_WAIT = Gauge("mme_queue_wait_seconds", "Mean wait that the last overload d
 OVERLOAD_REDUCTION = Gauge("mme_overload_reduction", "Share of new signalling that eNBs were told to reject.")
 SHED = Counter("mme_attaches_shed", "New attaches refused with EMM cause 22.")
 LEASES = Gauge("mme_leases", "Leases that this ticker holds.")
+LAST_BACKUP = Gauge(
+    "mme_last_backup_timestamp_seconds", "When the store's last whole backup was begun; 0: never, NaN: not looked up."
+)
+LAST_BACKUP.set(math.nan)
 REFUSED_REQUESTS = Counter("mme_requests_refused", "Requests refused whole, by HTTP status.", ["status"])
 begin_at_0(REFUSED_REQUESTS, REFUSALS)
 ITEM_SECONDS = Histogram(

@@ -28,6 +28,7 @@ import requests
 from prometheus_client import start_http_server
 
 from mme import config, logs, metrics, overload_guard
+from mme.backups import LastBackup
 from mme.codec import envelope
 from mme.codec.envelope import Item, Request, Timer
 from mme.enums import ItemResult
@@ -437,9 +438,11 @@ def run(ticker: Ticker, holder: LeaseHolder, stop: threading.Event) -> None:
     """Tick until `stop`."""
     had: frozenset[str] = frozenset()
     said_s = 0.0
+    last_backup = LastBackup(ticker.store)
     while not stop.wait(TICK_S):
         try:
             ticker.tick()
+            last_backup.look()
         except StoreError as e:
             logs.log("warning", "the store did not answer", why=str(e))
         except ClockOffError as e:

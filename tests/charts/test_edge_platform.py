@@ -430,6 +430,21 @@ def ran(*argv: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_a_missing_backup_is_told_after_so_many_hours_as_a_value_says_where_the_chart_makes_any(charts: Charts) -> None:
+    def rules(**backup: object) -> dict[str, str]:
+        manifests = charts.render("edge-platform", {"cassandra": {"backup": backup}}, release="edge")
+        found: dict[str, str] = named(manifests, "ConfigMap", "edge-rules")["data"]
+        return found
+
+    usual = (ROOT / "k8s/monitoring/rules/backups.yml").read_text()
+    (rule,) = yaml.safe_load(rules()["backups.yml"])["groups"][0]["rules"]
+    assert rule == yaml.safe_load(usual)["groups"][0]["rules"][0]
+    (weekly,) = yaml.safe_load(rules(alertAfterHours=200)["backups.yml"])["groups"][0]["rules"]
+    assert weekly == {**rule, "expr": rule["expr"].replace("36 * 3600", "200 * 3600").replace("36h", "200h")}
+    assert "200h" in weekly["expr"]
+    assert "backups.yml" not in rules(enabled=False)
+
+
 def test_a_threshold_is_a_value(charts: Charts) -> None:
     changed = {"monitoring": {"thresholds": {"mme-uplink-nas": {"invocations": 30}}}}
     manifests = charts.render("edge-platform", changed, release="edge")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import sqlite3
 import stat
 import tracemalloc
@@ -13,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 
 from durable.opening import open_store as open_journal
 from edge.cli import main
+from mme.backups import LastBackup
 from mme.lease_holder import LeaseHolder
 from mme.store.base import Conflict, Row, Saved, Table, TimerRow
 from mme.store.bulk import BulkStore, StoredRow
@@ -82,6 +85,9 @@ def test_a_backup_comes_back_with_versions_writers_and_times_to_live(urls: tuple
         fill(first)
         edge("backup", str(folder), "--store", urls[0])
         assert not any((folder / table.value).exists() for table in PASSING)
+        made = json.loads((folder / "manifest.json").read_text())["made"]
+        LastBackup(first).look()
+        assert REGISTRY.get_sample_value("mme_last_backup_timestamp_seconds") == made
         edge("restore", str(folder), "--store", urls[1])
         for table in Table:
             assert second.scan(table) == ([] if table in PASSING else first.scan(table))

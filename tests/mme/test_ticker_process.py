@@ -17,6 +17,7 @@ import pytest
 
 from bench.stub import kept_port
 from laptop.site import ROOT
+from mme.backups import note
 from mme.overload_guard import LEASE
 from mme.store.base import Table
 from mme.store.sqlite import SqliteStore
@@ -46,18 +47,21 @@ class Process:
     running: subprocess.Popen[bytes]
     port: int
 
-    def leases(self) -> int | None:
-        """What it tells of how many leases it holds; None: it does not serve metrics."""
+    def told(self, name: str) -> float | None:
+        """What its metrics tell; None: it does not serve them."""
         with contextlib.suppress(OSError):
             answer = urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=10).read().decode()
-            (value,) = (line.split()[1] for line in answer.splitlines() if line.startswith("mme_leases "))
-            return int(float(value))
+            (value,) = (line.split()[1] for line in answer.splitlines() if line.startswith(f"{name} "))
+            return float(value)
         return None
 
     def wait_for(self, leases: int) -> None:
+        self.wait_to_tell("mme_leases", leases)
+
+    def wait_to_tell(self, name: str, value: float) -> None:
         until = time.monotonic() + 60
-        while self.leases() != leases:
-            assert time.monotonic() < until, f"waited in vain for {leases} leases"
+        while self.told(name) != value:
+            assert time.monotonic() < until, f"waited in vain for {name} {value}"
             assert self.running.poll() is None, "it has ended"
             time.sleep(0.05)
 
@@ -106,3 +110,10 @@ def test_a_process_tells_how_many_leases_it_holds(tmp_path: Path) -> None:
         process.wait_for(ALL)
         process.running.terminate()
         assert process.running.wait(60) == 0
+
+
+def test_a_process_tells_when_the_store_was_last_backed_up(tmp_path: Path) -> None:
+    with contextlib.closing(SqliteStore(tmp_path / "edge.db")) as store:
+        note(store, 1_000)
+    with ticker(tmp_path, *MODULE) as process:
+        process.wait_to_tell("mme_last_backup_timestamp_seconds", 1_000)

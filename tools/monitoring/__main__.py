@@ -12,7 +12,7 @@ from tools.monitoring.panels import to_json
 
 FOLDER = Path(__file__).resolve().parents[2] / "k8s/monitoring"
 CHART = FOLDER.parents[1] / "charts/edge-platform/files"
-COPIED = ("rules/scaling.yml", "rules/health.yml", "thresholds.yaml", "alertmanager.yml")
+COPIED = ("rules/scaling.yml", "rules/health.yml", "rules/backups.yml", "thresholds.yaml", "alertmanager.yml")
 """A chart reads no file outside of itself."""
 
 
