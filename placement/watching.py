@@ -106,7 +106,8 @@ def drift(api: Api, namespace: str, manifest: Sequence[Object]) -> list[str]:
 
 
 def _differing(wanted: Any, live: Any, path: str) -> list[str]:
-    if wanted is None or wanted in ({}, [], ""):
+    # Left to the server, as `clusterIP: ""`; of a ConfigMap's data it is the content.
+    if wanted is None or (wanted in ({}, [], "") and not path.startswith(("data.", "binaryData."))):
         return []
     if isinstance(wanted, dict):
         if not isinstance(live, dict):
