@@ -155,6 +155,18 @@ def test_a_diff_strikes_words_that_stand_in_the_middle_of_a_file() -> None:
     assert "battery" not in lines
 
 
+def test_a_diff_strikes_numbers_and_what_a_file_assigns_to_names_of_secrets() -> None:
+    def thing(port: int, line: str) -> list[dict[str, Any]]:
+        return [{"kind": "ConfigMap", "metadata": {"name": "c"}, "data": {"n": port, "app.conf": line}}]
+
+    before, after = thing(12345678, "password=hidden-1\ntac=7"), thing(12345678, "password=hidden-2\ntac=8")
+    lines = "\n".join(differences.between(before, after, {"12345678"}))
+    assert "tac=8" in lines
+    assert "n: '***'" in lines
+    for hidden in ("12345678", "hidden"):
+        assert hidden not in lines
+
+
 def test_a_changed_secret_is_told_and_not_shown() -> None:
     one, two = ({"kind": "Secret", "metadata": {"name": "s"}, "data": {"k": text}} for text in ("YQ==", "Yg=="))
     assert differences.between([one], [two]) == ["--- a/Secret/s", "+++ b/Secret/s", " (secret content changed)"]
