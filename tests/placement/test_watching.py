@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from placement import watching
-from placement.api import Api
+from placement.api import Api, ApiError
 from placement.errors import Code, PlacementError
 from placement.kubeconfig import credentials
 from placement.readiness import Verdict
@@ -95,6 +95,16 @@ def test_a_cluster_that_does_not_tell_has_no_missing_objects(cluster: FakeCluste
     with pytest.raises(PlacementError) as refused:
         watching.drift(api(cluster), "lab", [config()])
     assert refused.value.code is Code.CLUSTER_REFUSED
+
+
+def test_an_odd_answer_or_name_makes_no_object_missing_or_another(cluster: FakeCluster) -> None:
+    cluster.trouble.append(("GET", "/configmaps/", 422))
+    with pytest.raises(ApiError):
+        watching.drift(api(cluster), "lab", [config()])
+    odd = {"kind": "ConfigMap", "metadata": {"name": "../secrets/x"}}
+    cluster.put("/api/v1/namespaces/lab/secrets/x", {"metadata": {"name": "x"}})
+    assert watching.drift(api(cluster), "lab", [odd]) == ["ConfigMap/../secrets/x is missing"]
+    assert cluster.calls[-1] == ("GET", f"{CONFIGMAPS}/..%2Fsecrets%2Fx")
 
 
 def workload(replicas: int, **labels: str) -> dict[str, Any]:
