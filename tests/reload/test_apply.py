@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from dataclasses import replace as changed
@@ -12,7 +13,7 @@ from reload import apply, history
 from reload.apply import MAX_OCTETS, WRITE_TRIES, Files, Target
 from reload.cluster import Config, Pod
 from reload.errors import ReloadError, StaleVersionError
-from reload.history import Entry
+from reload.history import ENTRIES, Entry
 
 CONFIG = Config("core", "amf", {"a.conf": b"one"}, "1", uid="u")
 NEW = Config("core", "amf", {"a.conf": b"two"}, "2").digest
@@ -79,6 +80,7 @@ class Played:
     def save_history(self, namespace: str, name: str, octets: bytes, version: str | None, config: Config) -> None:  # noqa: ARG002
         if self.stale:
             self.stale -= 1
+            self.past = (history._packed([]), str(int(version or 0) + 1))  # as another has written it
             raise StaleVersionError
         assert version == (self.past[1] if self.past else None)
         self.past = (octets, str(int(version or 0) + 1))
@@ -243,9 +245,11 @@ def test_only_pods_that_wait_are_nudged_again_about_once_a_second() -> None:
     clock = Clock()
     apply.wait(other, [target], until_s=3.5, clock=clock, sleep=clock.sleep)
     assert other.notes == []
-    settled = Played(there=[pod("a")], status={"a": {"digest": NEW}})
-    apply.wait(settled, [target], until_s=3.5, clock=clock, sleep=clock.sleep)
+    settled, clock = Played(there=[pod("b"), pod("a")], status={name: {"digest": NEW} for name in "ab"}), Clock()
+    progress = apply.wait(settled, [target], until_s=3.5, clock=clock, sleep=clock.sleep)
+    assert [report.name for report in progress.pods] == ["a", "b"]
     assert settled.notes == []
+    assert clock.now_s < 0.1  # what is settled is waited for no longer
 
 
 def added(cluster: Played, n: int, at: int = 1000) -> int:
@@ -291,7 +295,9 @@ def test_a_history_that_another_wrote_meanwhile_is_read_again() -> None:
 
 
 def test_a_history_that_is_none_is_said() -> None:
-    for octets in (b"", b"no zlib", history._packed([])[:-6] + b"??????"):
+    # a few octets may stand for more than fits into memory
+    bomb = zlib.compress(b" " * (ENTRIES * 1_400_000 + 1) + b"[]")
+    for octets in (b"", b"no zlib", history._packed([])[:-6] + b"??????", bomb):
         with pytest.raises(ReloadError) as refused:
             entries(Played(past=(octets, "1")))
         assert refused.value.code == "cluster_failed"
