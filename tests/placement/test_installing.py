@@ -142,7 +142,7 @@ def test_a_lease_that_ran_out_gives_what_its_holder_has_left(place: Place) -> No
 def test_an_earlier_run_of_the_same_call_is_waited_for_and_another_call_is_busy(
     place: Place, holder: str, *, comes_later: bool
 ) -> None:
-    left(place.cluster, time.time(), holder)
+    left(place.cluster, time.time(), holder, lasts_s=600)
     if comes_later:
         with pytest.raises(NotNowError):
             place.run(Notes())
@@ -255,7 +255,7 @@ def test_a_run_whose_lease_another_has_taken_is_stopped(place: Place, monkeypatc
     real = book.begins
 
     def begins(kept: Sequence[Revision]) -> Installed | None:
-        left(place.cluster, time.time())
+        left(place.cluster, time.time(), lasts_s=600)
         return real(kept)
 
     book.begins = begins  # type: ignore[method-assign]

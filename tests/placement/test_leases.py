@@ -45,9 +45,9 @@ def written(seconds: float) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S.000000Z", time.gmtime(seconds))
 
 
-def left(cluster: FakeCluster, renewed_s: float, holder: str = "others/1") -> None:
+def left(cluster: FakeCluster, renewed_s: float, holder: str = "others/1", *, lasts_s: int = 10) -> None:
     """Another's lease, as it was written then."""
-    spec = {"holderIdentity": holder, "leaseDurationSeconds": 10, "renewTime": written(renewed_s)}
+    spec = {"holderIdentity": holder, "leaseDurationSeconds": lasts_s, "renewTime": written(renewed_s)}
     cluster.put(PATH, {"kind": "Lease", "metadata": {"name": "placement.upf", "namespace": "lab"}, "spec": spec})
 
 
@@ -76,7 +76,7 @@ def test_who_comes_while_it_is_held_is_told_by_whom(cluster: FakeCluster) -> Non
 
 def test_one_that_has_ended_is_taken_and_counted_as_a_transition(cluster: FakeCluster) -> None:
     now = int(time.time())
-    left(cluster, now - 9)
+    left(cluster, now - 60, lasts_s=600)
     with pytest.raises(HeldError):
         lease(cluster).take()
     left(cluster, now - 60)
@@ -174,7 +174,7 @@ def test_a_cluster_that_does_not_answer_is_no_lost_lease(cluster: FakeCluster) -
 
 
 def test_what_was_never_taken_is_not_released(cluster: FakeCluster) -> None:
-    left(cluster, time.time())
+    left(cluster, time.time(), lasts_s=600)
     ours = lease(cluster)
     with pytest.raises(HeldError):
         ours.take()
