@@ -128,6 +128,9 @@ def test_the_file_goes_to_helm_as_it_is_and_counts_for_the_digest(server: FakeS3
     server.objects["/bucket/values.yaml"] = b"\n"
     assert gather(request, store(server)).parsed == ({}, {})
     assert "0007" not in repr(first)
+    inline = gather(Request("upf", "lab", "oci://r.test/c", "1.0.0", values={"password": "hidden"}), None)
+    assert "hidden" in inline.inline
+    assert "hidden" not in repr(inline)
 
 
 def test_without_a_server_a_file_cannot_be_named() -> None:
