@@ -230,6 +230,30 @@ def test_three_nodes_are_each_others_seeds_and_one_may_go_at_a_time(charts: Char
     assert {"name": "STORE_URL", "value": URL.replace("rf=1", "rf=3")} in job["env"]
 
 
+def test_several_nodes_start_by_what_they_find_and_found_one_ring_only(charts: Charts, default: list[Manifest]) -> None:
+    three = charts.render("edge-platform", {"cassandra": {"nodes": 3}}, release="edge")
+    spec = named(three, "StatefulSet", "cassandra")["spec"]["template"]["spec"]
+    (container,) = spec["containers"]
+    program, directory = container["args"]
+    assert container["command"] == ["python3", "-c"]
+    assert program.strip() == (ROOT / "charts/edge-platform/files/cassandra_start.py").read_text().strip()
+    assert "$(" not in program  # Kubernetes would put a variable there
+    assert container["startupProbe"]["exec"]["command"][-1].endswith(" && rm -f /var/lib/cassandra/joining")
+    assert {"name": "founded", "mountPath": directory, "readOnly": True} in container["volumeMounts"]
+    founded = named(three, "ConfigMap", "cassandra-founded")
+    assert list(founded["data"]) == ["ring"]
+    assert {"name": "founded", "configMap": {"name": "cassandra-founded", "optional": True}} in spec["volumes"]
+    # After the job that makes the tables, which has no weight; that needs the ring.
+    notes = founded["metadata"]["annotations"]
+    assert notes == {"helm.sh/hook": "post-install,post-upgrade", "helm.sh/hook-weight": "1"}
+    without = {"cassandra": {"nodes": 3}, "migrate": {"enabled": False}}
+    founded = named(charts.render("edge-platform", without, release="edge"), "ConfigMap", "cassandra-founded")
+    assert founded["metadata"]["annotations"]["helm.sh/hook"] == "post-upgrade"
+    (alone,) = named(default, "StatefulSet", "cassandra")["spec"]["template"]["spec"]["containers"]
+    assert not {"command", "args"} & alone.keys()
+    assert "cassandra-founded" not in [m["metadata"]["name"] for m in of_kind(default, "ConfigMap")]
+
+
 def test_one_ticker_of_two_stays_while_a_node_is_emptied(charts: Charts, default: list[Manifest]) -> None:
     for name in ("ticker", "placement-ticker"):
         spec = named(default, "PodDisruptionBudget", f"edge-{name}")["spec"]
@@ -284,7 +308,7 @@ def test_who_may_reach_whom(default: list[Manifest]) -> None:
     assert allowed(default, "edge-nobody") == []
     assert allowed(default, "edge-cassandra") == [
         (9042, "openfaas-fn", "faas_function"),
-        (9042, "", "ticker,placement-ticker,migrate,backup"),
+        (9042, "", "ticker,placement-ticker,migrate,backup,cassandra"),
         (7000, "", "cassandra"),
     ]
     assert allowed(default, "edge-functions") == [(8080, "openfaas", "gateway"), (8080, NAMESPACE, "prometheus")]

@@ -151,13 +151,13 @@ class Platform:
     def pod(self, name: str) -> dict[str, Any]:
         return self.cluster.get("pod", name, namespace=self.namespace)
 
-    def kill_process(self, pod: str, word: str) -> None:
-        """SIGKILL to the process of this pod whose command line has this word, from outside: nobody in it is told."""
+    def kill_process(self, pod: str, word: str, number: signal.Signals = signal.SIGKILL) -> None:
+        """A signal to the process of this pod whose command line has this word, from outside: nobody in it is told."""
         uid = self.pod(pod)["metadata"]["uid"]
         found = [pid for pid in _pids() if _has(pid, uid, word)]
         if len(found) != 1:
             raise LabError(f"{len(found)} processes of {pod} have {word} in their command line")
-        os.kill(found[0], signal.SIGKILL)
+        os.kill(found[0], number)
 
 
 def _pids() -> list[int]:
@@ -199,7 +199,7 @@ def platform(site: Site, cluster: Cluster, name: str, folder: Path, *, nodes: in
                 "heap": "400M",
                 "resources": {"requests": {"cpu": "100m", "memory": "700Mi"}, "limits": {"memory": "1400Mi"}},
                 "storage": storage,
-                "drainSeconds": 30,
+                "drainSeconds": 60,  # `nodetool` alone has taken 20 s on a machine that did much else
                 "backup": {"keep": 2, "storage": storage},
             },
             "monitoring": {"deploy": False},

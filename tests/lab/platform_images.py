@@ -50,10 +50,10 @@ def cassandra() -> oci.Image:
             "/etc/cassandra/jvm.options": "\n".join(node.MODULES) + "\n",
             "/etc/cassandra/cassandra.yaml": (_FOLDER / "cassandra.yaml").read_text(),
             "/etc/cassandra/logback.xml": (_FOLDER / "logback.xml").read_text(),
-            "/usr/local/bin/cassandra": (_FOLDER / "start.py").read_text(),
+            "/usr/local/bin/docker-entrypoint.sh": (_FOLDER / "start.py").read_text(),
             "/usr/local/bin/nodetool": (_FOLDER / "nodetool.sh").read_text(),
             "/usr/local/bin/cqlsh": (_FOLDER / "cqlsh.py").read_text(),
         },
-        entrypoint=["/usr/local/bin/cassandra"],
+        entrypoint=["/usr/local/bin/docker-entrypoint.sh"],
         user="999:999",
     )

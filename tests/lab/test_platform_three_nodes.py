@@ -1,4 +1,4 @@
-"""charts/edge-platform with three nodes of Cassandra: they join in turn, and one of them may go at a time.
+"""charts/edge-platform with three nodes of Cassandra: they join in turn; one at a time may die, go, or lose its volume.
 
 All on one installation.  The lab's cluster has one Kubernetes node, which has all three: to keep them apart is a wish
 of the chart's, no demand.
@@ -6,8 +6,11 @@ of the chart's, no demand.
 
 from __future__ import annotations
 
+import contextlib
+import json
 import re
 import secrets
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,15 +19,17 @@ from typing import Any
 
 import pytest
 
+from tests.lab.documented import OPERATIONS, block
 from tests.lab.errors import LabError
 from tests.lab.installed import READY_S, RELEASE, Platform, platform
 from tests.lab.kubectl import eventually
 from tests.lab.site import Site
-from tests.lab.stored import fires
+from tests.lab.stored import Writers, fires, keys_on, rows, writing
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(2400)]
 
 NODES = ("cassandra-0", "cassandra-1", "cassandra-2")
+JAVA = "org.apache.cassandra.service.CassandraDaemon"
 _STATUS = re.compile(r"^([UD?][NLJM])\s+(\S+)\s.*\s(\S+%)\s+([0-9a-f-]{36})\s", re.M)
 """A line of `nodetool status`: Up or Down and Normal or not, address, share of the keyspace's rows, the node's id."""
 _JOINED = r"^INFO .* (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d),\d+ .*/%s:7000 state jump to NORMAL$"
@@ -121,3 +126,141 @@ def test_tables_tickers_and_the_operator_have_their_store(three: Platform) -> No
         found = three.cluster.get("deployment", f"{RELEASE}-{name}", namespace=three.namespace)
         assert found["status"]["readyReplicas"] == 2, name
     fires(three, "before")
+
+
+def is_ready(pod: dict[str, Any]) -> bool:
+    conditions = {each["type"]: each["status"] for each in pod["status"].get("conditions", [])}
+    return conditions.get("Ready") == "True" and "deletionTimestamp" not in pod["metadata"]
+
+
+def another(three: Platform, old: dict[str, Any]) -> bool:
+    """Whether this pod has been replaced, and the new one is Ready."""
+    new = three.pod(old["metadata"]["name"])
+    return bool(new["metadata"]["uid"] != old["metadata"]["uid"] and is_ready(new))
+
+
+def nothing_lost(three: Platform, writers: Writers) -> None:
+    """Every row that was acknowledged is there."""
+    there = rows(three)
+    assert [key for key in writers.acknowledged if f"ue_context {key}" not in there] == []
+
+
+def nothing_refused_or_lost(three: Platform, writers: Writers) -> None:
+    """Nor did a client have to try again."""
+    nothing_lost(three, writers)
+    assert writers.refused == []
+
+
+def evict(three: Platform, pod: str) -> None:
+    """As `kubectl drain` does it.  Raises LabError: a budget does not let it go."""
+    where = {"name": pod, "namespace": three.namespace}
+    asked = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": where}
+    path = f"/api/v1/namespaces/{three.namespace}/pods/{pod}/eviction"
+    three.cluster.kubectl("create", "--raw", path, "-f", "-", stdin=json.dumps(asked))
+
+
+def test_a_killed_node_is_not_noticed_by_who_writes_and_comes_back_as_it_was(three: Platform, site: Site) -> None:
+    if site.plan is None:
+        pytest.skip("LAB_KUBECONFIGS names clusters whose nodes' processes are out of reach")
+    before = identities(three)
+
+    def restarts() -> int:
+        (container,) = three.pod(NODES[0])["status"]["containerStatuses"]
+        return int(container["restartCount"])
+
+    had = restarts()
+    with writing(three, "killed") as writers:
+        three.kill_process(NODES[0], JAVA)
+        eventually(lambda: restarts() > had and is_ready(three.pod(NODES[0])), "the killed node", within_s=READY_S)
+        assert identities(three) == before
+    nothing_refused_or_lost(three, writers)
+
+
+def test_an_eviction_drains_a_node_and_meanwhile_no_other_one_is_let_go(three: Platform) -> None:
+    # To let one go is to have a quorum by what each of the others thinks of the third.
+    before, *_ = (identities(three, name) for name in NODES)
+    old = three.pod(NODES[1])
+    eventually(lambda: may_go(three) == 1, "the budget to let one go", within_s=60)
+    with writing(three, "evicted") as writers:
+        with three.followed(NODES[1]) as told:
+            evict(three, NODES[1])
+            with pytest.raises(LabError, match=r"\(TooManyRequests\).*disruption budget"):
+                evict(three, NODES[2])
+        # By `nodetool`, before anybody told the process to end, which flushes, too, but does not tell clients first.
+        assert re.search(r"\[RMI [^]]*\] .* DRAINED$", told(), re.M), told()[-3000:]
+        with pytest.raises(LabError, match="TooManyRequests"):
+            evict(three, NODES[2])
+        eventually(lambda: another(three, old), "the evicted node", within_s=READY_S)
+        assert identities(three, NODES[0]) == before
+    nothing_lost(three, writers)
+    eventually(lambda: may_go(three) == 1, "the budget to let one go again", within_s=60)
+
+
+def test_a_rolling_restart_takes_one_after_the_other_and_is_not_noticed_by_who_writes(three: Platform) -> None:
+    before, *_ = (identities(three, name) for name in NODES)
+    old = [three.pod(name) for name in NODES]
+    with writing(three, "restarted") as writers:
+        three.kubectl("rollout", "restart", "statefulset/cassandra")
+
+        def all_new() -> bool:
+            found = three.cluster.get("pods", namespace=three.namespace, labels="app.kubernetes.io/component=cassandra")
+            ready = [pod["metadata"]["name"] for pod in found["items"] if is_ready(pod)]
+            assert len(ready) >= 2, ready
+            uids = {pod["metadata"]["uid"] for pod in found["items"]}
+            return len(ready) == 3 and uids.isdisjoint(pod["metadata"]["uid"] for pod in old)
+
+        eventually(all_new, "three new pods", within_s=3 * READY_S)
+        assert identities(three) == before
+    nothing_refused_or_lost(three, writers)
+
+
+@contextlib.contextmanager
+def stopped(three: Platform, *pods: str) -> Iterator[None]:
+    """Their processes stand still: nothing answers."""
+    try:
+        for pod in pods:
+            three.kill_process(pod, JAVA, signal.SIGSTOP)
+        yield
+    finally:
+        for pod in pods:
+            three.kill_process(pod, JAVA, signal.SIGCONT)
+
+
+def test_a_lost_volume_is_waited_for_and_its_rows_fetched_by_the_pages_commands(three: Platform, site: Site) -> None:
+    """That of cassandra-0, which founded the ring and may not found another one."""
+    before, old = identities(three), three.pod(NODES[0])
+    claim = three.cluster.get("pvc", f"data-{NODES[0]}", namespace=three.namespace)
+    here = {"-n edge": f"-n {three.namespace}"}
+    with writing(three, "emptied") as writers:
+        three.shell.run(block(OPERATIONS, "delete pvc data-cassandra-0"), here, timeout_s=120)
+
+        def waits() -> bool:
+            log = three.kubectl("logs", NODES[0], "-c", "cassandra")
+            return three.pod(NODES[0])["metadata"]["uid"] != old["metadata"]["uid"] and "has to be removed first" in log
+
+        eventually(waits, "the new pod to say what it waits for", within_s=120)
+        assert not is_ready(three.pod(NODES[0]))
+        new_claim = three.cluster.get("pvc", f"data-{NODES[0]}", namespace=three.namespace)
+        assert new_claim["spec"]["volumeName"] != claim["spec"]["volumeName"]
+        # The ring is what it was: nobody else has joined.
+        assert {m.identity for m in members(three, NODES[1]).values()} == set(before.values())
+        three.shell.run(block(OPERATIONS, "nodetool removenode"), here, timeout_s=READY_S)
+        eventually(lambda: another(three, old), "the new node", within_s=READY_S)
+        after = identities(three)
+    nothing_refused_or_lost(three, writers)
+    assert after[NODES[0]] not in before.values()
+    assert {name: after[name] for name in NODES[1:]} == {name: before[name] for name in NODES[1:]}
+    if site.plan is None:
+        return  # where processes are out of reach
+    known = {key.removeprefix("ue_context ") for key in rows(three) if key.startswith("ue_context ")}
+    found: set[str] = set()
+
+    def found_alone() -> bool:
+        # Until it knows that the others are down it asks them, and gets no answer.
+        found.update(keys_on(three, three.pod(NODES[0])["status"]["podIP"]))
+        return True
+
+    with stopped(three, *NODES[1:]):
+        eventually(found_alone, "an answer of the new node alone", within_s=90)
+    assert known - found == set()
+    assert identities(three) == after

@@ -12,6 +12,7 @@ from pathlib import Path
 CONFIGURATION = Path("/etc/cassandra")
 DATA = "/var/lib/cassandra"
 JMX_PORT = 7199
+RING_DELAY_MS = 10_000  # 30 s would be needed among machines
 
 
 def main() -> None:
@@ -66,6 +67,7 @@ def main() -> None:
         f"-Dlogback.configurationFile={CONFIGURATION}/logback.xml",
         f"-Dcassandra.jmx.local.port={JMX_PORT}",
         f"-Dcassandra.storagedir={DATA}",
+        f"-Dcassandra.ring_delay_ms={RING_DELAY_MS}",
         "-Djava.io.tmpdir=/tmp",
         "-cp",
         f"{CONFIGURATION}:/opt/cassandra/lib/*",
