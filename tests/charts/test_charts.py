@@ -272,3 +272,66 @@ def test_further_containers_stand_beside_the_daemon(charts: Charts) -> None:
     assert [container["name"] for container in pod["spec"]["containers"]] == ["daemon", "beside"]
     with pytest.raises(RefusedValuesError):
         charts.render("network-function", with_values(NGINX, containers=[{"name": "no-image"}]))
+
+
+@pytest.mark.parametrize("reload", [{"mode": "wrapper"}, SIDECAR], ids=["wrapper", "sidecar"])
+def test_probes_resources_and_secrets_reach_the_daemons_container(charts: Charts, reload: dict[str, Any]) -> None:
+    probes: dict[str, Any] = {
+        "liveness": {"tcpSocket": {"port": "http"}, "periodSeconds": 11},
+        "readiness": {"httpGet": {"path": "/ready", "port": "http"}, "periodSeconds": 12},
+        "startup": {"exec": {"command": ["true"]}, "failureThreshold": 13},
+    }
+    resources = {"requests": {"cpu": "75m", "memory": "1Gi"}, "limits": {"memory": "2Gi"}}
+    more = {"probes": probes, "resources": resources, "envFromSecrets": ["one", "two"], "env": {"LEVEL": "1"}}
+    daemon = pod_of(charts.render("network-function", with_values(NGINX, reload=reload, **more)))["spec"]["containers"][
+        0
+    ]
+    assert daemon["name"] == "daemon"
+    assert {kind: daemon.get(f"{kind}Probe") for kind in probes} == probes
+    assert daemon["resources"] == resources
+    assert daemon["envFrom"] == [{"secretRef": {"name": "one"}}, {"secretRef": {"name": "two"}}]
+    assert {"name": "LEVEL", "value": "1"} in daemon["env"]
+    bare = pod_of(charts.render("network-function", with_values(NGINX, reload=reload)))["spec"]["containers"]
+    defaults = yaml.safe_load((charts.folder / "network-function/values.yaml").read_text())
+    expected = [defaults["resources"], defaults["reload"]["sidecar"]["resources"]][: len(bare)]
+    assert [container["resources"] for container in bare] == expected
+
+
+def test_a_digest_names_the_image_before_a_tag_does(charts: Charts) -> None:
+    digest = f"sha256:{'0a' * 32}"
+    for image, expected in (
+        ({}, ":1"),
+        ({"digest": digest}, f"@{digest}"),
+        ({"digest": digest, "tag": ""}, f"@{digest}"),
+    ):
+        pod = pod_of(charts.render("network-function", with_values(NGINX, image=image)))
+        assert pod["spec"]["containers"][0]["image"] == f"registry.example/nginx{expected}"
+
+
+def test_the_network_policy_lets_in_its_peers_and_nobody_else(charts: Charts) -> None:
+    peers = [{"namespaceSelector": {"matchLabels": {"of": "core"}}}, {"ipBlock": {"cidr": "192.0.2.0/24"}}]
+    nodes = [{"ipBlock": {"cidr": "198.51.100.0/24"}}]
+    ports = [{"name": "http", "port": 8080}, {"name": "pfcp", "port": 8805, "protocol": "UDP"}]
+    for given, expected, status in (
+        ({}, [{"podSelector": {}}], {}),
+        ({"from": peers, "statusFrom": nodes}, peers, {"from": nodes}),
+    ):
+        manifests = charts.render("network-function", with_values(NGINX, ports=ports, networkPolicy=given))
+        (policy,) = of_kind(manifests, "NetworkPolicy")
+        assert policy["spec"] == {
+            "podSelector": of_kind(manifests, "Deployment")[0]["spec"]["selector"],
+            "policyTypes": ["Ingress"],
+            "ingress": [
+                {"from": expected, "ports": [{"port": 8080, "protocol": "TCP"}, {"port": 8805, "protocol": "UDP"}]},
+                {"ports": [{"port": 9797, "protocol": "TCP"}], **status},
+            ],
+        }
+
+
+@pytest.mark.parametrize(("given", "expected"), [({}, 1), ({"maxUnavailable": "25%"}, "25%")])
+def test_a_disruption_budget_keeps_all_but_that_many(charts: Charts, given: dict[str, Any], expected: object) -> None:
+    manifests = charts.render("network-function", with_values(NGINX, replicas=4, podDisruptionBudget=given))
+    (budget,) = of_kind(manifests, "PodDisruptionBudget")
+    (deployment,) = of_kind(manifests, "Deployment")
+    assert deployment["spec"]["replicas"] == 4
+    assert budget["spec"] == {"maxUnavailable": expected, "selector": deployment["spec"]["selector"]}
