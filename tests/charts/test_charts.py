@@ -335,3 +335,79 @@ def test_a_disruption_budget_keeps_all_but_that_many(charts: Charts, given: dict
     (deployment,) = of_kind(manifests, "Deployment")
     assert deployment["spec"]["replicas"] == 4
     assert budget["spec"] == {"maxUnavailable": expected, "selector": deployment["spec"]["selector"]}
+
+
+def test_smf_finds_its_upf_and_both_serve_the_same_sessions(charts: Charts) -> None:
+    sessions = [
+        {"subnet": "10.46.0.0/16", "gateway": "10.46.0.1", "dnn": "internet"},
+        {"subnet": "10.47.0.0/16", "gateway": "10.47.0.1", "dnn": "ims"},
+    ]
+    dns = ["192.0.2.1", "192.0.2.2"]
+    manifests = charts.render("open5gs", {**CORE, "sessions": sessions, "dns": dns, "mtu": 1390}, release="core")
+    configs = configs_of(manifests)
+    smf, upf = configs["smf"]["smf"], configs["upf"]["upf"]
+    assert smf["pfcp"] == {"server": [{"dev": "eth0"}], "client": {"upf": [{"address": "core-upf"}]}}
+    assert (smf["session"], smf["dns"], smf["mtu"]) == (sessions, dns, 1390)
+    assert (upf["pfcp"], upf["session"]) == ({"server": [{"dev": "eth0"}]}, sessions)
+    (service,) = [service for service in of_kind(manifests, "Service") if service["metadata"]["name"] == "core-upf"]
+    ports = {port["name"]: (port["port"], port["protocol"]) for port in service["spec"]["ports"]}
+    assert ports == {"pfcp": (8805, "UDP"), "gtpu": (2152, "UDP")}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("smf.pfcp", "smf.pfcp.server", "smf.pfcp.client", "smf.pfcp.client.upf", "smf.pfcp.client.upf.0.address"),
+        *("smf.gtpu", "smf.session", "smf.dns", "upf.pfcp", "upf.pfcp.server", "upf.gtpu", "upf.session"),
+    ],
+)
+def test_a_configuration_without_a_user_plane_is_refused(charts: Charts, path: str) -> None:
+    *parents, last = path.split(".")
+    function = parents[0]
+    schema = json.loads((charts.folder / f"open5gs/schemas/{function}.json").read_text())
+    config = configs_of(charts.render("open5gs", CORE))[function]
+    fastjsonschema.compile(schema)(config)
+    holder = config
+    for step in parents:
+        holder = holder[int(step) if step.isdigit() else step]
+    del holder[last]
+    with pytest.raises(fastjsonschema.JsonSchemaValueException, match=last):
+        fastjsonschema.compile(schema)(config)
+
+
+def test_the_sbi_port_is_one_in_configurations_services_and_policies(charts: Charts) -> None:
+    manifests = charts.render("open5gs", {**CORE, "sbiPort": 8000})
+    configs = configs_of(manifests)
+    listening = {name for name, config in configs.items() if "sbi" in config[name]}
+    assert listening == set(configs) - {"upf"}
+    for name in listening:
+        (server,) = configs[name][name]["sbi"]["server"]
+        assert server["port"] == 8000
+    services = {
+        service["metadata"]["labels"]["app.kubernetes.io/component"]: service["spec"]["ports"]
+        for service in of_kind(manifests, "Service")
+    }
+    assert {
+        name for name, ports in services.items() if {port["name"]: port["port"] for port in ports}.get("sbi") == 8000
+    } == listening
+    for deployment in of_kind(manifests, "Deployment"):
+        ports = deployment["spec"]["template"]["spec"]["containers"][0]["ports"]
+        component = deployment["metadata"]["labels"]["app.kubernetes.io/component"]
+        assert [port["containerPort"] for port in ports if port["name"] == "sbi"] == [8000] * (component in listening)
+    assert [port["port"] for port in services["amf"]] == [8000, 38412]
+    assert [port["port"] for port in services["smf"]] == [8000, 8805, 2123]
+    assert "7777" not in json.dumps(manifests)
+
+
+@pytest.mark.parametrize(("without", "most"), [((), 45), (("ausf", "nssf"), 46)])
+def test_a_release_whose_functions_names_would_be_cut_is_refused(
+    charts: Charts, without: tuple[str, ...], most: int
+) -> None:
+    values = {**CORE, "functions": dict.fromkeys(without)}
+    release = "r" * most
+    names = {m["metadata"]["name"]: m for m in of_kind(charts.render("open5gs", values, release), "Deployment")}
+    assert len(names) == 11 - len(without)
+    for name, deployment in names.items():
+        assert name == f"{release}-{deployment['metadata']['labels']['app.kubernetes.io/component']}"
+    with pytest.raises(RefusedValuesError, match=f"has {most + 1} characters, and may have at most {most}:"):
+        charts.render("open5gs", values, release + "r")

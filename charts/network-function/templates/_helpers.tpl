@@ -1,5 +1,8 @@
+{{- /* Characters of a name: with the longest suffix here, -schemas, and a pod's own it stays within a label's 63. */ -}}
+{{- define "nf.nameLength" -}}50{{- end -}}
+
 {{- define "nf.name" -}}
-{{- default .Release.Name .nfName | trunc 50 | trimSuffix "-" -}}
+{{- default .Release.Name .nfName | trunc (int (include "nf.nameLength" .)) | trimSuffix "-" -}}
 {{- end -}}
 
 {{- define "nf.selector" -}}
