@@ -14,7 +14,7 @@ from trust.access import Access
 from trust.signing import Signed, Way
 
 TIMEOUT_S = 1.0
-PROGRESS_S = 0.5
+PROGRESS_S = 0.3
 """For what is told on the way, at the end of a step that has done something else."""
 TRIES = 8
 _LONGEST_PAUSE_S = 60.0
@@ -33,7 +33,7 @@ class Callbacks(Protocol):
     """Where answers go."""
 
     def send(self, to: To, body: bytes, *, timeout_s: float = TIMEOUT_S) -> bool:
-        """Whether the caller took it (2xx) within that time."""
+        """Whether the caller took it (2xx).  timeout_s: to connect, and as much to answer."""
 
 
 def pause_s(tries: int) -> float | None:
@@ -68,7 +68,7 @@ class HttpCallbacks:
                 body=body,
                 headers=headers,
                 redirect=False,
-                timeout=urllib3.Timeout(total=timeout_s),
+                timeout=timeout_s,
                 preload_content=False,
             )
             taken.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -32,6 +33,8 @@ NEEDED: tuple[tuple[str, str, str], ...] = (
 )
 """Verb, API group and resource that placing in a namespace needs at least; charts may need more."""
 UNWANTED: tuple[tuple[str, str, str], ...] = (("*", "*", "*"), ("create", "rbac.authorization.k8s.io", "clusterroles"))
+EVERYWHERE = ("get", "", "secrets")
+"""Allowed in a namespace that is nobody's to place in: allowed in all (charts/placement-target, createNamespaces)."""
 _EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 
 
@@ -110,6 +113,10 @@ def add(args: argparse.Namespace) -> int:
         latency_ms = {place: float(ms) for place, ms in _pairs(args.latency, "--latency").items()}
     except ValueError:
         raise ConfigError("--latency", "is like place=12.5, in milliseconds") from None
+    if not all(0 <= ms < math.inf for ms in latency_ms.values()):
+        raise ConfigError("--latency", "is a number of milliseconds, 0 or more")
+    if not args.location.strip():
+        raise ConfigError("--location", "must not be empty: callers ask for it, the policy grants it")
     cluster = Cluster(
         args.name,
         args.location,
@@ -186,6 +193,8 @@ def _asked(secrets: Secrets, cluster: Cluster, namespace: str | None) -> tuple[s
             told += [f"lacks in {namespace}: {', '.join(lacks)}"] if lacks else []
         if any(_may(api, None, right) for right in UNWANTED):
             told.append("its account may do everything: give it charts/placement-target's instead")
+        elif _may(api, "kube-system", EVERYWHERE):
+            shown += "; may place in every namespace, kube-system too (createNamespaces)"
         return shown, "; ".join(told) or "ok"
     except (PlacementError, ApiError) as e:
         return "-", e.detail if isinstance(e, PlacementError) else str(e)

@@ -18,11 +18,12 @@ from urllib3.exceptions import HTTPError
 
 from placement.errors import Code, PlacementError
 from placement.kubeconfig import Credentials
+from placement.receiving import received
 from reload.kubernetes_cluster import Call
 
 CONNECT_S = 1.0
 READ_S = 2.5
-CONNECTIONS = 8
+CONNECTIONS = 16
 """What is asked at once, by a look at a release or by reload.apply."""
 MERGE_PATCH = "application/merge-patch+json"
 
@@ -65,8 +66,7 @@ class Api:
             options["ssl_context"] = _tls(credentials, cluster)
             if credentials.server_name is not None:
                 options |= {"assert_hostname": credentials.server_name, "server_hostname": credentials.server_name}
-        timeout = urllib3.Timeout(connect=CONNECT_S, read=read_s)
-        self._pool = urllib3.PoolManager(timeout=timeout, retries=False, maxsize=CONNECTIONS, **options)
+        self._pool = urllib3.PoolManager(retries=False, maxsize=CONNECTIONS, **options)
 
     def get(self, path: str, *, read_s: float | None = None, **query: str) -> dict[str, Any]:
         """read_s: None = as usual.  Raises ApiError, PlacementError."""
@@ -93,12 +93,15 @@ class Api:
         read_s = min(call.read_s, self.left_s())
         if read_s <= 0:
             raise TimeoutError
+        until = time.monotonic() + read_s
         url = f"{self._server}{call.path}{'?' + urlencode(call.query) if call.query else ''}"
         body = msgspec.json.encode(call.body) if call.body is not None else None
         timeout = urllib3.Timeout(connect=min(CONNECT_S, read_s), read=read_s)
         headers = {**self._headers, **call.headers}
-        answer = self._pool.request(call.method, url, body=body, headers=headers, redirect=False, timeout=timeout)
-        return answer.status, answer.data
+        answer = self._pool.request(
+            call.method, url, body=body, headers=headers, redirect=False, timeout=timeout, preload_content=False
+        )
+        return answer.status, received(answer, until)
 
     def left_s(self) -> float:
         """Seconds until it is asked no more."""
@@ -129,22 +132,23 @@ class Api:
         url = f"{self._server}{path}{'?' + urlencode(query) if query else ''}"
         headers = self._headers | ({"Content-Type": content_type} if body is not None else {})
         octets = msgspec.json.encode(body) if body is not None else None
-        if self.until is not None:
-            read_s = min(self._read_s if read_s is None else read_s, self.left_s())
-            if read_s <= 0:
-                raise self.too_slow()
+        read_s = min(self._read_s if read_s is None else read_s, self.left_s())
+        if read_s <= 0:
+            raise self.too_slow()
+        until = time.monotonic() + read_s if self.until is None else self.until  # a long list may take all of it
+        timeout = urllib3.Timeout(connect=min(CONNECT_S, read_s), read=read_s)
         try:
-            more: dict[str, Any] = (
-                {} if read_s is None else {"timeout": urllib3.Timeout(connect=CONNECT_S, read=read_s)}
+            answer = self._pool.request(
+                method, url, body=octets, headers=headers, redirect=False, timeout=timeout, preload_content=False
             )
-            answer = self._pool.request(method, url, body=octets, headers=headers, redirect=False, **more)
+            content = received(answer, until)
         except (HTTPError, OSError) as e:
             raise PlacementError(
                 Code.CLUSTER_DOWN, f"The API server of {self.cluster} does not answer ({type(e).__name__})."
             ) from e
         self._learn_clock(answer.headers.get("Date"))
         try:
-            decoded: Any = msgspec.json.decode(answer.data) if answer.data else {}
+            decoded: Any = msgspec.json.decode(content) if content else {}
         except msgspec.MsgspecError:
             decoded = {}
         found = decoded if isinstance(decoded, dict) else {}

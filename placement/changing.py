@@ -22,6 +22,7 @@ from placement.plan import helm_argv, rollback_argv, uninstall_argv
 from placement.releases import GOOD, Revision
 from placement.request import Request
 from placement.settling import LOOK_SOON_S, MAY_PASS, SETTLE_S, Settling
+from placement.step_time import Asked
 
 MEND_S = 180.0
 MEND_SOON_S = 0.2
@@ -98,6 +99,7 @@ class Changing:
             case _:
                 secrets = self._parts.secrets
                 given = values.gather(request, secrets.object_store())
+                api.until = step_time.asked_until(until)  # what S3 took is not the cluster's
                 registry = secrets.registry(request.chart_repository)
                 run = Run(
                     helm_argv(request, timeout_s=self._timeout_s, registry=registry_flags(registry)),
@@ -142,27 +144,24 @@ class Changing:
     def _is_early(self, operation: Operation) -> bool:
         return self._parts.now_ms() < operation.deadline_ms
 
-    def mend(self, operation: Operation, until: float) -> Next:
-        """Look at what an interrupted run left; go on where helm had done all of it.
-
-        until: when its cluster is asked no more, by the monotonic clock.
-        """
+    def mend(self, operation: Operation, asked: Asked) -> Next:
+        """Look at what an interrupted run left; go on where helm had done all of it."""
         error = operation.error or error_answer(PlacementError(Code.INTERNAL))
-        is_early = self._is_early(operation)  # one that began before may have been cut short for its caller
+        is_last = asked.is_whole and not self._is_early(operation)
         api = self._parts.api(operation)
-        api.until = until
+        api.until = asked.until
         try:
             try:
                 kept, done = self._found(api, operation)
             except (ApiError, PlacementError) as e:
                 may_pass = isinstance(e, ApiError) or e.code in _MAY_PASS
-                if may_pass and is_early:
+                if may_pass and not is_last:
                     return Next(operation, TRY_AGAIN_S)
                 return self._unknown(operation, error)
             if done is None:
                 return self._failed(operation, error, kept)
             # Helm had done all of it.
-            return self._settled(api, _replace(operation, error=None), done, is_last=not is_early)
+            return self._settled(api, _replace(operation, error=None), done, is_last=is_last)
         finally:
             api.close()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from placement import manifest, step_time, values
+from placement import manifest, registries, step_time, values
 from placement.api import Api
 from placement.capacity import read_room
 from placement.cluster import Cluster, Placed, Pods, Room, State, Unreachable
@@ -29,7 +29,7 @@ from placement.request import Request
 from placement.settings import Secrets
 
 TEMPLATE_S = 2.5
-_AT_ONCE = 8
+_AT_ONCE = 32
 NOTHING = State()
 
 
@@ -117,7 +117,7 @@ class Chooser:
             timeout_s = step_time.helm_has_s(TEMPLATE_S, until)
             ran = turn.run(argv, registry_files(registry) | values_files(given), timeout_s=timeout_s)
         if ran.stopped is not None:
-            raise PlacementError(Code.REGISTRY_DOWN, f"The chart was not there and rendered within {timeout_s:.1f} s.")
+            raise registries.stopped(ran.stopped, request.chart_repository, registry)
         if ran.exit_code != 0:
             raise meaning(ran.stderr, all_words(given.parsed) | self._secrets.secret_words())
         return manifest.needs(manifest.objects(ran.stdout))

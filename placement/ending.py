@@ -21,7 +21,7 @@ from placement.operation import (
 from placement.parts import Next, Parts
 
 UNDO_S = 120.0
-_UNDOABLE = (Phase.HELM, Phase.MEND, Phase.WATCH, Phase.CONFIRM, Phase.RELOAD)
+_UNDOABLE = (Phase.HELM, Phase.MEND, Phase.WATCH, Phase.RELOAD)
 _replace = msgspec.structs.replace
 
 

@@ -31,6 +31,12 @@ class Code(StrEnum):
         "A name is no DNS label: lower-case letters, digits and hyphens, at most 63 (a release 53).",
         "rename it, for example upf-1",
     )
+    NOT_AUTHENTICATED = (
+        "not_authenticated",
+        "The call is not signed as its caller's calls have to be.",
+        "sign it as docs/envelope.md says",
+    )
+    TOO_LARGE = ("too_large", "The body is larger than a function takes.", "put the values into a file in S3")
     NOT_ALLOWED = (
         "not_allowed",
         "The policy does not let this caller do that.",
@@ -118,7 +124,7 @@ class Code(StrEnum):
         "ask again by action status; their reload agents' logs tell more",
     )
     NO_SUCH_RELEASE = ("no_such_release", "There is no such release there.", "action list shows what is placed")
-    NO_SUCH_REVISION = ("no_such_revision", "The release has no such revision.", "action status shows the revisions")
+    NO_SUCH_REVISION = ("no_such_revision", "The release has no such revision.", "action list shows its history")
     STORE_DOWN = ("store_down", "The placement's store does not answer.", "try again")
     CONFIGURATION = ("configuration", "A secret or setting of the placement function is wrong.", "the message names it")
     INTERNAL = ("internal", "The placement function has a fault.", "look for the call's id in its log")

@@ -4,7 +4,7 @@ A call is POST with a signed JSON body (trust.signing).  With an X-Callback-Url 
 worked off by the ticker, because the queue's slot is shared with the MME; without one it is worked off while the caller
 waits, for at most INLINE_S, and goes on without it after that.  The ticker calls with {"step": key}.
 HTTP status: 200 with an answer, whatever it says; 400, 403 for a request refused before it was an operation, 401, 405,
-413 for one that is not to be answered at all.
+413 for one that was not opened: its answer is not signed.
 """
 
 from __future__ import annotations
@@ -14,8 +14,6 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping
-
-import msgspec
 
 from durable.call_ids import call_id_of
 from durable.callbacks import HttpCallbacks
@@ -44,7 +42,12 @@ from trust.secrets import SIGNING_KEY, read_keys, secrets_directory
 
 FUNCTION = "placement"
 DEFAULT_WINDOW_S = 180
+_UNOPENED = {405: Code.BAD_REQUEST, 413: Code.TOO_LARGE}
 _REFUSED = {Code.BAD_REQUEST: 400, Code.BAD_NAME: 400, Code.NOT_ALLOWED: 403, Code.CALL_ID_REUSED: 409}
+
+
+def _sentence(detail: str) -> str:
+    return f"{detail[:1].upper()}{detail[1:].rstrip('.')}."
 
 
 class Function:
@@ -61,7 +64,8 @@ class Function:
         except EnvelopeError as e:
             metrics.REFUSED_REQUESTS.labels(str(e.status)).inc()
             logs.log("warning", "request refused", status=e.status, why=e.detail)
-            return msgspec.json.encode({"error": e.detail}), e.status, dict(JSON)
+            refusal = PlacementError(_UNOPENED.get(e.status, Code.NOT_AUTHENTICATED), _sentence(e.detail))
+            return encode_answer(Answer("refused", error=error_answer(refusal))), e.status, dict(JSON)
         caller = signer.name
         if caller == TICKER:
             return self._envelope.sealed(signer, *answer_step(self._placer.advance, event.body))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -87,8 +88,7 @@ class Installer:
             with self._kept(lease) as keepalive, self._helm.turn() as turn:
                 return self._under(api, run, keepalive, turn, book)
         finally:
-            _let_ask_after(api, run)
-            lease.release()
+            _release(api, lease, run.until + step_time.AFTER_S)
 
     def mend(
         self, api: Api, namespace: str, release: str, holder: str, is_ours: Callable[[Sequence[Revision]], bool]
@@ -101,7 +101,7 @@ class Installer:
         try:
             return releases.recover(api, namespace, release, is_ours)
         finally:
-            lease.release()
+            _release(api, lease)
 
     def _lease(self, api: Api, run: Run, book: Book | None = None) -> Lease:
         lease = Lease(api, run.namespace, run.release, f"{run.holder}/{uuid.uuid4().hex[:8]}", DURATION_S)
@@ -140,7 +140,7 @@ class Installer:
         before = _newest(kept)
         argv = (*run.argv, "--description", run.mark) if run.mark else run.argv
         timeout_s = step_time.helm_has_s(self._timeout_s, run.until)
-        _let_ask_after(api, run)
+        api.until = run.until + step_time.AFTER_S  # before helm began it had less time: helm's own was kept free
         ran = turn.run(argv, run.files, timeout_s=timeout_s, keepalive=keepalive)
         if ran.stopped is None and ran.exit_code == 0:
             return Installed(before, _revision_of(ran) or _newest(_looked(api, run, lambda _: False)))
@@ -161,9 +161,10 @@ class FailedRunError(Exception):
         self.kept = kept
 
 
-def _let_ask_after(api: Api, run: Run) -> None:
-    """Before helm began the cluster had less time: helm's own was kept free."""
-    api.until = run.until + step_time.AFTER_S
+def _release(api: Api, lease: Lease, until: float = 0.0) -> None:
+    if api.until is not None:
+        api.until = max(api.until, until, time.monotonic() + step_time.RELEASE_S)
+    lease.release()
 
 
 def _occupied(pending: Revision) -> PlacementError:

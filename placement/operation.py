@@ -24,10 +24,8 @@ class Phase(StrEnum):
     MEND = "mend"
     RELOAD = "reload"
     WATCH = "watch"
-    CONFIRM = "confirm"
     UNDO = "undo"
     WATCH_UNDO = "watch-undo"
-    CONFIRM_UNDO = "confirm-undo"
     NOTIFY = "notify"
     DONE = "done"
 
@@ -77,6 +75,7 @@ class Operation(Call, frozen=True, kw_only=True):
     before: the newest revision when helm began that was not this call's, 0 = none; None = helm never began.
     install: when the release was installed that was there then.  namespace_made: for this call.
     configs: ConfigMaps whose new content is waited for.  under_pods: those that helm changed under pods that live on.
+    is_seen: the last look found every pod ready, and had no time left to ask what they run with.
     attempt: runs of helm begun.  undoing: whether one has begun to go back.  since_s: when the last one began, by the
     cluster's clock.
     """
@@ -111,6 +110,7 @@ class Operation(Call, frozen=True, kw_only=True):
     namespace_made: bool = False
     configs: tuple[str, ...] = ()
     under_pods: tuple[str, ...] = ()
+    is_seen: bool = False
     deadline_ms: int = 0
     error: ErrorAnswer | None = None
     answer: Answer = Answer("accepted")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 import msgspec
@@ -10,7 +11,7 @@ from placement import choosing, differences, manifest, policy, registries, relea
 from placement.choosing import NOTHING, Chooser
 from placement.cluster import Cluster, Placed
 from placement.ending import Ending
-from placement.errors import NotNowError, PlacementError
+from placement.errors import Code, NotNowError, PlacementError
 from placement.helm import registry_files, registry_flags
 from placement.helm_errors import meaning
 from placement.masking import all_words, secret_words
@@ -100,7 +101,7 @@ class Planning:
         request = self._parts.request(operation)
         until = step_time.helm_until(self._parts.helm_timeout_s)
         api = self._parts.api(operation)
-        api.until = until
+        api.until = step_time.asked_until(until)
         try:
             kept = releases.revisions(api, operation.namespace, operation.release)
             now = kept[-1] if kept else None
@@ -133,6 +134,8 @@ class Planning:
         timeout_s = self._parts.helm_timeout_s
         files = self._parts.files(operation, given) | registry_files(registry)
         argv = helm_argv(request, timeout_s=timeout_s, registry=registry_flags(registry), dry_run=True)
+        if time.monotonic() > until:  # what S3 took as well
+            raise PlacementError(Code.TIMEOUT)
         with self._parts.helm.turn() as turn:
             ran = turn.run(argv, files, timeout_s=step_time.helm_has_s(timeout_s, until))
         if ran.stopped is not None:

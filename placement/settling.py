@@ -10,14 +10,14 @@ import msgspec
 from placement import manifest, masking, releases, watching
 from placement.api import Api
 from placement.ending import Ending, told
-from placement.errors import Code, NotNowError, PlacementError
+from placement.errors import Code, PlacementError
 from placement.installing import Installed
 from placement.nudging import Behind, Reloads
 from placement.operation import Operation, Phase, error_answer
 from placement.parts import Next, Parts
 from placement.readiness import Verdict
 from placement.releases import Revision
-from placement.step_time import LOOK_WITHIN_S
+from placement.step_time import Asked
 
 LOOK_EVERY_S = 1.0
 LOOK_SOON_S = 0.1
@@ -26,8 +26,6 @@ SETTLE_S = 10.0
 """A caller who does not wait is told so much later at most that helm is done and the pods could not be looked at."""
 MAY_PASS = (Code.CLUSTER_DOWN, Code.CLUSTER_REFUSED)
 """What a cluster says that is asked again for a while."""
-_UNDONE = (Phase.WATCH_UNDO, Phase.CONFIRM_UNDO)
-_LOOKING = (Phase.WATCH, Phase.CONFIRM, *_UNDONE)
 _replace = msgspec.structs.replace
 
 
@@ -57,7 +55,7 @@ class Settling:
             if nudged and before.status in releases.GOOD and manifest.only_configuration_changed(older, objects):
                 return self._to_reload(changed, configs)
             changed = _replace(changed, under_pods=tuple(manifest.changed_under_pods(older, objects)))
-        return self._to_watch(changed, api.until)
+        return self._to_watch(changed, Asked(api.until or 0.0), api)
 
     def _to_reload(self, operation: Operation, configs: Iterable[str]) -> Next:
         deadline_ms = self._parts.now_ms() + int(RELOAD_S * 1000)
@@ -65,7 +63,7 @@ class Settling:
         reloading = _replace(operation, phase=Phase.RELOAD, configs=waited_for, deadline_ms=deadline_ms)
         return Next(self._ending.progress(self._ending.telling(reloading, "progressing")))
 
-    def _to_watch(self, operation: Operation, until: float | None) -> Next:
+    def _to_watch(self, operation: Operation, asked: Asked, api: Api | None = None) -> Next:
         """Where nobody waits: look at once, in a step of its own where this one's time does not suffice.
 
         Who waits does so from helm's end on, and has not its time anew when pods have taken another configuration.
@@ -76,9 +74,9 @@ class Settling:
             deadline_ms = max(_last_ms(operation), now_ms + int(SETTLE_S * 1000))
         if not operation.waits:
             try:
-                return self.watch(operation, until)
+                return self.watch(operation, asked, api)
             except PlacementError as e:
-                is_out_of_time = e.code is Code.CLUSTER_DOWN and until is not None and time.monotonic() >= until
+                is_out_of_time = e.code is Code.CLUSTER_DOWN and time.monotonic() >= asked.until
                 has_its_error = operation.error is not None and e.code in MAY_PASS
                 if not (is_out_of_time or has_its_error):
                     raise
@@ -86,13 +84,13 @@ class Settling:
         watching_on = _replace(operation, phase=Phase.WATCH, deadline_ms=deadline_ms)
         return Next(self._ending.progress(self._ending.telling(watching_on, "progressing")), LOOK_SOON_S)
 
-    def reload(self, operation: Operation, until: float) -> Next:
-        """Wait a little for pods to run with their new configuration.  until: as for `watch`."""
+    def reload(self, operation: Operation, asked: Asked) -> Next:
+        """Wait a little for pods to run with their new configuration."""
         begun_ms = self._parts.now_ms()
         try:
-            return self._reloaded(operation, until)
+            return self._reloaded(operation, asked)
         except PlacementError as e:
-            waiting = self._waiting_out(operation, e, begun_ms)
+            waiting = self._waiting_out(operation, e, begun_ms if asked.is_whole else 0)
             if waiting is None:
                 raise
             return waiting
@@ -101,7 +99,7 @@ class Settling:
         """A cluster that cannot be asked for a moment is no failure of the configuration; None = it was too long.
 
         One that is down is waited for as long as the caller waits, and its pods have their time again afterwards.
-        begun_ms: when the step began: one that began in time may have been cut short for its caller.
+        begun_ms: when the step began, 0 = it was cut short for its caller.
         """
         last_ms = operation.deadline_ms
         if error.code is Code.CLUSTER_DOWN and operation.waits:
@@ -113,9 +111,9 @@ class Settling:
             operation = _replace(operation, deadline_ms=max(operation.deadline_ms, again_ms))
         return Next(operation, LOOK_EVERY_S)
 
-    def _reloaded(self, operation: Operation, until: float) -> Next:
+    def _reloaded(self, operation: Operation, asked: Asked) -> Next:
         api = self._parts.api(operation)
-        api.until = until
+        api.until = asked.until
         try:
             taken = Reloads(api).wait(operation.namespace, operation.release, operation.configs)
             error = self._without_secrets(api, operation, taken.error)
@@ -123,10 +121,10 @@ class Settling:
             api.close()
         if error is not None and (taken.is_settled or self._parts.now_ms() >= operation.deadline_ms):
             failed = _replace(operation, error=error_answer(error))
-            return self._to_watch(_replace(failed, waits=False), until)
+            return self._to_watch(_replace(failed, waits=False), asked)
         if not taken.is_settled:
             return Next(operation, LOOK_SOON_S)
-        return self._to_watch(operation, until)
+        return self._to_watch(operation, asked)
 
     def _without_secrets(self, api: Api, operation: Operation, error: PlacementError | None) -> PlacementError | None:
         """A check that refuses a configuration says so with the line that it refuses, and any password in it."""
@@ -136,55 +134,43 @@ class Settling:
         words = masking.secret_words(newest.config if newest else {}) | self._parts.secrets.secret_words()
         return PlacementError(error.code, masking.strike(error.detail, words))
 
-    def look_until(self, operation: Operation, kept_until: float | None) -> float:
-        """Until when a step without helm asks its cluster, by the monotonic clock.
-
-        kept_until: until when a caller is kept for it, None = nobody is.  Raises NotNowError where the caller's time
-        does not suffice for one that ends the operation one way or the other: cut short it would tell of the cluster,
-        and not of the release.
-        """
-        longest = time.monotonic() + LOOK_WITHIN_S
-        if kept_until is None or longest <= kept_until:
-            return longest
-        if self.is_last(operation):
-            raise NotNowError
-        return kept_until
-
-    def is_last(self, operation: Operation) -> bool:
-        """Whether its next look, if it is one, ends it one way or the other."""
-        return operation.phase in (*_LOOKING, Phase.RELOAD, Phase.MEND) and self._is_late(operation)
-
-    def watch(self, operation: Operation, until: float | None = None) -> Next:
+    def watch(self, operation: Operation, asked: Asked, connected: Api | None = None) -> Next:
         """Look at the release: ready, failed, or to be looked at again.
 
-        On a slow cluster pods are asked what they run with in a step of its own, once all are found ready.
-        until: when its cluster is asked no more, by the monotonic clock; None = LOOK_WITHIN_S from now.
+        Where the cluster is too slow for all of it, what pods run with is asked in a step of its own, once they are
+        found ready.  connected: the API server, where there is a connection to it.
         """
-        api = self._parts.api(operation)
-        begun = time.monotonic()
-        api.until = begun + LOOK_WITHIN_S if until is None else until
-        undone = operation.phase in _UNDONE
-        is_last = self._is_late(operation)  # one that began before may have been cut short for its caller
+        is_last = asked.is_whole and self._is_late(operation)
+        undone = operation.phase is Phase.WATCH_UNDO
+        is_apart = undone or operation.phase is Phase.WATCH  # else one that follows something else in its step
+        was_seen, operation = operation.is_seen, _replace(operation, is_seen=False)
+        look: watching.Look | None = None
+        api = connected or self._parts.api(operation)
+        api.until = asked.until
         try:
             newest = releases.latest(api, operation.namespace, operation.release)
             if newest is None and undone:
                 return self._ending.finish(operation, "rolled-back", error=operation.error)
             if newest is None:
                 raise PlacementError(Code.NO_SUCH_RELEASE, "The release was removed meanwhile.")
-            look = self._looked(api, operation, newest)
+            look = self._looked(api, operation, newest, was_seen=was_seen)
             behind = Behind()
             if look.verdict is Verdict.READY and self._has_to_confirm(operation):
-                if operation.phase in (Phase.WATCH, Phase.WATCH_UNDO) and time.monotonic() > begun + LOOK_WITHIN_S / 2:
-                    return self._to_confirm(operation, look)
                 behind = Reloads(api).nudged_behind(operation.namespace, operation.release)
         except PlacementError as e:
             # A cluster that is down for a while is no failure of the release; when it comes back, its API server
             # refuses everybody until it has read its roles.
-            if operation.phase not in _LOOKING or e.code not in MAY_PASS:
+            if not is_apart or e.code not in MAY_PASS:
                 raise
-            return self._unseen(operation, e) if is_last else Next(operation, LOOK_EVERY_S)
+            if is_last:
+                return self._unseen(operation, e)
+            is_cut = time.monotonic() >= asked.until
+            if is_cut and look is not None and not was_seen:
+                return self._to_confirm(operation, look)
+            return Next(operation, LOOK_EVERY_S)
         finally:
-            api.close()
+            if connected is None:
+                api.close()
         operation = _replace(operation, answer=_replace(operation.answer, pods=look.pods))
         if undone:
             if (look.verdict is Verdict.WAITING or behind.waiting) and not self._is_late(operation):
@@ -217,27 +203,28 @@ class Settling:
         known = operation.error
         if known is None:
             raise error
-        if operation.phase not in _UNDONE:
+        if operation.phase is Phase.WATCH:
             return self._ending.failed(operation, known)
         known = _replace(known, message=f"{known.message} Its pods could not be looked at: {error.detail}")
         return self._ending.finish(operation, "rolled-back", error=known)
 
     @staticmethod
-    def _looked(api: Api, operation: Operation, newest: Revision) -> watching.Look:
-        """How the pods are; the step before has seen it where they only have to confirm."""
-        if operation.phase in (Phase.CONFIRM, Phase.CONFIRM_UNDO):
+    def _looked(api: Api, operation: Operation, newest: Revision, *, was_seen: bool) -> watching.Look:
+        """How the pods are; the step just before has seen it where they only have to say what they run with."""
+        if was_seen:
             return watching.Look(operation.answer.pods, Verdict.READY, "")
         return watching.look(api, operation.namespace, manifest.objects(newest.manifest), operation.since_s)
 
     @staticmethod
     def _has_to_confirm(operation: Operation) -> bool:
         """Whether the pods are asked what they run with: those of a first revision have read it when they began."""
-        return operation.phase in _UNDONE or (operation.revision > 1 and operation.error is None)
+        undone = operation.phase is Phase.WATCH_UNDO
+        return undone or (operation.revision > 1 and operation.error is None)
 
-    def _to_confirm(self, operation: Operation, look: watching.Look) -> Next:
-        phase = Phase.CONFIRM_UNDO if operation.phase is Phase.WATCH_UNDO else Phase.CONFIRM
+    @staticmethod
+    def _to_confirm(operation: Operation, look: watching.Look) -> Next:
         answer = _replace(operation.answer, pods=look.pods)
-        return Next(_replace(operation, phase=phase, answer=answer), LOOK_SOON_S)
+        return Next(_replace(operation, is_seen=True, answer=answer), LOOK_SOON_S)
 
     def _is_late(self, operation: Operation) -> bool:
         return self._parts.now_ms() >= operation.deadline_ms

@@ -9,7 +9,6 @@ plan -> preview -> (done)                                  dry_run, diff
 plan -> helm -> (done)                                     nobody waits
 plan -> helm -> reload -> watch -> (done)                  wait; reload where ConfigMaps under reload changed
                 helm, watch -> undo -> watch-undo -> (done)  atomic, and it failed
-                watch -> confirm -> …                      a slow cluster: what the ready pods run with is asked apart
                 helm -> mend -> …                          helm was stopped, or the cluster was lost in the middle
 (done) = notify where there is a callback URL, then done.
 
@@ -34,16 +33,14 @@ from placement.parts import TRY_AGAIN_S, Next, Parts
 from placement.planning import Planning
 from placement.request import Request
 from placement.settling import Settling
-from placement.step_time import LOOK_WITHIN_S
+from placement.step_time import Asked, look
 
 INLINE_S = 4.5
 """A synchronous caller is kept no longer; what is not ready then goes on without it."""
 INLINE_HELM_S = 0.8
-"""A synchronous call begins helm only this early; later it would last too long."""
+"""A synchronous call begins a step with helm only this early; later it would last too long."""
 INLINE_LOOK_S = 5.0
 """Until when a step that was begun for a synchronous caller asks its cluster; it is taken again without one."""
-INLINE_LAST_S = INLINE_LOOK_S - LOOK_WITHIN_S
-"""A synchronous call begins a look that ends the operation, one way or the other, only while there is all its time."""
 _NEEDS_HELM = (Phase.PREVIEW, Phase.HELM, Phase.UNDO)
 
 
@@ -103,7 +100,8 @@ class Placer:
         while True:
             operation = self._held(key).call
             spent_s = time.monotonic() - begun
-            if operation.is_done or spent_s > self._begins_inline_by_s(operation):
+            late = spent_s > (INLINE_HELM_S if operation.phase in (Phase.PLAN, *_NEEDS_HELM) else INLINE_S)
+            if operation.is_done or late:
                 return operation.answer
             wait_s = self._advance(key, begun + INLINE_LOOK_S)
             if wait_s is None:
@@ -111,11 +109,6 @@ class Placer:
             if spent_s + wait_s > INLINE_S:
                 return self._held(key).call.answer
             time.sleep(min(wait_s, 0.3))  # a caller who waits is told sooner than the ticker would
-
-    def _begins_inline_by_s(self, operation: Operation) -> float:
-        if operation.phase in _NEEDS_HELM:
-            return INLINE_HELM_S
-        return INLINE_LAST_S if self._settling.is_last(operation) else INLINE_S
 
     def _held(self, key: str) -> Held[Operation]:
         held = self.parts.journal.load(key)
@@ -141,7 +134,7 @@ class Placer:
         begun = time.monotonic()
         before = hand.call
         try:
-            done = self._step(hand, self._settling.look_until(before, kept_until))
+            done = self._step(hand, look(kept_until))
         except (NotNowError, TakenError):
             done = Next(hand.call, TRY_AGAIN_S)
         except (ApiError, PlacementError) as e:
@@ -166,7 +159,7 @@ class Placer:
         )
         return done
 
-    def _step(self, hand: Hand[Operation], until: float) -> Next:
+    def _step(self, hand: Hand[Operation], asked: Asked) -> Next:
         operation = hand.call
         match operation.phase:
             case Phase.PLAN:
@@ -176,11 +169,11 @@ class Placer:
             case Phase.HELM:
                 return self._changing.run_helm(hand)
             case Phase.MEND:
-                return self._changing.mend(operation, until)
+                return self._changing.mend(operation, asked)
             case Phase.RELOAD:
-                return self._settling.reload(operation, until)
-            case Phase.WATCH | Phase.CONFIRM | Phase.WATCH_UNDO | Phase.CONFIRM_UNDO:
-                return self._settling.watch(operation, until)
+                return self._settling.reload(operation, asked)
+            case Phase.WATCH | Phase.WATCH_UNDO:
+                return self._settling.watch(operation, asked)
             case Phase.UNDO:
                 return self._changing.undo(hand)
             case _:
@@ -189,7 +182,7 @@ class Placer:
 
 def _with_left(operation: Operation, error: PlacementError) -> PlacementError:
     """An error after helm is done, with what stands on the cluster."""
-    is_there = operation.phase in (Phase.RELOAD, Phase.WATCH, Phase.CONFIRM) and operation.revision > 0
+    is_there = operation.phase in (Phase.RELOAD, Phase.WATCH) and operation.revision > 0
     if not is_there or error.code is Code.NO_SUCH_RELEASE:
         return error
     return PlacementError(error.code, error.detail, left=f"revision {operation.revision} marked deployed")

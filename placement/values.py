@@ -21,6 +21,7 @@ from urllib3.exceptions import HTTPError
 
 from placement import manifest
 from placement.errors import Code, PlacementError
+from placement.receiving import received
 from placement.request import Request, values_file
 from reload.aliases import MOST_NODES, are_too_many
 
@@ -79,11 +80,7 @@ class S3:
         until = time.monotonic() + READ_S
         try:
             answer = self._client.get_object(bucket_name=bucket, object_name=key)
-            try:
-                octets = _received(answer, until)
-            finally:
-                answer.close()
-                answer.release_conn()
+            octets = received(answer, until, MAX_OCTETS)
         except S3Error as e:
             if e.code in _MISSING:
                 raise PlacementError(Code.VALUES_MISSING, f"There is no s3://{bucket}/{key}.") from e
@@ -128,16 +125,6 @@ def gather(request: Request, store: ObjectStore | None) -> Values:
         parsed = parse(text, request.values_yaml_file)
     inline = request.values or {}
     return Values(text, as_json(inline), (parsed, inline))
-
-
-def _received(answer: urllib3.BaseHTTPResponse, until: float) -> bytes:
-    """At most MAX_OCTETS and one: more is too much.  Raises TimeoutError, also where they come in drops."""
-    octets = b""
-    while len(octets) <= MAX_OCTETS and (more := answer.read1(MAX_OCTETS + 1 - len(octets))):
-        if time.monotonic() > until:
-            raise TimeoutError
-        octets += more
-    return octets
 
 
 def as_json(inline: dict[str, Any]) -> str:

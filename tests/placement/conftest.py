@@ -194,6 +194,7 @@ def make_site(
         monkeypatch.setenv("EDGE_SECRETS_DIR", str(secrets))
         monkeypatch.setattr("tempfile.tempdir", str(temporary))
         monkeypatch.setattr("placement.choosing.TEMPLATE_S", 20)  # as helm_timeout_s below
+        monkeypatch.setattr("placement.steps.INLINE_HELM_S", 20)
         (secrets / "edge-signing-key").write_text(MASTER.hex())
         (secrets / "placement-credentials").write_text(
             json.dumps({"registries": [{"host": registry.host, "plain_http": True}]})

@@ -48,7 +48,8 @@ class FakeCluster:
 
     stall: (method, part of a path) whose requests hang until `release` is set.  refuse: paths' parts answered 403.
     refuse_bodies: a text whose Deployments are answered 422 with `invalid`.  slow_s: how long every answer takes.
-    trouble: (method, part of a path, status) answered so once each.
+    trouble: (method, part of a path, status) answered so once each.  forbidden: (verb, resource, namespace, "" = all),
+    which an access review tells so; all else is allowed.
     """
 
     def __init__(self) -> None:
@@ -62,6 +63,7 @@ class FakeCluster:
         self.invalid = "Deployment in version v1 cannot be handled: spec.replicas is no number"
         self.slow_s = 0.0
         self.trouble: list[tuple[str, str, int]] = []
+        self.forbidden: set[tuple[str, str, str]] = set()
         self.calls: list[tuple[str, str]] = []
         self.lock = threading.RLock()
         self._version = 0
@@ -141,6 +143,14 @@ class FakeCluster:
     def things(self, resource: str) -> list[dict[str, Any]]:
         with self.lock:
             return [thing for path, thing in sorted(self.objects.items()) if path.split("/")[-2] == resource]
+
+    def let_crash(self) -> None:
+        """The pods of every Deployment, from now on."""
+        self.pods = "crash"
+        with self.lock:
+            there = [(path, thing) for path, thing in self.objects.items() if path.split("/")[-2] == "deployments"]
+            for path, deployment in there:
+                self._roll(path, deployment)
 
     def _roll(self, path: str, deployment: dict[str, Any]) -> None:
         """Replace the Deployment's pods, at once."""
@@ -304,6 +314,11 @@ def _handler(cluster: FakeCluster) -> type[BaseHTTPRequestHandler]:
                 self.fail(422, "Invalid", cluster.invalid)
                 return
             if self.discover(parts.path):
+                return
+            if parts.path == "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews":
+                asked = body["spec"]["resourceAttributes"]
+                may = (asked["verb"], asked["resource"], asked["namespace"]) not in cluster.forbidden
+                self.answer(201, {**body, "status": {"allowed": may}})
                 return
             with cluster.lock:
                 getattr(self, f"on_{self.command.lower()}")(parts.path, query, body)

@@ -226,8 +226,20 @@ def test_a_caller_without_an_entry_may_nothing_and_a_clusters_name_is_not_told(s
 
 def test_calls_that_are_not_signed_are_refused(site: Site) -> None:
     body = json.dumps(site.request()).encode()
-    assert site.post(Event(body, {})).http == 401
+    unsigned = site.post(Event(body, {}))
+    assert (unsigned.http, unsigned.status, unsigned.code) == (401, "refused", "not_authenticated")
+    assert set(unsigned.body["error"]) == {"code", "message", "hint"}
     assert site.post(Event(body + b" ", signed(body, CALLER))).http == 401
     assert site.post(Event(body, signed(body, CALLER), method="GET")).http == 405
     assert site.post(Event(body, signed(body, CALLER, "http://evil.example/"))).http == 401
     assert site.clusters[0].calls == []
+
+
+def test_a_body_that_is_too_large_and_another_method_are_refused_in_the_same_shape(site: Site) -> None:
+    body = json.dumps(site.request(values={"big": "x" * 300_000})).encode()
+    large = site.post(Event(body, signed(body, CALLER)))
+    assert (large.http, large.status, large.code) == (413, "refused", "too_large")
+    body = json.dumps(site.request()).encode()
+    get = site.post(Event(body, signed(body, CALLER), "GET"))
+    assert (get.http, get.status, get.code) == (405, "refused", "bad_request")
+    assert "POST" in get.body["error"]["message"]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from placement import settling
+from placement import settling, step_time
 from placement.errors import Code, PlacementError
 from placement.inventory import Clusters
 from placement.nudging import Reloads
@@ -92,8 +92,8 @@ def test_pods_are_nudged_where_helm_puts_back_what_another_had_written(site: Sit
     let_say(site, "smf", digest=digest("by hand"))
     body = site.request(chart_repository=chart, wait=True, id="back")
     assert once(site, body).status == "progressing"
+    site.turn_until(lambda: nudged(site, "smf", "one"), "the nudge")
     assert config(site, "smf")["data"]["app.conf"] == "one"
-    assert nudged(site, "smf", "one")
     assert not nudged(site, "amf", "one")
     let_say(site, "smf", digest=digest("one"))
     assert site.call(body).status == "ready"
@@ -237,7 +237,7 @@ def test_a_step_that_waits_for_pods_asks_its_cluster_for_its_time_only(
     body = site.request(chart_repository=chart, values={"smf": "two"}, id="time")
     assert once(site, body).status == "progressing"
     with monkeypatch.context() as over:
-        over.setattr(settling, "LOOK_WITHIN_S", 0.0)
+        over.setattr(step_time, "LOOK_WITHIN_S", 0.0)
         site.clusters[0].calls.clear()
         wait_for(lambda: site.turn() > 0, "a step")
         assert site.clusters[0].calls == []
