@@ -38,6 +38,8 @@ CLUSTER_WIDE = {"namespaces", "nodes"}
 class Server(ThreadingHTTPServer):
     """Silent about clients that leave before they are answered, as a helm that is killed does."""
 
+    request_queue_size = 128  # as an API server; the library's five are fewer than are asked at once
+
     def handle_error(self, request: Any, client_address: Any) -> None:
         if not isinstance(sys.exception(), BrokenPipeError):
             super().handle_error(request, client_address)
