@@ -28,7 +28,12 @@ from reload.agent.inotify import Inotify
 from reload.agent.settings import Settings, SettingsError
 from reload.agent.status import Counters, Server, Snapshot
 
-FORWARDED = ("HUP", "INT", "QUIT", "TERM", "USR1", "USR2", "WINCH", "CONT", "ALRM")
+_UNCATCHABLE = ("KILL", "STOP")
+_OWN_FAULTS = ("SEGV", "BUS", "FPE", "ILL", "TRAP", "SYS", "ABRT")  # a handler would return into the fault
+_OWN_LIMITS = ("PIPE", "XCPU", "XFSZ")  # the kernel's word on what this process did, not the daemon
+_OWN_JOBS = ("CHLD", "TSTP")  # a terminal stops the whole group: an agent that went on could not be left
+_KEPT = {getattr(signal, "SIG" + name) for name in (*_UNCATCHABLE, *_OWN_FAULTS, *_OWN_LIMITS, *_OWN_JOBS)}
+FORWARDED = tuple(sorted(int(number) for number in signal.valid_signals() - _KEPT))  # with SIGRTMIN to SIGRTMAX
 ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 LOOK_ANYWAY_S = 10.0  # a watch that fell silent costs this much, never a lost change
 _SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER, prctl(2)
@@ -382,8 +387,8 @@ class Agent:
 
     def _catch_signals(self) -> None:
         signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
-        for name in (*FORWARDED, "CHLD"):
-            signal.signal(getattr(signal, "SIG" + name), self._on_signal)
+        for number in (*FORWARDED, signal.SIGCHLD):
+            signal.signal(number, self._on_signal)
 
     def _on_signal(self, number: int, _frame: Optional[FrameType]) -> None:
         if number != signal.SIGCHLD:

@@ -1,8 +1,9 @@
 """A small daemon: takes `greeting` from its configuration, on start and on SIGHUP or POST /reload; serves it by HTTP.
 
-argv: DIRECTORY LOG [trap-term|watch].  app.conf: `greeting=…`; `die=start` exits 3 at once, `die=hup` exits 4 when it
-is read on SIGHUP, `die=post` exits 5 instead of an answer to POST /reload, `refuse=yes` answers 500 to it.  GET /
-answers the greeting.  The log gets one line per event; its first line is `port N`.
+argv: DIRECTORY LOG [trap-term|watch|signals].  app.conf: `greeting=…`; `die=start` exits 3 at once, `die=hup` exits 4
+when it is read on SIGHUP, `die=post` exits 5 instead of an answer to POST /reload, `refuse=yes` answers 500 to it.
+GET / answers the greeting.  The log gets one line per event; its first line is `port N`.  `signals`: every signal that
+can be caught is `signal N` in the log, and nothing else.
 """
 
 import os
@@ -85,6 +86,9 @@ if values.get("die") == "start":
 signal.signal(signal.SIGHUP, on_hup)
 signal.signal(signal.SIGUSR1, lambda *_: say("usr1"))
 signal.signal(signal.SIGTERM, on_term)
+if how == "signals":
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+        signal.signal(number, lambda caught, _: say(f"signal {int(caught)}"))
 server = ThreadingHTTPServer(("127.0.0.1", int(values.get("port", "0"))), Handler)
 if how == "watch":
     threading.Thread(target=watch, daemon=True).start()

@@ -395,14 +395,54 @@ def test_without_inotify_it_polls_and_says_so(pod: Pod) -> None:
     assert "reload_polling 1" in pod.get("/metrics").text.splitlines()
 
 
-def test_every_signal_arrives_at_the_daemon(pod: Pod) -> None:
-    pod.start()
+UNHURRIED = "import sys; from reload.agent import run; run.LOOK_ANYWAY_S = 3600.0; sys.exit(run.main())"
+
+
+def test_with_inotify_a_change_is_seen_long_before_the_next_look(pod: Pod) -> None:
+    """The look that is taken anyway comes after an hour, so that only the watch can tell."""
+    pod.start("--policy", "signal", program=(sys.executable, "-c", UNHURRIED))
+    pod.until_started(1)
+    for greeting in ("two", "three"):  # what an earlier wake-up finds might hide the first
+        eventually(lambda: pod.status()["phase"] == "watching", "the agent does not come to rest")
+        pod.mounted.swap({"app.conf": f"greeting={greeting}\n"})
+        pod.until_daemon(f"hup {greeting}")
+    assert pod.status()["watch"] == "inotify"
+    assert "reload_polling 0" in pod.get("/metrics").text.splitlines()
+
+
+SIGNALS = ("HUP", "INT", "QUIT", "TERM", "USR1", "USR2", "WINCH", "CONT", "ALRM", "VTALRM", "PROF", "TTIN", "TTOU")
+SIGNALS += ("URG", "IO", "PWR", "RTMIN", "RTMIN+3", "RTMIN+15", "RTMAX")
+
+
+def numbered(name: str) -> int:
+    """`QUIT`, or `RTMIN+3` as systemd has it."""
+    base, _, more = name.partition("+")
+    return int(getattr(signal, "SIG" + base)) + int(more or 0)
+
+
+@pytest.mark.parametrize("name", SIGNALS)
+def test_every_signal_arrives_at_the_daemon(pod: Pod, name: str) -> None:
+    pod.start(how="signals")
     pod.until_started(1)
     assert pod.process is not None
-    pod.process.send_signal(signal.SIGUSR1)
-    pod.until_daemon("usr1")
-    pod.process.send_signal(signal.SIGHUP)
-    pod.until_daemon("hup one")
+    pod.process.send_signal(numbered(name))
+    pod.until_daemon(f"signal {numbered(name)}")
+    os.kill(int(pod.starts()[0]["pid"]), signal.SIGKILL)
+    assert pod.process.wait(30) == 128 + signal.SIGKILL
+
+
+def test_what_the_kernel_says_to_the_agent_alone_is_not_the_daemons(pod: Pod) -> None:
+    """PIPE: whoever asked for its status hung up.  CHLD: a check has ended."""
+    pod.start("--policy", "signal", how="signals")
+    pod.until_started(1)
+    assert pod.process is not None
+    for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD, signal.SIGUSR1):
+        pod.process.send_signal(number)
+    pod.until_daemon(f"signal {int(signal.SIGUSR1)}")
+    assert [line for line in pod.daemon_said() if line.startswith("signal ")] == [f"signal {int(signal.SIGUSR1)}"]
+    assert pod.process.poll() is None
+    os.kill(int(pod.starts()[0]["pid"]), signal.SIGKILL)
+    assert pod.process.wait(30) == 128 + signal.SIGKILL
 
 
 @pytest.mark.parametrize(
