@@ -38,13 +38,26 @@ def split_target(target: str) -> tuple[str, Path]:
         if found is None or (at == 0 and text.startswith(".")):
             break
         name, index, quoted = found.groups()
-        steps.append(name if name is not None else int(index) if index is not None else json.loads(f'"{quoted}"'))
+        step = name if name is not None else int(index) if index is not None else _unquoted(quoted)
+        if step is None:
+            break
+        steps.append(step)
         at = found.end()
     if not (file and mark and steps) or at < len(text) or len(steps) > _MOST_STEPS:
         raise ReloadError(
-            "request_invalid", f"{target[:200]!r} is not file:path", 'write "amf.yaml:amf.tai[0].tac", for example'
+            "request_invalid", f"{target[:200]!r} is not file:path", 'write "amf.yaml:amf.tai[0].tac[0]", for example'
         )
     return file, tuple(steps)
+
+
+def _unquoted(text: str) -> str | None:
+    r"""A key as JSON writes it; None where it is none: `\x`, a bare line break, half a surrogate pair."""
+    try:
+        key: str = json.loads(f'"{text}"')
+        key.encode()
+    except ValueError:
+        return None
+    return key
 
 
 def edited(name: str, content: bytes, changes: Mapping[Path, object], *, create: bool = False) -> bytes:

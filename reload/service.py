@@ -324,6 +324,8 @@ def _status(progress: apply.Progress, changed: bool) -> str:
             return state
     if states & {"waiting", "silent"}:
         return "waiting"
+    if "unmanaged" in states:
+        return "unmanaged"  # nobody can say what it runs with
     return "applied" if changed else "unchanged"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ import fastjsonschema
 import pytest
 import yaml
 
+from reload import edits, request
 from reload.agent import settings
-from tests.charts.rendering import Charts, Manifest, RefusedValuesError, of_kind, pod_of
+from reload.errors import ReloadError
+from tests.charts.rendering import ROOT, Charts, Manifest, RefusedValuesError, of_kind, pod_of
 
 NGINX: dict[str, Any] = {
     "image": {"repository": "registry.example/nginx", "tag": "1"},
@@ -184,6 +187,25 @@ def configs_of(manifests: list[Manifest]) -> dict[str, Any]:
             ((name, text),) = manifest["data"].items()
             found[name.removesuffix(".yaml")] = yaml.safe_load(text)
     return found
+
+
+def test_what_reload_md_shows_can_be_set_in_the_cores_configuration(charts: Charts) -> None:
+    """Both of the page's calls, and the path of the hint that a wrong one gets."""
+    page = (ROOT / "docs" / "reload.md").read_text()
+    shown = [json.loads(text) for text in re.findall(r'\{"[^{}`]*"set": \{[^{}]*\}[^{}]*\}', page)]
+    assert len(shown) == 2
+    with pytest.raises(ReloadError) as refused:
+        edits.split_target("")
+    shown.append({"configmap": "core-amf-config", "set": {refused.value.hint.split('"')[1]: 8}})
+    configs = {m["metadata"]["name"]: m["data"] for m in of_kind(charts.render("open5gs", CORE, "core"), "ConfigMap")}
+    for call in shown:
+        asked = request.parse(json.dumps({"cluster": "edge-a", "namespace": "open5gs", **call}).encode())
+        for target, value in asked.set.items():
+            file, path = edits.split_target(target)
+            before = configs[asked.configmap][file]
+            after = edits.edited(file, before.encode(), {path: value}).decode()
+            old, new = before.splitlines(), after.splitlines()
+            assert [str(value) in line for line, was in zip(new, old, strict=True) if line != was] == [True]
 
 
 def test_plmns_tacs_and_slices_reach_the_functions_as_what_they_are(charts: Charts) -> None:

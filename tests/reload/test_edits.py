@@ -243,11 +243,16 @@ def test_a_key_with_dots() -> None:
 
 
 @pytest.mark.parametrize(
-    "target", ["", "amf.yaml", "amf.yaml:", ":a", "a.yaml:.a", "a.yaml:a[", "a.yaml:a[x]", "a:b..c"]
+    "target",
+    [
+        *("", "amf.yaml", "amf.yaml:", ":a", "a.yaml:.a", "a.yaml:a[", "a.yaml:a[x]", "a:b..c"),
+        *(r'a.yaml:["\x"]', r'a.yaml:a["\u12"]', 'a.yaml:["line\nbreak"]', r'a.yaml:["\ud800"]'),
+    ],
 )
 def test_what_is_no_target(target: str) -> None:
-    with pytest.raises(ReloadError):
+    with pytest.raises(ReloadError, match="is not file:path") as refused:
         split_target(target)
+    assert refused.value.code == "request_invalid"
 
 
 def test_json_keeps_its_indentation_and_order() -> None:

@@ -92,6 +92,26 @@ def test_a_pod_whose_agent_is_gone_and_one_without_any(edge: Edge) -> None:
     assert answer["error"]["code"] == "pod_silent"
 
 
+@pytest.mark.parametrize("wait", [True, False])
+def test_a_pod_that_nobody_can_ask_has_not_applied_it(edge: Edge, wait: bool) -> None:
+    edge.api.put("pods", "core", "amf-9", pod_body(None), LABELS)
+    _, answer = edge.call(files={"app.conf": "greeting=two\n"}, wait=wait)
+    assert (answer["status"], answer["applied"], answer["of"]) == ("unmanaged", 0, 1)
+    assert (answer["error"] or {}).get("code") == ("pod_unmanaged" if wait else None)
+    _, answer = edge.call(files={"app.conf": "greeting=two\n"}, wait=wait)
+    assert (answer["status"], answer["changed"]) == ("unmanaged", False)
+    edge.add_pod()
+    _, answer = edge.call(files={"app.conf": "greeting=three\n"})
+    assert (answer["status"], answer["applied"], answer["of"]) == ("unmanaged", 1, 2)
+
+
+def test_a_path_that_is_none_is_the_callers_fault(edge: Edge) -> None:
+    status, answer = edge.call(set={r'amf.yaml:["\x"]': 1})
+    assert (status, answer["error"]["code"]) == (400, "request_invalid")
+    assert "is not file:path" in answer["error"]["message"]
+    assert edge.api.data("core", "amf-config") == FILES
+
+
 def test_a_writer_in_between_is_seen_and_its_change_is_kept(edge: Edge) -> None:
     meanwhile = iter([True])
 
