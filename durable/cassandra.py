@@ -19,7 +19,12 @@ from cassandra import ConsistencyLevel, DriverException, InvalidRequest, Request
 from cassandra.auth import PlainTextAuthProvider
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable
 from cassandra.connection import ConnectionException
-from cassandra.policies import DCAwareRoundRobinPolicy, FallthroughRetryPolicy, TokenAwarePolicy
+from cassandra.policies import (
+    DCAwareRoundRobinPolicy,
+    ExponentialReconnectionPolicy,
+    FallthroughRetryPolicy,
+    TokenAwarePolicy,
+)
 from cassandra.protocol import ErrorMessage
 from cassandra.query import dict_factory
 
@@ -32,6 +37,8 @@ from trust.errors import ConfigError
 TIMEOUT_S: Final = 4.5
 """Longer than the server's own write and contention timeouts together."""
 CONNECT_TIMEOUT_S: Final = 2.0
+RECONNECT_S: Final = (0.5, 10.0)
+"""The first pause before a lost node is tried again, and the longest: the driver's own is ten minutes."""
 SCHEMA_STATEMENT_S: Final = 30.0
 SCHEMA_PATIENCE_S: Final = 150.0
 _POLL_S: Final = 0.5
@@ -223,6 +230,7 @@ class CassandraStore(Seeking):
                         port=self._port,
                         execution_profiles={EXEC_PROFILE_DEFAULT: profile},
                         connect_timeout=timeout_s,
+                        reconnection_policy=ExponentialReconnectionPolicy(*RECONNECT_S),
                         protocol_version=5,
                         **self._access.options(),
                     )

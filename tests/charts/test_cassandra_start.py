@@ -86,7 +86,7 @@ def test_who_was_let_in_before_goes_on_by_the_others_though_they_count_it(start:
 
 
 class StartedError(Exception):
-    """In place of the image's entry point.  With what seeds."""
+    """In place of the image's entry point.  With what seeds and JVM_EXTRA_OPTS."""
 
 
 @pytest.fixture
@@ -95,13 +95,13 @@ def started(start: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
 
     def begin(program: str, argv: list[str], environment: dict[str, str]) -> None:
         assert [program, *argv[1:]] == ["docker-entrypoint.sh", "cassandra", "-f"]
-        raise StartedError(environment["CASSANDRA_SEEDS"])
+        raise StartedError(environment["CASSANDRA_SEEDS"], environment["JVM_EXTRA_OPTS"])
 
     def run() -> str:
         Ring(start, 1, {0: 3, 2: 3})
         with pytest.raises((StartedError, InterruptedError)) as found:
             start.main()
-        return str(found.value)
+        return " ".join(map(str, found.value.args))
 
     def sleep(_: float) -> None:
         raise InterruptedError("waits")
@@ -114,6 +114,7 @@ def started(start: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     monkeypatch.setattr("time.sleep", sleep)
     monkeypatch.setenv("CASSANDRA_SEEDS", ",".join(NAMES))
     monkeypatch.setenv("POD_IP", HERE)
+    monkeypatch.setenv("JVM_EXTRA_OPTS", "-Xlog:gc")
     return run
 
 
@@ -124,9 +125,48 @@ def test_a_node_with_data_starts_by_all_and_one_that_has_not_joined_yet_by_the_o
     assert "waiting: this volume is empty" in capsys.readouterr().out
     assert (tmp_path / "joining").exists()
     (tmp_path / "data/system").mkdir(parents=True)  # as Cassandra makes it before it joins
-    assert started() == ",".join((NAMES[0], NAMES[2]))
+    fresh = "-Xlog:gc -Dcassandra.reset_bootstrap_progress=true"
+    assert started() == f"{NAMES[0]},{NAMES[2]} {fresh}"
     (tmp_path / "joining").unlink()  # as the startup probe does
-    assert started() == ",".join(NAMES)
+    assert started() == f"{','.join(NAMES)} -Xlog:gc"
+
+
+def test_who_has_waited_for_long_begins_anew_so_that_it_has_all_the_time_to_join(
+    start: ModuleType, started: Callable[[], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "data/system").mkdir(parents=True)
+    (tmp_path / "joining").touch()
+    now = iter((100.0, 100.0 + start.LONG_S + 1))
+    monkeypatch.setattr("time.monotonic", lambda: next(now))
+    with pytest.raises(SystemExit) as ended:
+        started()
+    assert ended.value.code == 0
+
+
+@pytest.mark.parametrize(
+    ("resolver", "asked"),
+    [
+        (
+            "nameserver 10.96.0.10\nsearch edge.svc.cluster.local svc.cluster.local cluster.local example\n",
+            ".cluster.local.",
+        ),
+        ("search edge.svc.site svc.site. site\noptions ndots:5\n", ".site."),
+        ("nameserver 10.96.0.10\n", ""),
+    ],
+)
+def test_names_are_asked_for_whole_so_that_nobody_outside_is_asked(
+    start: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, resolver: str, asked: str
+) -> None:
+    """resolv.conf as kubelet writes it (Kubernetes, "DNS for Services and Pods")."""
+    start.RESOLVER = tmp_path / "resolv.conf"
+    start.RESOLVER.write_text(resolver)
+
+    def getaddrinfo(name: str, _: object) -> list[tuple[object, ...]]:
+        assert name == NAMES[1] + asked
+        return [(None, None, None, "", ("10.0.0.1", 0))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    assert start.addresses(NAMES[1]) == {"10.0.0.1"}
 
 
 @pytest.mark.parametrize(("number", "known"), [(socket.EAI_NONAME, True), (socket.EAI_AGAIN, False)])
@@ -136,6 +176,7 @@ def test_a_dns_that_does_not_answer_is_no_word_that_nobody_is_there(
     def getaddrinfo(*_: object) -> None:
         raise socket.gaierror(number, "")
 
+    start.RESOLVER = Path("/dev/null")
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     if known:
         assert start.addresses(NAMES[1]) == set()
@@ -180,6 +221,13 @@ def frame(opcode: int, body: bytes) -> bytes:
 def test_a_node_counts_itself_and_its_peers(start: ModuleType, server: list[bytes]) -> None:
     server += [frame(2, b""), frame(8, ROWS)]
     assert start.members("127.0.0.1") == 2
+
+
+def test_a_node_with_two_addresses_is_one(start: ModuleType, server: list[bytes]) -> None:
+    row = ROWS[-20:]
+    other = row[:-1] + b"\0"
+    server += [frame(2, b""), frame(8, ROWS[:-24] + struct.pack(">i", 3) + row + other + row)]
+    assert start.members("127.0.0.1") == 3
 
 
 @pytest.mark.parametrize(

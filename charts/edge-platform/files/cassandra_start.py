@@ -25,6 +25,9 @@ CQL_PORT = 9042
 TIMEOUT_S = 5.0
 LOOK_AGAIN_S = 2.0
 SAY_AGAIN_S = 60.0
+LONG_S = 60.0
+"""Who has waited so long begins anew: its startup probe's time is for joining."""
+RESOLVER = Path("/etc/resolv.conf")
 _STARTUP, _QUERY, _RESULT = 1, 7, 8
 _CONSISTENCY_ONE = 1
 
@@ -33,10 +36,23 @@ class WaitError(Exception):
     """What this node has to wait for."""
 
 
+def absolute(name: str) -> str:
+    """A name that ends in `.svc` with the cluster's domain and its dot.
+
+    Without them the resolver also asks for the name as it is, somewhere outside, and on a site whose outside does not
+    answer that is no word that there is no such pod.
+    """
+    for line in RESOLVER.read_text().splitlines():
+        for domain in line.split()[1:] if line.startswith("search") else ():
+            if domain.startswith("svc."):
+                return f"{name}.{domain[len('svc.') :].rstrip('.')}."
+    return name
+
+
 def addresses(name: str) -> set[str]:
     """What the cluster's DNS has under this name: nothing where there is no such pod.  Raises WaitError: no answer."""
     try:
-        return {str(found[4][0]) for found in socket.getaddrinfo(name, None)}
+        return {str(found[4][0]) for found in socket.getaddrinfo(absolute(name), None)}
     except socket.gaierror as error:
         if error.errno in (socket.EAI_NONAME, socket.EAI_NODATA):
             return set()
@@ -69,7 +85,9 @@ def members(host: str) -> int:
     at = 12
     for _ in range(3):
         at += 2 + int(struct.unpack_from(">H", body, at)[0])
-    return 1 + int(struct.unpack_from(">i", body, at + 2)[0])
+    rows = int(struct.unpack_from(">i", body, at + 2)[0])
+    # A length and 16 octets each; a node whose address has changed may have two.
+    return 1 + len({body[at + 6 + 20 * row : at + 26 + 20 * row] for row in range(rows)})
 
 
 def seeds(own: str, names: list[str], address: str, *, founded: bool, begun: bool) -> list[str]:
@@ -127,7 +145,14 @@ def main() -> None:
         (VOLUME / JOINING).touch()
     environment = dict(os.environ)
     if (VOLUME / JOINING).exists():
+        begin_s = time.monotonic()
         environment["CASSANDRA_SEEDS"] = ",".join(allowed(own, names, Path(sys.argv[1]) / "ring"))
+        if time.monotonic() - begin_s > LONG_S:
+            sys.stdout.write("may join now, and begins anew, with all the time that the startup probe gives it\n")
+            sys.exit(0)
+        # One that was killed while it joined would find what it has fetched, and refuse to go on from it.
+        options = (environment.get("JVM_EXTRA_OPTS", ""), "-Dcassandra.reset_bootstrap_progress=true")
+        environment["JVM_EXTRA_OPTS"] = " ".join(filter(None, options))
         sys.stdout.write(f"joining by {environment['CASSANDRA_SEEDS']}\n")
         sys.stdout.flush()
     os.execvpe("docker-entrypoint.sh", ["docker-entrypoint.sh", "cassandra", "-f"], environment)  # noqa: S606, S607

@@ -69,6 +69,7 @@ def main() -> None:
         f"-Dcassandra.storagedir={DATA}",
         f"-Dcassandra.ring_delay_ms={RING_DELAY_MS}",
         "-Djava.io.tmpdir=/tmp",
+        *os.environ.get("JVM_EXTRA_OPTS", "").split(),
         "-cp",
         f"{CONFIGURATION}:/opt/cassandra/lib/*",
         "org.apache.cassandra.service.CassandraDaemon",
