@@ -6,9 +6,9 @@ import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
-TIMES = 10
-"""A run that waits for a processor is an eleventh of what it and its rest take, as far as MOST_S lets it."""
-MOST_S = 3.0
+TIMES = 20
+"""A run that waits for a processor is a twenty-first of what it and its rest take, as far as MOST_S lets it."""
+MOST_S = 6.0
 """What a run sets going on a cluster that shares these processors has mostly ended by then."""
 
 
