@@ -18,7 +18,7 @@ from urllib3.exceptions import HTTPError
 
 from placement.errors import Code, PlacementError
 from placement.kubeconfig import Credentials
-from placement.receiving import received
+from placement.receiving import MOST_OCTETS, received
 from reload.kubernetes_cluster import Call
 
 CONNECT_S = 1.0
@@ -146,6 +146,8 @@ class Api:
             raise PlacementError(
                 Code.CLUSTER_DOWN, f"The API server of {self.cluster} does not answer ({type(e).__name__})."
             ) from e
+        if len(content) > MOST_OCTETS:  # cut off, a list would be none
+            raise PlacementError(Code.CLUSTER_DOWN, f"The API server of {self.cluster} answers more than is read.")
         self._learn_clock(answer.headers.get("Date"))
         try:
             decoded: Any = msgspec.json.decode(content) if content else {}

@@ -33,7 +33,7 @@ class Ending:
 
     def failed(self, operation: Operation, error: ErrorAnswer) -> Next:
         """The operation has failed; atomic ones go back first, if there is anything to go back from."""
-        operation = _replace(operation, error=error)
+        operation = _replace(operation, error=error, is_seen=False)
         began = operation.revision > 0
         if operation.atomic and operation.action == "apply" and operation.phase in _UNDOABLE and began:
             deadline_ms = self._parts.now_ms() + int(UNDO_S * 1000)

@@ -162,11 +162,11 @@ class Settling:
             # refuses everybody until it has read its roles.
             if not is_apart or e.code not in MAY_PASS:
                 raise
-            if is_last:
-                return self._unseen(operation, e)
             is_cut = time.monotonic() >= asked.until
             if is_cut and look is not None and not was_seen:
-                return self._to_confirm(operation, look)
+                return self._to_confirm(operation, look)  # the last one, too: it was found ready
+            if is_last:
+                return self._unseen(operation, e)
             return Next(operation, LOOK_EVERY_S)
         finally:
             if connected is None:

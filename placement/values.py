@@ -11,6 +11,7 @@ import json
 import re
 import time
 from typing import Any, Protocol
+from xml.etree import ElementTree
 
 import msgspec
 import urllib3
@@ -87,6 +88,8 @@ class S3:
             if e.code in _REFUSED:
                 raise PlacementError(Code.VALUES_STORE_REFUSED) from e
             raise PlacementError(Code.VALUES_STORE_DOWN, f"The S3 server answers {e.code}.") from e
+        except (UnicodeDecodeError, ElementTree.ParseError) as e:  # of an error that is none of S3's
+            raise PlacementError(Code.VALUES_STORE_DOWN, "The S3 server answers what S3 does not.") from e
         except ValueError as e:
             raise PlacementError(Code.BAD_REQUEST, "values_yaml_file is no bucket and key that S3 takes.") from e
         except (HTTPError, ServerError, InvalidResponseError, OSError) as e:

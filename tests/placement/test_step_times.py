@@ -12,13 +12,15 @@ import pytest
 
 from durable import callbacks, journal
 from durable.callbacks import HttpCallbacks, To
-from placement import choosing, step_time, steps, values
+from placement import api, choosing, receiving, step_time, steps, values
 from placement.api import Api
 from placement.errors import Code, PlacementError
 from placement.function import build
 from placement.helm import Ran, Turn
+from placement.inventory import Clusters
 from placement.kubeconfig import Credentials
 from placement.operation import Phase
+from placement.settling import Settling
 from placement.step_time import LOOK_WITHIN_S
 from placement.values import S3, S3Settings, Values
 from reload.kubernetes_cluster import Call
@@ -396,3 +398,66 @@ def test_a_chart_that_renders_slowly_is_not_told_as_a_registry_that_is_down(
     assert site.call().code == "timeout"
     site.registry.stop()
     assert site.call().code == "registry_down"
+
+
+@pytest.mark.parametrize("undone", [False, True])
+def test_the_last_look_that_finds_the_pods_ready_has_a_step_more_to_ask_them(
+    site: Site, monkeypatch: pytest.MonkeyPatch, undone: bool
+) -> None:
+    """Else a good release would be taken back because its cluster is slow."""
+    monkeypatch.setattr(step_time, "LOOK_WITHIN_S", 2.0)
+    chart = agents.push(site, "smf")
+    site.call(cluster="a", chart_repository=chart)
+    agents.let_say(site, "smf", digest=agents.digest("one"))
+    if undone:
+        site.clusters[0].refuse_bodies = "registry.test/nf:2"
+    begun(site, "slow", wait=True, atomic=True, chart_repository=chart, values={"smfImage": "registry.test/nf:2"})
+    phase = Phase.WATCH_UNDO if undone else Phase.WATCH
+    site.turn_until(lambda: operation(site, "slow").phase is phase, "helm's end")
+    site.clusters[0].slow_s = 0.4
+    monkeypatch.setattr(Settling, "_is_late", lambda *_: True)
+    site.turn_until(lambda: operation(site, "slow").is_seen, "the look")
+    site.clusters[0].slow_s = 0.0
+    agents.let_say(site, "smf", digest=agents.digest("one"))
+    answer = turn_to_end(site, "slow")
+    assert (answer.status, answer.body["revision"]) == (("rolled-back", 3) if undone else ("ready", 2))
+
+
+def test_pods_that_were_seen_before_a_release_went_back_are_looked_at_anew(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(step_time, "LOOK_WITHIN_S", 2.0)
+    chart = agents.push(site, "smf")
+    site.call(cluster="a", chart_repository=chart)
+    agents.let_say(site, "smf", digest=agents.digest("one"))
+    begun(site, "slow", wait=True, atomic=True, chart_repository=chart, values={"smfImage": "registry.test/nf:2"})
+    site.turn_until(lambda: operation(site, "slow").phase is Phase.WATCH, "helm's end")
+    site.clusters[0].slow_s = 0.4
+    site.turn_until(lambda: operation(site, "slow").is_seen, "the look")
+    site.clusters[0].slow_s = 0.0
+    site.clusters[0].trouble += [("GET", "/configmaps", 503)]
+    with monkeypatch.context() as late:
+        late.setattr(Settling, "_is_late", lambda *_: True)
+        site.turn_until(lambda: operation(site, "slow").phase is Phase.UNDO, "the way back")
+    site.clusters[0].pods = "crash"
+    answer = turn_to_end(site, "slow")
+    assert answer.status == "rolled-back"
+    assert "do not run either" in answer.body["error"]["message"]
+
+
+def test_an_answer_that_is_cut_off_is_no_empty_one(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(receiving.received, "__defaults__", (100,))
+    monkeypatch.setattr(api, "MOST_OCTETS", 100)
+    asked = site.function._placer.parts.connect(Clusters(site.store).get("a"))
+    with pytest.raises(PlacementError) as told:
+        asked.get("/api/v1/nodes")
+    asked.close()
+    assert told.value.code is Code.CLUSTER_DOWN
+
+
+@pytest.mark.parametrize("body", [b"<html><p>\xff", b"<Error><Code>Slow", b"\xff\xfe"])
+def test_what_a_proxy_says_before_s3_is_no_fault_of_the_request(body: bytes) -> None:
+    begin = b"HTTP/1.1 502 Bad Gateway\r\nContent-Type: application/xml\r\nContent-Length: %d\r\n\r\n" % len(body)
+    with dripping(begin + body) as endpoint, pytest.raises(PlacementError) as told:
+        S3(S3Settings(endpoint, "key", "secret")).read("values", "nf.yaml")
+    assert told.value.code is Code.VALUES_STORE_DOWN
