@@ -54,7 +54,9 @@ def helm_argv(
     argv += ["--values", VALUES]  # the later file wins
     # Given values decide, never what an earlier call left: `null` means the chart's defaults.
     argv += ["--reset-values", "--history-max", "10", "--timeout", f"{max(1, round(timeout_s))}s", "--output", "json"]
-    argv += registry
+    # The API server checks fields by itself (Kubernetes 1.27); helm would only read what it could check, which costs
+    # more than all the rest of the run (docs/decisions/0014-who-checks-fields.md).
+    argv += ["--disable-openapi-validation", *registry]
     if dry_run:
         argv.append("--dry-run=server")  # with its Secrets, or each would seem to go; differences masks them
     return tuple(argv)

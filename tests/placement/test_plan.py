@@ -350,7 +350,7 @@ def test_helm_is_told_which_chart_and_values_and_keeps_ten_revisions() -> None:
         ["10"],
     )
     assert flag(argv, "--values") == ["values-file.yaml", "values.yaml"]
-    assert {"--reset-values", "--plain-http"} < set(argv)
+    assert {"--reset-values", "--plain-http", "--disable-openapi-validation"} < set(argv)
     for never in ("--wait", "--atomic", "--create-namespace", "--force", "--dry-run=server"):
         assert never not in argv
     assert flag(helm_argv(Request("upf", "lab", "oci://r.test/c", "1.0.0"), timeout_s=3.5), "--values") == [
