@@ -47,7 +47,8 @@ def require_updatable(directory: Path, mountinfo: str) -> None:
         if len(fields) < 5:
             continue
         root, point = (_unescaped(field) for field in fields[3:5])
-        if point.startswith(inside) or (point + os.sep == inside and "/volume-subpaths/" in root):
+        # What is mounted by subPath lies in the version of that moment, a directory like ..2026_11_23_13_17_23.243078.
+        if point.startswith(inside) or (point + os.sep == inside and "/.." in root):
             raise SettingsError(f"{point} is mounted by subPath: {cure}")
     raise SettingsError(f"{directory} has no {DATA}, so it is no ConfigMap or Secret volume: {cure}")
 

@@ -24,6 +24,7 @@ from reload.policy import Clusters
 from reload.tables import TABLES, Table
 from reload.waits import Wait, Waits
 from tests.lab import artefacts, images, oci
+from tests.lab.kubectl import eventually
 from tests.lab.nginx import ASK, conf, wrapped
 from tests.lab.run import run
 from tests.lab.site import Site
@@ -212,3 +213,50 @@ def test_a_sidecar_does_it_for_an_image_that_cannot_be_changed(release: Release,
     assert (answer["status"], answer["applied"]) == ("applied", 1), answer
     assert release.served("nf") == "11"
     assert release.state("nf") == before
+
+
+def test_what_kubelet_mounts_by_subpath_is_refused(site: Site, namespace: str, nginx: str) -> None:
+    """The three ways to do it (kubernetes/kubernetes#50345): one file, one file in a directory, a whole directory."""
+    shapes = {
+        "file": ("/etc/nf/nginx.conf", "nginx.conf", "/etc/nf/nginx.conf"),
+        "within": ("/etc/nf/nginx.conf", "nginx.conf", "/etc/nf"),
+        "directory": ("/etc/nf", "conf", "/etc/nf"),
+    }
+    containers = []
+    for name, (point, inside, directory) in shapes.items():
+        arguments = [f"--config={directory}", "--effective=/tmp/effective", "--policy=signal"]
+        containers.append(
+            {
+                "name": name,
+                "image": nginx,
+                "imagePullPolicy": "Always",
+                "command": ["auto-reload", *arguments, "--", "nginx", "-g", "daemon off;"],
+                "volumeMounts": [{"name": "config", "mountPath": point, "subPath": inside}],
+            }
+        )
+    items = [{"key": "nginx.conf", "path": path} for path in ("nginx.conf", "conf/nginx.conf")]
+    volume = {"name": "config", "configMap": {"name": "fixed", "items": items}}
+    site.a.apply(
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": "fixed", "namespace": namespace},
+            "data": {"nginx.conf": conf("7")},
+        },
+        {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": "fixed", "namespace": namespace},
+            "spec": {"restartPolicy": "Never", "containers": containers, "volumes": [volume]},
+        },
+    )
+
+    def ends() -> dict[str, int]:
+        statuses = site.a.get("pods", "fixed", namespace=namespace)["status"].get("containerStatuses", [])
+        return {s["name"]: s["state"]["terminated"]["exitCode"] for s in statuses if "terminated" in s["state"]}
+
+    eventually(lambda: ends() == dict.fromkeys(shapes, 2), "three containers that refuse", within_s=60)
+    for name, (point, _, _) in shapes.items():
+        (told,) = site.a.kubectl("logs", "fixed", "-c", name, "-n", namespace).splitlines()
+        assert f"{point} is" in told, (name, told)
+        assert "mounted by subPath: it never changes; mount the whole ConfigMap as a directory" in told, (name, told)

@@ -14,20 +14,31 @@ from reload.agent.settings import SettingsError
 from reload.agent.volume import MAX_OCTETS, Effective, VolumeError, read_files, require_updatable
 from tests.reload.volumes import MountedConfig
 
-# The form of proc(5); the root is where kubelet keeps a subPath's source (pkg/volume/util/subpath).
-SUBPATH = (
-    "612 590 8:1 /var/lib/kubelet/pods/0d9c/volume-subpaths/config/amf/0 {point} rw,relatime - ext4 /dev/sda1 rw\n"
+# What kubelet 1.34.4 made, as containers' /proc/self/mountinfo had it: of a ConfigMap on disk, of a Secret on tmpfs.
+VERSION = "..2026_11_23_13_17_23.2430781632"
+ON_DISK = (
+    "407 391 254:0 /var/lib/kubelet/pods/eb85d0a5/volumes/kubernetes.io~configmap/c{inside} {point} ro,relatime - "
+    "ext4 /dev/vda rw,discard\n"
 )
+ON_TMPFS = "408 391 0:104 {inside} {point} ro,relatime - tmpfs tmpfs rw,size=24581692k,noswap\n"
 
 
-@pytest.mark.parametrize("point", ["{config}/amf.yaml", "{config}"])
-def test_a_subpath_mount_is_refused_with_its_place(tmp_path: Path, point: str) -> None:
+@pytest.mark.parametrize("form", [ON_DISK, ON_TMPFS])
+@pytest.mark.parametrize(("inside", "point"), [("amf.yaml", "{config}/amf.yaml"), ("conf", "{config}")])
+def test_a_subpath_mount_is_refused_with_its_place(tmp_path: Path, form: str, inside: str, point: str) -> None:
     config = tmp_path / "con fig"
     config.mkdir()
     place = point.format(config=config)
+    mountinfo = form.format(inside=f"/{VERSION}/{inside}", point=place.replace(" ", "\\040"))
     with pytest.raises(SettingsError, match="is mounted by subPath: it never changes") as refused:
-        require_updatable(config, SUBPATH.format(point=place.replace(" ", "\\040")))
+        require_updatable(config, mountinfo)
     assert place in str(refused.value)
+
+
+@pytest.mark.parametrize("form", [ON_DISK, ON_TMPFS])
+def test_a_whole_volume_without_a_version_is_not_called_a_subpath(tmp_path: Path, form: str) -> None:
+    with pytest.raises(SettingsError, match=r"has no \.\.data"):
+        require_updatable(tmp_path, form.format(inside="/", point=tmp_path))
 
 
 def test_a_configmap_volume_is_accepted(tmp_path: Path) -> None:
