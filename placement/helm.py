@@ -124,9 +124,8 @@ class Helm:
 
     @contextmanager
     def turn(self) -> Iterator[Turn]:
-        """Be the one who runs helm.  Raises NotNowError: somebody else was, for TURN_WAIT_S."""
-        if not self._turn.acquire(timeout=TURN_WAIT_S):
-            raise NotNowError
+        """Be the one who runs helm.  Raises NotNowError: somebody else was, for TURN_WAIT_S or until a rest began."""
+        self._take_turn()
         turn = Turn(self._binary, self._folder)
         try:
             yield turn
@@ -134,6 +133,16 @@ class Helm:
             self._rests_until = time.monotonic() + turn.rest_s
             metrics.HELM_REST_SECONDS.observe(turn.rest_s)
             self._turn.release()
+
+    def _take_turn(self) -> None:
+        if self._turn.acquire(blocking=False):
+            return
+        if not self._turn.acquire(timeout=TURN_WAIT_S):
+            raise NotNowError
+        if time.monotonic() < self._rests_until:
+            # Who came when the last rest was over comes in a crowd, and they would run with no rest between them.
+            self._turn.release()
+            raise NotNowError
 
 
 class Turn:

@@ -32,7 +32,7 @@ STEP_SECONDS = Histogram(
 HELM_REST_SECONDS = Histogram(
     "placement_helm_rest_seconds",
     "Rests after runs of helm that waited for a processor.",
-    buckets=(0.1, 0.3, 1.0, 2.0, 4.0, 6.0, 12.0),
+    buckets=(0.1, 0.3, 1.0, 2.0, 4.0, 8.0),
 )
 CALLBACKS = Counter("placement_callbacks", "Final answers to callback URLs, by result.", ["result"])
 REFUSED_REQUESTS = Counter("placement_requests_refused", "Requests refused whole, by HTTP status.", ["status"])

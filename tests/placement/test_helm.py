@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from placement import helm
+from placement import helm, pacing
 from placement.errors import NotNowError
 from placement.helm import Helm
+from placement.pacing import Share
 from tests.placement.conftest import CALLER, Site
 from tests.placement.fake_cluster import wait_for
 from tests.placement.test_apply import release_states
@@ -41,6 +42,50 @@ def test_a_run_yields_as_a_process_and_as_a_session(tmp_path: Path) -> None:
     first, *rest = ran.stdout.splitlines()
     assert first == f"nice {min(19, os.nice(0) + 10)} cores 1"
     assert not Path("/proc/self/autogroup").exists() or rest[0].endswith("nice 10")
+
+
+class Noticed:
+    """A lock that tells when somebody begins to wait for it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.is_waited_for = threading.Event()
+
+    def acquire(self, *, blocking: bool = True, timeout: float = -1) -> bool:
+        if blocking:
+            self.is_waited_for.set()
+        return self._lock.acquire(blocking, timeout)
+
+    def release(self) -> None:
+        self._lock.release()
+
+    def locked(self) -> bool:
+        return self._lock.locked()
+
+
+def test_who_comes_while_a_run_is_kept_waiting_rests_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if others had kept it waiting for a tenth of a second: two that came when the last rest was over."""
+    monkeypatch.setattr(pacing, "share_of", lambda _: Share(0.1, 0.1))
+    monkeypatch.setattr(helm, "TURN_WAIT_S", 60.0)
+    shared = program(tmp_path, "#!/bin/sh\nsleep 0.3\n")  # long enough to be looked at
+    shared._turn = turns = Noticed()  # type: ignore[assignment]
+    told: list[str] = []
+
+    def other() -> None:
+        with pytest.raises(NotNowError), shared.turn():
+            told.append("had a turn")
+        told.append("not now")
+
+    thread = threading.Thread(target=other)
+    with shared.turn() as turn:
+        thread.start()
+        assert turns.is_waited_for.wait(60)
+        assert turn.run((), {}, timeout_s=60).exit_code == 0
+    thread.join(60)
+    assert told == ["not now"]
+    assert shared.free_in_s() > 0
+    with shared.turn() as turn:  # somebody who waits for the answer
+        assert turn.run((), {}, timeout_s=60).exit_code == 0
 
 
 def test_one_runs_at_a_time_and_the_next_is_told_to_come_later(tmp_path: Path) -> None:
