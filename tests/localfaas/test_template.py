@@ -84,6 +84,11 @@ def test_metrics_are_not_the_handlers(shapes: Served) -> None:
     assert ask(port, "POST", "/metrics")[0] == 405
 
 
+def test_metrics_are_not_for_who_comes_through_the_gateway(shapes: Served) -> None:
+    """It adds the header to each call: openfaas/faas, gateway/handlers/callid_middleware.go."""
+    assert ask(shapes.port(), "GET", "/metrics", **{"X-Start-Time": "1795438972310000000"})[0] == 404
+
+
 def test_body_over_one_mebibyte_is_413(shapes: Served) -> None:
     port = shapes.port()
     assert ask(port, "POST", "/bytes", b"x" * (1 << 20))[0] == 200
