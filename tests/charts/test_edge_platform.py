@@ -413,7 +413,7 @@ def test_callers_reload_agents_other_namespaces_and_those_who_are_called_are_val
     assert receivers["gateway"]["webhook_configs"][0]["url"].startswith("http://gateway.faas:")
     (tmp_path / "routes.yml").write_text(text)
     ran(program("amtool"), "check-config", str(tmp_path / "routes.yml"))
-    alertmanager = named(manifests, "Deployment", "edge-alertmanager")["spec"]["template"]["spec"]
+    alertmanager = named(manifests, "StatefulSet", "edge-alertmanager")["spec"]["template"]["spec"]
     mounts = {mount["name"]: mount["mountPath"] for mount in alertmanager["containers"][0]["volumeMounts"]}
     assert mounts["people"] == "/etc/alertmanager/people"
     (secret,) = (volume["secret"] for volume in alertmanager["volumes"] if volume["name"] == "people")
@@ -439,6 +439,23 @@ def test_alerts_go_to_the_charts_alertmanager_only_where_it_is(charts: Charts, d
     assert alertmanager["static_configs"] == [{"targets": ["edge-alertmanager.openfaas:9093"]}]
     assert "alerting" not in without
     assert without["scrape_configs"]
+
+
+def test_one_alertmanager_has_its_memory_on_a_claim(charts: Charts, default: list[Manifest]) -> None:
+    """tests/charts/test_alertmanager_restart.py: what it is for."""
+    spec = named(default, "StatefulSet", "edge-alertmanager")["spec"]
+    assert spec["replicas"] == 1
+    pod = spec["template"]["spec"]
+    (folder,) = (each for each in pod["containers"][0]["args"] if each.startswith("--storage.path="))
+    mounts = {mount["mountPath"]: mount["name"] for mount in pod["containers"][0]["volumeMounts"]}
+    (claim,) = spec["volumeClaimTemplates"]
+    assert claim["metadata"]["name"] == mounts[folder.partition("=")[2]]
+    assert claim["metadata"]["name"] not in [volume["name"] for volume in pod["volumes"]]
+    assert claim["spec"] == {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+    own = {"monitoring": {"alertmanager": {"storage": {"size": "2Gi", "className": "fast-local"}}}}
+    changed = named(charts.render("edge-platform", own, release="edge"), "StatefulSet", "edge-alertmanager")["spec"]
+    asked = changed["volumeClaimTemplates"][0]["spec"]
+    assert (asked["storageClassName"], asked["resources"]) == ("fast-local", {"requests": {"storage": "2Gi"}})
 
 
 def by_record(path: Path) -> Any:
