@@ -5,6 +5,7 @@
         locations: [berlin, "munich-*"]
         namespaces: ["edge-*"]
         repositories: ["oci://registry.example/charts/*"]
+        values_files: ["s3://configs/upf/*"]   # all that the function's keys can read, where it is left out
         actions: [apply, status, diff, rollback, uninstall, list]   # all, where it is left out
         create_namespaces: false
 
@@ -34,6 +35,7 @@ class Grant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     repositories: tuple[str, ...] = ()
     actions: tuple[str, ...] = ACTIONS
     create_namespaces: bool = False
+    values_files: tuple[str, ...] = ("*",)
 
     def may_use(self, cluster: Cluster) -> bool:
         """Whether the cluster's location is among those granted."""
@@ -85,6 +87,8 @@ def check(grant: Grant, caller: str, request: Request) -> None:
         raise _refused(caller, f"use location {request.location}")
     if request.action in ("apply", "diff") and not _any(grant.repositories, request.chart_repository):
         raise _refused(caller, f"use charts of {request.chart_repository}")
+    if request.values_yaml_file is not None and not _any(grant.values_files, request.values_yaml_file):
+        raise _refused(caller, f"use values of {request.values_yaml_file}")
 
 
 def check_cluster(grant: Grant, caller: str, cluster: Cluster) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -32,6 +33,10 @@ _PATHS = {
     "HorizontalPodAutoscaler": ("/apis/autoscaling/v2", "horizontalpodautoscalers"),
 }
 MOST_PODS = 100
+_QUANTITY = re.compile(
+    r"^spec\..*(?:\.(?:requests|limits|capacity)\.[^\]]+|\.(?:sizeLimit|divisor|averageValue|target\.value)|\.overhead\.[^\]]+)$"
+)
+"""Where the API server writes a quantity as it likes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,12 +127,14 @@ def _differing(wanted: Any, live: Any, path: str) -> list[str]:
             for index, part in enumerate(wanted)
         ]
         return [line for part, other, index in pairs for line in _differing(part, other, f"{path}[{index}]")]
-    return [] if _same(wanted, live) else [path]
+    return [] if _same(wanted, live, path) else [path]
 
 
-def _same(wanted: Any, live: Any) -> bool:
+def _same(wanted: Any, live: Any, path: str) -> bool:
     if wanted == live or str(wanted) == str(live):
         return True
+    if not _QUANTITY.search(path):
+        return False  # "0007" and "7" are one number, and two TACs
     try:  # "0.5" and "500m" are one quantity
         return quantities.memory_b(str(wanted)) == quantities.memory_b(str(live)) and quantities.cpu_m(
             str(wanted)

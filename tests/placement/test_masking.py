@@ -37,7 +37,8 @@ def test_scalars_below_a_name_of_something_secret_are_secret_words(values: dict[
         *("password", "passwd", "passphrase", "pass", "clientSecret", "accessToken", "credentials", "apikey"),
         *("api_key_old", "api-key-id", "privateKeyPem", "private_key_file", "authorization", "basicAuth"),
         # what a subscriber is authenticated with: TS 33.102, TS 35.206
-        *("k", "K", "ki", "Ki", "op", "OP", "opc", "OPc"),
+        *("k", "K", "ki", "Ki", "op", "OP", "opc", "OPc", "usim_opc", "opc_hex", "usimOpc", "subscriberK", "amf_op"),
+        *("adm1", "PIN", "puk1", "sim-psk", "kasme", "dbPwd", "snmpCommunity"),
         *("tlsCert", "certificate", "wrapping_key", "signingKey"),
     ],
 )
@@ -46,7 +47,10 @@ def test_each_of_these_names_something_secret(name: str) -> None:
     assert WORD not in json.dumps(masked({"kind": "Thing", "spec": {name: WORD}}))
 
 
-@pytest.mark.parametrize("name", ["kind", "operator", "opt", "mask", "kilo", "tac", "keyboard", "block"])
+@pytest.mark.parametrize(
+    "name",
+    ["kind", "operator", "opt", "mask", "kilo", "tac", "keyboard", "block", "pinned", "topics", "OpenAPI"],
+)
 def test_others_that_look_alike_do_not(name: str) -> None:
     assert secret_words({name: WORD}) == set()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from placement import policy
@@ -39,6 +40,17 @@ def test_what_is_granted_may_be_done() -> None:
 def test_charts_come_from_repositories_that_are_granted(action: Action) -> None:
     elsewhere = request(action, chart_repository="oci://evil.example/charts/upf")
     assert refused(GRANT, elsewhere) == "use charts of oci://evil.example/charts/upf."
+
+
+@pytest.mark.parametrize("action", ["apply", "diff"])
+def test_values_come_from_files_that_are_granted(action: Action) -> None:
+    """The function reads them with its own keys, and shows them to its caller as what a release would be."""
+    narrow = msgspec.structs.replace(GRANT, values_files=("s3://configs/upf/*",))
+    policy.check(narrow, "operator/alice", request(action, values_yaml_file="s3://configs/upf/values.yaml"))
+    policy.check(narrow, "operator/alice", request(action))
+    policy.check(GRANT, "operator/alice", request(action, values_yaml_file="s3://other/values.yaml"))
+    elsewhere = request(action, values_yaml_file="s3://other/values.yaml")
+    assert refused(narrow, elsewhere) == "use values of s3://other/values.yaml."
 
 
 @pytest.mark.parametrize("action", ["apply", "diff", "status", "rollback", "uninstall"])

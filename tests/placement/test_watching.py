@@ -38,6 +38,14 @@ def drift(cluster: FakeCluster, wanted: dict[str, Any], live: dict[str, Any]) ->
     return watching.drift(api(cluster), "lab", [wanted])
 
 
+def asks(**quantities: str) -> dict[str, Any]:
+    return {"spec": {"resources": {"requests": quantities}}}
+
+
+CONTENT_DIFFERS = ["ConfigMap/c: data.requests.limits.x differs"]
+ENV_DIFFERS = ["ConfigMap/c: spec.env[0].value differs"]
+
+
 @pytest.mark.parametrize(
     ("wanted", "live", "found"),
     [
@@ -56,8 +64,18 @@ def drift(cluster: FakeCluster, wanted: dict[str, Any], live: dict[str, Any]) ->
         ({"spec": {"a": None, "b": {}, "c": [], "d": ""}}, {"spec": {}}, []),
         ({"spec": {"clusterIP": ""}}, {"spec": {"clusterIP": "10.96.0.7"}}, []),
         # one quantity in two forms, and a number as text
-        ({"spec": {"cpu": "0.5", "memory": "1Gi"}}, {"spec": {"cpu": "500m", "memory": "1024Mi"}}, []),
-        ({"spec": {"cpu": "0.5"}}, {"spec": {"cpu": "600m"}}, ["ConfigMap/c: spec.cpu differs"]),
+        (asks(cpu="0.5", memory="1Gi"), asks(cpu="500m", memory="1024Mi"), []),
+        (asks(cpu="0.5"), asks(cpu="600m"), ["ConfigMap/c: spec.resources.requests.cpu differs"]),
+        ({"spec": {"emptyDir": {"sizeLimit": "1Gi"}}}, {"spec": {"emptyDir": {"sizeLimit": "1024Mi"}}}, []),
+        ({"spec": {"target": {"averageValue": "1"}}}, {"spec": {"target": {"averageValue": "1000m"}}}, []),
+        # one number, and two texts: a TAC, an MNC, whatever a daemon reads
+        ({"data": {"tac": "0007"}}, {"data": {"tac": "7"}}, ["ConfigMap/c: data.tac differs"]),
+        ({"data": {"requests.limits.x": "1Ki"}}, {"data": {"requests.limits.x": "1024"}}, CONTENT_DIFFERS),
+        (
+            {"spec": {"env": [{"name": "MNC", "value": "01"}]}},
+            {"spec": {"env": [{"name": "MNC", "value": "1"}]}},
+            ENV_DIFFERS,
+        ),
         ({"spec": {"port": 80}}, {"spec": {"port": "80"}}, []),
         ({"spec": {"image": "nf:1"}}, {"spec": {"image": "nf:2"}}, ["ConfigMap/c: spec.image differs"]),
         # entries with names are found by them
