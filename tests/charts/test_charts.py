@@ -196,7 +196,7 @@ def test_what_reload_md_shows_can_be_set_in_the_cores_configuration(charts: Char
     assert len(shown) == 2
     with pytest.raises(ReloadError) as refused:
         edits.split_target("")
-    shown.append({"configmap": "core-amf-config", "set": {refused.value.hint.split('"')[1]: 8}})
+    shown.append({"configmap": "core-amf-config", "set": {refused.value.hint.split('"')[1]: "8"}})
     configs = {m["metadata"]["name"]: m["data"] for m in of_kind(charts.render("open5gs", CORE, "core"), "ConfigMap")}
     for call in shown:
         asked = request.parse(json.dumps({"cluster": "edge-a", "namespace": "open5gs", **call}).encode())
