@@ -139,7 +139,7 @@ SCALING = Dashboard(
                 Panel(
                     "Share of errors",
                     "percentunit",
-                    "Invocations that were not answered 2xx. A refused UE is no error: it is answered 200.",
+                    "Answered 5xx, of all that were not refused (4xx). A refused UE is no error: it is answered 200.",
                     (Query("function:errors:share", "{{function_name}}"),),
                 ),
             ),
@@ -228,7 +228,8 @@ MME = Dashboard(
                 Panel(
                     "Timers by result",
                     "ops",
-                    "What became of due timers. stale row: stopped in time, as most are. dead: given up, an alert.",
+                    "What became of due timers. stale row: stopped in time, as most are. overdue: no answer "
+                    "in 8 tries, tried on. dead: given up over an hour after it was due. Both are an alert.",
                     (Query("sum by (result) (rate(mme_timers_total[1m]))", "{{result}}"),),
                 ),
                 Panel(
