@@ -15,6 +15,8 @@ import yaml
 from tests.lab import artefacts
 
 ROOT = Path(__file__).resolve().parents[2]
+NAMESPACE = "core"
+"""Where charts are rendered to be installed."""
 
 Values = dict[str, Any]
 Manifest = dict[str, Any]
@@ -66,12 +68,29 @@ class Charts:
     def render(self, chart: str, values: Values, release: str = "nf") -> list[Manifest]:
         """The manifests of that chart with these values."""
         path = str(self.folder / chart)
-        text = self.run("template", release, path, "-n", "core", "-f", "-", text=json.dumps(values))
+        text = self.run("template", release, path, "-n", NAMESPACE, "-f", "-", text=json.dumps(values))
         return [manifest for manifest in yaml.safe_load_all(text) if manifest]
 
 
 def of_kind(manifests: list[Manifest], kind: str) -> list[Manifest]:
     return [manifest for manifest in manifests if manifest["kind"] == kind]
+
+
+def named(manifests: list[Manifest], kind: str, name: str) -> Manifest:
+    (found,) = (m for m in of_kind(manifests, kind) if m["metadata"]["name"] == name)
+    return found
+
+
+def pods(manifests: list[Manifest]) -> dict[str, Manifest]:
+    """Pod templates by their workload."""
+    found = {}
+    for manifest in manifests:
+        spec = manifest.get("spec", {})
+        if manifest["kind"] == "CronJob":
+            spec = spec["jobTemplate"]["spec"]
+        if "template" in spec:
+            found[f"{manifest['kind']} {manifest['metadata']['name']}"] = spec["template"]
+    return found
 
 
 def pod_of(manifests: list[Manifest]) -> Manifest:

@@ -21,7 +21,7 @@ import yaml
 
 from bench.stub import kept_port
 from laptop import programs
-from tests.charts.rendering import Charts, of_kind
+from tests.charts.rendering import Manifest, named, pods
 from tests.monitoring.conftest import program
 
 WITHIN_S = 90
@@ -59,21 +59,17 @@ def gateway() -> Iterator[Gateway]:
 
 
 @pytest.fixture
-def arguments(gateway: Gateway, tmp_path: Path) -> list[str]:
+def arguments(default: list[Manifest], gateway: Gateway, tmp_path: Path) -> list[str]:
     """The chart's, with its folders here and this gateway in the place of OpenFaaS'."""
-    (tmp_path / "render").mkdir()
-    manifests = Charts(tmp_path / "render").render("edge-platform", {}, release="edge")
-    (routes,) = (m for m in of_kind(manifests, "ConfigMap") if m["metadata"]["name"] == "edge-routes")
-    told = yaml.safe_load(routes["data"]["alertmanager.yml"])
+    told = yaml.safe_load(named(default, "ConfigMap", "edge-routes")["data"]["alertmanager.yml"])
     (webhook,) = (each["webhook_configs"][0] for each in told["receivers"] if each["name"] == "gateway")
     webhook["url"] = f"http://127.0.0.1:{gateway.server_address[1]}/system/alert"
     webhook["http_config"]["basic_auth"]["password_file"] = str(tmp_path / "password")
     (tmp_path / "password").write_text("secret")
     (tmp_path / "alertmanager.yml").write_text(yaml.safe_dump(told))
-    (workload,) = (m for m in of_kind(manifests, "StatefulSet") if m["metadata"]["name"] == "edge-alertmanager")
     folders = {"/etc/alertmanager/routes": str(tmp_path), "/alertmanager": str(tmp_path / "data")}
     given = []
-    for word in workload["spec"]["template"]["spec"]["containers"][0]["args"]:
+    for word in pods(default)["StatefulSet edge-alertmanager"]["spec"]["containers"][0]["args"]:
         name, _, value = word.partition("=")
         for here, there in folders.items():
             if value == here or value.startswith(f"{here}/"):

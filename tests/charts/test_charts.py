@@ -28,11 +28,6 @@ CORE: dict[str, Any] = {"image": {"repository": "registry.example/open5gs", "tag
 SIDECAR = {"mode": "sidecar", "sidecar": {"image": "registry.example/auto-reload:1", "targetName": "nginx"}}
 
 
-@pytest.fixture(scope="module")
-def charts(tmp_path_factory: pytest.TempPathFactory) -> Charts:
-    return Charts(tmp_path_factory.mktemp("charts"))
-
-
 def with_values(base: dict[str, Any], **paths: object) -> dict[str, Any]:
     """A copy with `a__b=value` laid over it."""
     values = copy.deepcopy(base)

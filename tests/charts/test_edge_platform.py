@@ -20,45 +20,17 @@ from edge import cli as edge
 from mme.store.base import Table
 from mme.store.opening import open_store
 from tests.charts.kubernetes_schema import NotOfTheApiError, check
-from tests.charts.rendering import ROOT, Charts, Manifest, RefusedValuesError, of_kind
+from tests.charts.rendering import NAMESPACE, ROOT, Charts, Manifest, RefusedValuesError, named, of_kind, pods
 from tests.monitoring.conftest import program
 
 FOLDER = ROOT / "charts/edge-platform"
 CASES = sorted((FOLDER / "ci").glob("*-values.yaml"))
-NAMESPACE = "core"  # where tests.charts.rendering installs
 URL = "cassandra://cassandra.core:9042/edge?rf=1&dc=datacenter1"
-
-
-@pytest.fixture(scope="module")
-def charts(tmp_path_factory: pytest.TempPathFactory) -> Charts:
-    return Charts(tmp_path_factory.mktemp("charts"))
 
 
 def values(path: Path) -> dict[str, Any]:
     read: dict[str, Any] = yaml.safe_load(path.read_text())
     return read
-
-
-@pytest.fixture(scope="module")
-def default(charts: Charts) -> list[Manifest]:
-    return charts.render("edge-platform", {}, release="edge")
-
-
-def named(manifests: list[Manifest], kind: str, name: str) -> Manifest:
-    (found,) = (m for m in of_kind(manifests, kind) if m["metadata"]["name"] == name)
-    return found
-
-
-def pods(manifests: list[Manifest]) -> dict[str, Manifest]:
-    """Pod templates by their workload."""
-    found = {}
-    for manifest in manifests:
-        spec = manifest.get("spec", {})
-        if manifest["kind"] == "CronJob":
-            spec = spec["jobTemplate"]["spec"]
-        if "template" in spec:
-            found[f"{manifest['kind']} {manifest['metadata']['name']}"] = spec["template"]
-    return found
 
 
 # The lines of conf/cassandra.yaml in Apache Cassandra 5.0 that are about it.
