@@ -198,7 +198,7 @@ class Find:
 
 @dataclass(frozen=True)
 class StartDaemon:
-    """Start our child."""
+    """Start our child, when nothing is left of the one before."""
 
 
 @dataclass(frozen=True)
@@ -208,7 +208,7 @@ class StopDaemon:
 
 @dataclass(frozen=True)
 class KillDaemon:
-    """SIGKILL to our child: its grace is over."""
+    """SIGKILL to our child and its own children: its grace is over."""
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
-from reload.agent import core, events, settings, target, volume
+from reload.agent import core, events, process_group, settings, target, volume
 from reload.agent.digest import digest_of
 from reload.agent.inotify import Inotify
 from reload.agent.settings import Settings, SettingsError
@@ -31,7 +31,7 @@ from reload.agent.status import Counters, Server, Snapshot
 _UNCATCHABLE = ("KILL", "STOP")
 _OWN_FAULTS = ("SEGV", "BUS", "FPE", "ILL", "TRAP", "SYS", "ABRT")  # a handler would return into the fault
 _OWN_LIMITS = ("PIPE", "XCPU", "XFSZ")  # the kernel's word on what this process did, not the daemon
-_OWN_JOBS = ("CHLD", "TSTP")  # a terminal stops the whole group: an agent that went on could not be left
+_OWN_JOBS = ("CHLD", "TSTP")  # whoever types Ctrl-Z wants the shell back: an agent that went on could not be left
 _KEPT = {getattr(signal, "SIG" + name) for name in (*_UNCATCHABLE, *_OWN_FAULTS, *_OWN_LIMITS, *_OWN_JOBS)}
 FORWARDED = tuple(sorted(int(number) for number in signal.valid_signals() - _KEPT))  # with SIGRTMIN to SIGRTMAX
 ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
@@ -68,6 +68,7 @@ class Agent:
         self._signals: List[int] = []
         self._check: Optional[_Check] = None
         self._daemon: Optional[subprocess.Popen[bytes]] = None
+        self._group: Optional[int] = None
         self._told: Optional[target.Found] = None
         self._version: Optional[str] = None
         self._inotify: Optional[Inotify] = None
@@ -197,8 +198,10 @@ class Agent:
             self._acted(self._asked, fault)
         elif isinstance(action, core.StartDaemon):
             self._start_daemon()
-        elif isinstance(action, (core.StopDaemon, core.KillDaemon, core.Forward)):
+        elif isinstance(action, (core.StopDaemon, core.Forward)):
             self._signal_daemon(action)
+        elif isinstance(action, core.KillDaemon):
+            self._kill_daemon()
         elif isinstance(action, core.Report):
             self._report(action)
         else:
@@ -324,23 +327,41 @@ class Agent:
         self._acted(asked, fault, absent=absent)
 
     def _start_daemon(self) -> None:
+        self._end_group()
         try:
-            self._daemon = subprocess.Popen(self._settings.command)
+            # A session and so a process group of its own, as that of a container's first process.  (process_group=
+            # needs Python 3.11; and a group in the background of our terminal would be stopped when it reads.)
+            self._daemon = subprocess.Popen(self._settings.command, start_new_session=True)
+            self._group = self._daemon.pid
             self._counters.daemon_starts += 1
         except OSError as e:
             self._say(json.dumps({"event": "cannot start", "command": self._settings.command[0], "why": e.strerror}))
             self._exit = CANNOT_START
 
+    def _end_group(self) -> None:
+        """What the daemon before has left: a worker that holds its address would keep the next one from it."""
+        group, self._group = self._group, None
+        if group is None:
+            return
+        try:
+            self._counters.reaped += process_group.end(group)
+        except process_group.LeftError as e:
+            self._say(json.dumps({"event": "left behind", "why": str(e)}))
+
     def _signal_daemon(self, action: core.Action) -> None:
         if self._daemon is None:
             return
-        number = self._settings.stop_signal
-        if isinstance(action, core.KillDaemon):
-            number = signal.SIGKILL
-        elif isinstance(action, core.Forward):
-            number = action.number
+        number = action.number if isinstance(action, core.Forward) else self._settings.stop_signal
         with contextlib.suppress(ProcessLookupError):
             os.kill(self._daemon.pid, number)
+
+    def _kill_daemon(self) -> None:
+        if self._daemon is None:
+            return
+        try:
+            process_group.kill(self._daemon.pid)
+        except process_group.LeftError as e:
+            self._say(json.dumps({"event": "left behind", "why": str(e)}))
 
     def _report(self, report: core.Report) -> None:
         verdicts = self._counters.verdicts

@@ -1,9 +1,11 @@
 """A small daemon: takes `greeting` from its configuration, on start and on SIGHUP or POST /reload; serves it by HTTP.
 
-argv: DIRECTORY LOG [trap-term|watch|signals].  app.conf: `greeting=…`; `die=start` exits 3 at once, `die=hup` exits 4
-when it is read on SIGHUP, `die=post` exits 5 instead of an answer to POST /reload, `refuse=yes` answers 500 to it.
+argv: DIRECTORY LOG [trap-term|watch|signals|worker|worker-trap-term].  app.conf: `greeting=…`; `die=start` exits 3 at
+once, `die=hup` exits 4 when it is read on SIGHUP, `die=post` exits 5 instead of an answer to POST /reload, `refuse=yes`
+answers 500 to it.
 GET / answers the greeting.  The log gets one line per event; its first line is `port N`.  `signals`: every signal that
-can be caught is `signal N` in the log, and nothing else.
+can be caught is `signal N` in the log, and nothing else.  `worker`: a child holds the listening socket and serves, and
+goes on whatever becomes of its parent.
 """
 
 import os
@@ -63,7 +65,7 @@ def on_hup(_number: int, _frame: object) -> None:
 
 def on_term(_number: int, _frame: object) -> None:
     say("term")
-    if how != "trap-term":
+    if not how.endswith("trap-term"):
         os._exit(int(values.get("code", "0")))
 
 
@@ -92,7 +94,16 @@ if how == "signals":
 server = ThreadingHTTPServer(("127.0.0.1", int(values.get("port", "0"))), Handler)
 if how == "watch":
     threading.Thread(target=watch, daemon=True).start()
-say(f"port {server.server_address[1]} pid {os.getpid()} greeting {values.get('greeting')}")
+worker = os.fork() if how.startswith("worker") else None
+if worker == 0:
+    server.serve_forever()
+started = f"port {server.server_address[1]} pid {os.getpid()} greeting {values.get('greeting')}"
+if worker is not None:
+    server.socket.close()
+    say(f"{started} worker {worker}")
+    while True:
+        signal.pause()
+say(started)
 threading.Thread(target=server.serve_forever, daemon=True).start()
 while True:
     signal.pause()

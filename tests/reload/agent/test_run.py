@@ -89,7 +89,7 @@ class Pod:
         return self.log.read_text().splitlines() if self.log.is_file() else []
 
     def starts(self) -> list[dict[str, str]]:
-        """`port`, `pid` and `greeting` of every start of the daemon."""
+        """`port`, `pid`, `greeting` and, of one that has any, `worker` of every start of the daemon."""
         words = [line.split() for line in self.daemon_said() if line.startswith("port ")]
         return [dict(zip(line[::2], line[1::2], strict=False)) for line in words]
 
@@ -120,8 +120,9 @@ class Pod:
                 self.process.kill()
                 self.process.wait()
         for start in self.starts():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(int(start["pid"]), signal.SIGKILL)
+            for name in {"pid", "worker"} & start.keys():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(int(start[name]), signal.SIGKILL)
 
 
 @pytest.fixture
@@ -209,6 +210,40 @@ def test_restart_kills_a_daemon_that_does_not_end_within_the_grace(pod: Pod) -> 
     pod.process.kill()
 
 
+@pytest.mark.parametrize("how", ["worker", "worker-trap-term"])
+def test_restart_leaves_no_worker_to_hold_the_address(pod: Pod, how: str) -> None:
+    """A daemon that ends on TERM, and one that has to be killed, each with a worker that would go on without it."""
+    pod.mounted.swap({"app.conf": f"greeting=one\nport={free_port()}\n"})
+    pod.start("--policy", "restart", "--grace-s", "0.5", "--prove-ms", "2000", how=how)
+    pod.until_started(1)
+    pod.mounted.swap({"app.conf": (pod.mounted.directory / "app.conf").read_text().replace("one", "two")})
+    pod.until_verdicts(2)
+    assert pod.verdicts() == ["applied", "applied"]
+    assert pod.greeting() == "two"
+    first, second = pod.starts()
+    assert first["port"] == second["port"]
+    for name in ("pid", "worker"):
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(first[name]), 0)
+    assert pod.process is not None
+    assert pod.process.poll() is None
+    os.kill(int(second["pid"]), signal.SIGKILL)
+    assert pod.process.wait(30) == 128 + signal.SIGKILL
+
+
+def test_signals_are_the_daemons_alone_and_not_its_workers(pod: Pod) -> None:
+    """A worker of this daemon has the same handlers: what it caught would be in the log, too."""
+    pod.start("--policy", "signal", "--prove-ms", "1000", how="worker")
+    pod.until_started(1)
+    assert pod.process is not None
+    pod.process.send_signal(signal.SIGUSR1)
+    pod.until_daemon("usr1")
+    pod.mounted.swap({"app.conf": "greeting=two\n"})
+    pod.until_verdicts(2)
+    assert [line for line in pod.daemon_said() if not line.startswith("port ")] == ["usr1", "hup two"]
+    assert pod.end() == 0
+
+
 def test_a_daemon_that_cannot_start_with_it_gets_the_last_good_one_back(pod: Pod) -> None:
     pod.start("--policy", "restart", "--prove-ms", "5000")
     pod.until_started(1)
@@ -276,10 +311,15 @@ def test_a_daemon_that_reloads_by_itself_sees_the_effective_directory_change(pod
     assert len(pod.starts()) == 1
 
 
-def http_options(pod: Pod) -> tuple[str, ...]:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def http_options(pod: Pod) -> tuple[str, ...]:
+    port = free_port()
     pod.mounted.swap({"app.conf": f"greeting=one\nport={port}\n"})
     return ("--policy", "http", "--http-url", f"http://127.0.0.1:{port}/reload")
 
@@ -443,6 +483,36 @@ def test_what_the_kernel_says_to_the_agent_alone_is_not_the_daemons(pod: Pod) ->
     assert pod.process.poll() is None
     os.kill(int(pod.starts()[0]["pid"]), signal.SIGKILL)
     assert pod.process.wait(30) == 128 + signal.SIGKILL
+
+
+AT_A_TERMINAL = """
+import os, sys
+from reload.agent.run import main
+os.setsid()
+os.dup2(os.open(os.environ["TERMINAL"], os.O_RDWR), 0)
+sys.exit(main())
+"""
+
+
+def test_what_is_typed_arrives_once_and_by_the_agent(pod: Pod) -> None:
+    """The terminal's group is the agent's: a daemon in it would get INT from the terminal and from the agent."""
+    keyboard, terminal = os.openpty()
+    program = (sys.executable, "-c", AT_A_TERMINAL)
+    pod.start(how="signals", program=program, environment={"TERMINAL": os.ttyname(terminal)})
+    pod.until_started(1)
+    daemon = int(pod.starts()[0]["pid"])
+    assert (os.getsid(daemon), os.getpgid(daemon)) == (daemon, daemon)
+    os.write(keyboard, b"\x03")
+    pod.until_daemon(f"signal {int(signal.SIGINT)}")
+    assert pod.process is not None
+    pod.process.send_signal(signal.SIGUSR1)
+    pod.until_daemon(f"signal {int(signal.SIGUSR1)}")
+    caught = [line for line in pod.daemon_said() if line.startswith("signal ")]
+    assert caught == [f"signal {int(signal.SIGINT)}", f"signal {int(signal.SIGUSR1)}"]
+    os.kill(daemon, signal.SIGKILL)
+    assert pod.process.wait(30) == 128 + signal.SIGKILL
+    os.close(keyboard)
+    os.close(terminal)
 
 
 @pytest.mark.parametrize(
