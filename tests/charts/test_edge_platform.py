@@ -458,6 +458,32 @@ def test_a_missing_backup_is_told_after_so_many_hours_as_a_value_says_where_the_
     assert "backups.yml" not in rules(enabled=False)
 
 
+@pytest.mark.parametrize(
+    ("hours", "monitoring", "refused"),
+    [
+        (359, {}, False),
+        (360, {}, True),
+        (400, {}, True),
+        (400, {"prometheus": {"retention": "400h"}}, True),
+        (400, {"prometheus": {"retention": "17d"}}, False),
+        (400, {"prometheus": {"retention": "2w"}}, True),
+        (400, {"prometheus": {"retention": "3w"}}, False),
+        (400, {"deploy": False}, False),
+    ],
+    ids=str,
+)
+def test_a_missing_backup_is_not_to_be_told_after_prometheus_has_forgotten_who_served(
+    charts: Charts, hours: int, monitoring: dict[str, Any], refused: bool
+) -> None:
+    """Of a Prometheus of one's own the chart does not know for how long it keeps what it has scraped."""
+    wanted = {"cassandra": {"backup": {"alertAfterHours": hours}}, "monitoring": monitoring}
+    if refused:
+        with pytest.raises(RefusedValuesError, match=rf"alertAfterHours \({hours}\) has to be less than .*retention"):
+            charts.render("edge-platform", wanted, release="edge")
+        wanted["cassandra"]["backup"]["enabled"] = False
+    charts.render("edge-platform", wanted, release="edge")
+
+
 def test_a_threshold_is_a_value(charts: Charts) -> None:
     changed = {"monitoring": {"thresholds": {"mme-uplink-nas": {"invocations": 30}}}}
     manifests = charts.render("edge-platform", changed, release="edge")
