@@ -21,6 +21,7 @@ from mme.store.base import Table
 from mme.store.opening import open_store
 from tests.charts.kubernetes_schema import NotOfTheApiError, check
 from tests.charts.rendering import NAMESPACE, ROOT, Charts, Manifest, RefusedValuesError, named, of_kind, pods
+from tests.lab.policies import Allowed, peers_of
 from tests.monitoring.conftest import program
 
 FOLDER = ROOT / "charts/edge-platform"
@@ -276,10 +277,47 @@ def allowed(manifests: list[Manifest], policy: str) -> list[tuple[int, str, str]
     return found
 
 
+def with_a_store() -> list[str]:
+    """The functions of stack.yml that are told one, in the order of their names."""
+    functions = yaml.safe_load((ROOT / "stack.yml").read_text())["functions"]
+    return sorted(name for name, each in functions.items() if "store_url" in each["environment"])
+
+
+@pytest.mark.parametrize("own", [None, ["mme-enb-2"]], ids=["by default", "deployed under another name"])
+def test_only_functions_that_use_the_store_reach_it(charts: Charts, own: list[str] | None) -> None:
+    """By tests/lab/policies.py, which is held to what Kubernetes' own suite demands of an engine."""
+    wanted = {} if own is None else {"networkPolicies": {"storeFunctions": own}}
+    manifests = charts.render("edge-platform", wanted, release="edge")
+    namespaces = [
+        {"metadata": {"name": name, "labels": {"kubernetes.io/metadata.name": name}}}
+        for name in (NAMESPACE, "openfaas", "openfaas-fn")
+    ]
+    names = [*with_a_store(), "mme-enb-2", "of-somebody-else"]
+    where = [(namespace, name) for namespace in ("openfaas-fn", "openfaas", NAMESPACE) for name in names]
+    callers = [
+        {
+            "metadata": {"namespace": namespace, "labels": {"faas_function": name}},
+            "status": {"podIP": f"10.0.0.{number}"},
+        }
+        for number, (namespace, name) in enumerate(where)
+    ]
+    node = json.loads(json.dumps(pods(manifests)["StatefulSet cassandra"]))
+    node["metadata"]["namespace"], node["status"] = NAMESPACE, {"podIP": "10.0.1.0"}
+    policies = json.loads(json.dumps(of_kind(manifests, "NetworkPolicy")))
+    for policy in policies:
+        policy["metadata"].setdefault("namespace", NAMESPACE)
+    let_in = peers_of(node, policies, callers, namespaces)
+    assert let_in == {
+        Allowed(f"10.0.0.{number}/32", "tcp", 9042, 9042)
+        for number, (namespace, name) in enumerate(where)
+        if namespace == "openfaas-fn" and name in (own or with_a_store())
+    }
+
+
 def test_who_may_reach_whom(default: list[Manifest]) -> None:
     assert allowed(default, "edge-nobody") == []
     assert allowed(default, "edge-cassandra") == [
-        (9042, "openfaas-fn", "faas_function"),
+        (9042, "openfaas-fn", ",".join(with_a_store())),
         (9042, "", "ticker,placement-ticker,migrate,backup,cassandra"),
         (7000, "", "cassandra"),
     ]
@@ -522,6 +560,8 @@ def test_every_dashboard_is_a_configmap_that_grafana_finds(default: list[Manifes
         {"monitoring": {"thresholds": {"mme-enb": {"calls": 5}}}},
         {"monitoring": {"thresholds": {"mme-enb": {"invocations": 0}}}},
         {"networkPolicies": {"storeFrom": [{}]}},
+        {"networkPolicies": {"storeFunctions": []}},
+        {"networkPolicies": {"storeFunctions": ["mme_enb"]}},
         {"networkPolicies": {"metricsFrom": [{}]}},
         {"openfaas": {"namespace": "Open FaaS"}},
         {"monitoring": {"callers": ["http://192.0.2.7:9200/metrics"]}},

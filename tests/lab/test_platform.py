@@ -271,12 +271,13 @@ def test_policies_refuse_strangers_and_let_the_platform_work(one: Platform, site
     # Under the names of who is let in, but in the wrong place or with a part of the labels.
     cast = {
         "app-beside-functions": (one.functions, {"app": "gateway"}),
-        "function-beside-gateway": (one.gateway, {"faas_function": "x"}),
-        "ticker-of-nobody": (one.namespace, {"faas_function": "x", part: "ticker"}),
+        "function-beside-gateway": (one.gateway, {"faas_function": "mme-enb"}),
+        "function-of-others": (one.functions, {"faas_function": "f"}),
+        "ticker-of-nobody": (one.namespace, {"faas_function": "mme-enb", part: "ticker"}),
         "ticker-beside-functions": (one.functions, {**labels, part: "ticker"}),
         "prometheus": (one.namespace, {**labels, part: "prometheus"}),
         "ticker": (one.namespace, {**labels, part: "ticker"}),
-        "function": (one.functions, {"faas_function": "f"}),
+        "function": (one.functions, {"faas_function": "mme-enb"}),
     }
     made = list(cast)
     serving = ["python", "-m", "http.server", "8080", "--directory", "/tmp"]  # noqa: S108
