@@ -319,6 +319,8 @@ def _those(files: Mapping[str, bytes]) -> str:
 
 def _status(progress: apply.Progress, changed: bool) -> str:
     states = {report.state for report in progress.pods}
+    if not states:
+        return "written"  # nobody runs with it
     for state in ("rejected", "failed"):
         if state in states:
             return state
@@ -330,7 +332,11 @@ def _status(progress: apply.Progress, changed: bool) -> str:
 
 
 def _error(progress: apply.Progress) -> dict[str, str] | None:
-    """What the caller has to know when not every pod runs with it."""
+    """What the caller has to know when not every pod runs with it, or none is there to do so."""
+    if not progress.pods:
+        message = "the ConfigMap holds it, but there is no pod that mounts it"
+        hint = "is it the one that the daemon reads, and its workload not scaled to 0?  action status asks again"
+        return {"code": "pod_missing", "message": message, "hint": hint}
     for state, code, words, hint in (
         ("rejected", "candidate_rejected", "keeps running on its last good configuration", "rollback, or correct it"),
         ("failed", "candidate_failed", "went back to its last good configuration", "rollback, or correct it"),

@@ -105,6 +105,24 @@ def test_a_pod_that_nobody_can_ask_has_not_applied_it(edge: Edge, wait: bool) ->
     assert (answer["status"], answer["applied"], answer["of"]) == ("unmanaged", 1, 2)
 
 
+@pytest.mark.parametrize("wait", [True, False])
+def test_where_no_pod_mounts_it_nobody_has_applied_it(edge: Edge, wait: bool) -> None:
+    """Scaled to 0, evicted, or another ConfigMap than the daemon's."""
+    for changed, call in (
+        (True, {"files": {"app.conf": "greeting=two\n"}}),
+        (False, {"files": {"app.conf": "greeting=two\n"}}),
+        (False, {"action": "status"}),
+        (True, {"action": "rollback"}),
+    ):
+        status, answer = edge.call(wait=wait, **call)
+        assert (status, answer["status"], answer["changed"]) == (200, "written", changed)
+        assert (answer["applied"], answer["of"], answer["pods"]) == (0, 0, [])
+        assert (answer["error"] or {}).get("code") == ("pod_missing" if wait else None)
+    edge.add_pod()
+    _, answer = edge.call(action="status")
+    assert (answer["status"], answer["applied"], answer["of"], answer["error"]) == ("unchanged", 1, 1, None)
+
+
 def test_a_path_that_is_none_is_the_callers_fault(edge: Edge) -> None:
     status, answer = edge.call(set={r'amf.yaml:["\x"]': 1})
     assert (status, answer["error"]["code"]) == (400, "request_invalid")
