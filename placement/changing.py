@@ -9,9 +9,9 @@ from functools import partial
 import msgspec
 
 from durable.journal import Hand
-from placement import registries, releases, step_time, values
+from placement import hooks, registries, releases, step_time, values
 from placement.api import Api, ApiError, as_told
-from placement.ending import Ending
+from placement.ending import Ending, namespace_left
 from placement.errors import Code, PlacementError
 from placement.helm import registry_files, registry_flags
 from placement.installing import FailedRunError, Installed, Installer, Run, left
@@ -55,7 +55,7 @@ class Changing:
             except FailedRunError as e:
                 if e.kept is None:
                     return self._to_mend(book.operation, error_answer(e.error))
-                return self._failed(book.operation, error_answer(e.error), e.kept)
+                return self._failed(api, book.operation, error_answer(e.error), e.kept)
             except PlacementError as e:
                 if operation.action == "uninstall" and e.code is Code.NAMESPACE_MISSING:
                     # Somebody has deleted it, and the release with it.
@@ -119,7 +119,8 @@ class Changing:
         after, overtaken = installed.after, installed.overtaken
         if operation.action == "uninstall" and installed.repeated:
             status = "uninstalled" if operation.before else "absent"
-            return self._ending.finish(operation, status, overtaken=overtaken)
+            there = [] if overtaken else hooks.there(api, operation.namespace, operation.hooks)
+            return self._ending.finish(operation, status, left=there, overtaken=overtaken)
         if overtaken and after is not None:
             return self._ending.finish(_at(operation, after), "deployed", overtaken=True)
         try:
@@ -159,7 +160,7 @@ class Changing:
                     return Next(operation, TRY_AGAIN_S)
                 return self._unknown(operation, error)
             if done is None:
-                return self._failed(operation, error, kept)
+                return self._failed(api, operation, error, kept)
             # Helm had done all of it.
             return self._settled(api, _replace(operation, error=None), done, is_last=is_last)
         finally:
@@ -184,13 +185,15 @@ class Changing:
         unknown = with_left(error.message, "not known, it does not answer; ask again by action status")
         return self._ending.finish(operation, "failed", error=_replace(error, message=unknown), is_unknown=True)
 
-    def _failed(self, operation: Operation, error: ErrorAnswer, kept: Sequence[Revision]) -> Next:
+    def _failed(self, api: Api, operation: Operation, error: ErrorAnswer, kept: Sequence[Revision]) -> Next:
         """The end of a run that failed, with what it left.  kept: the revisions since."""
         made = _made(operation, kept)
         if made is None and operation.action == "apply" and error.code == Code.TIMEOUT:
             registry = self._parts.secrets.registry(operation.repository)
             error = error_answer(registries.stopped(Code.TIMEOUT, operation.repository, registry))
-        what = left(next((r for r in kept if r.number == operation.before and r is not made), None), made)
+        before = next((r for r in kept if r.number == operation.before and r is not made), None)
+        of_hooks = hooks.there(api, operation.namespace, hooks.of(made.hooks)) if made is not None else []
+        what = left(before, made, of_hooks)
         error = _replace(error, message=with_left(without_left(error.message), what))
         return self._ending.failed(_replace(operation, revision=made.number if made is not None else 0), error)
 
@@ -210,9 +213,12 @@ class Changing:
             else:
                 argv = uninstall_argv(release, namespace, timeout_s=self._timeout_s)
             files = self._parts.files(operation, None)
+            # Their record goes with an uninstall, and a repeat finds none.
+            operation = _replace(operation, hooks=operation.hooks or _hooks_after(target, known))
             book = _Book(hand, operation, api, _undone_already(target), _undone_in_part(target))
             installed = self._installer.run(api, Run(argv, files, namespace, release, operation.mark, until), book)
             operation = book.operation
+            there = [] if installed.overtaken else hooks.there(api, namespace, operation.hooks)
         except (FailedRunError, ApiError, PlacementError) as e:
             operation = hand.call
             if self._parts.now_ms() < operation.deadline_ms:
@@ -229,6 +235,9 @@ class Changing:
         message = f"{why} " + (
             f"The release was rolled back to what revision {target} was." if target else "The release was uninstalled."
         )
+        if there:
+            beside = namespace_left(operation) if not target else ""
+            message = with_left(message, ", and ".join(filter(None, (hooks.told(there), beside))))
         changed = _replace(operation, error=_replace(error, message=message), phase=Phase.WATCH_UNDO)
         if not target:
             return self._ending.finish(_replace(changed, revision=0), "rolled-back", error=changed.error)
@@ -271,6 +280,8 @@ class _Book:
                 begun = _replace(begun, undoing=True)
             else:
                 begun = _replace(begun, before=_before(begun, kept), install=kept[-1].installed if kept else "")
+                if begun.action == "uninstall":
+                    begun = _replace(begun, hooks=begun.hooks or _hooks_after(0, kept))
             self._hand.keep(begun)
             self.operation = self._hand.call
         return done
@@ -347,6 +358,11 @@ def _undone_in_part(target: int) -> Callable[[Operation, Sequence[Revision]], bo
         return kept[-1].description == f"Rollback to {target}" if target else kept[-1].status == "uninstalling"
 
     return is_left
+
+
+def _hooks_after(number: int, kept: Sequence[Revision]) -> tuple[hooks.Hook, ...]:
+    """What hooks of the revisions after `number` may have made."""
+    return hooks.of(text for r in kept if r.number > number for text in r.hooks)
 
 
 def _made(operation: Operation, kept: Sequence[Revision]) -> Revision | None:

@@ -70,17 +70,19 @@ class Ending:
         error: ErrorAnswer | None = None,
         why: Why | None = None,
         diff: list[str] | None = None,
+        left: list[str] | None = None,
         is_unknown: bool = False,
         overtaken: bool = False,
     ) -> Next:
         """The last answer, remembered and counted; what is left is to tell it.
 
+        left: what hooks made and an uninstall has not removed.
         is_unknown: helm had begun, and what it left could not be looked at: the release counts as being there.
         overtaken: another call has changed the release since: what the inventory knows of it stays.
         """
         error = _with_namespace(operation, error) if error is not None else None
         told = self.telling(operation, status).answer
-        answer = _replace(told, error=error, why=why or operation.why, diff=diff)
+        answer = _replace(told, error=error, why=why or operation.why, diff=diff, left=left or None)
         if operation.action in ("uninstall",) or status in ("refused", "planned") or not operation.revision:
             answer = _replace(answer, pods=())
         done = _replace(operation, answer=answer, error=error, request="", notified=0, phase=Phase.NOTIFY)
@@ -163,8 +165,12 @@ def _with_namespace(operation: Operation, error: ErrorAnswer) -> ErrorAnswer:
     is_told = without_left(error.message) != error.message
     if not operation.namespace_made or operation.revision or is_told:
         return error
-    left = f"the namespace {operation.namespace}, made for this call"
-    return _replace(error, message=with_left(error.message, left))
+    return _replace(error, message=with_left(error.message, namespace_left(operation)))
+
+
+def namespace_left(operation: Operation) -> str:
+    """A clause for what was made for a release that is not there, "" = nothing."""
+    return f"the namespace {operation.namespace}, made for this call" if operation.namespace_made else ""
 
 
 def told(code: Code, why: str) -> ErrorAnswer:

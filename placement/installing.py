@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from placement import manifest, releases, step_time
+from placement import hooks, manifest, releases, step_time
 from placement.api import Api, ApiError, as_told
 from placement.errors import Code, NotNowError, PlacementError
 from placement.helm import Helm, Keepalive, Ran, Turn
@@ -189,14 +189,18 @@ def _newest(kept: Sequence[Revision]) -> Revision | None:
     return kept[-1] if kept else None
 
 
-def left(before: Revision | None, after: Revision | None) -> str:
-    """What a failed run left on the cluster, "" = nothing.  after: the newest revision that it made."""
+def left(before: Revision | None, after: Revision | None, of_hooks: Sequence[str] = ()) -> str:
+    """What a failed run left on the cluster, "" = nothing.
+
+    after: the newest revision that it made.  of_hooks: what is there of its hooks.
+    """
     if after is None:
         return ""
     names = ["/".join((kind, name)) for kind, _, name in map(manifest.name_of, manifest.objects(after.manifest))]
-    shown = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
+    shown = hooks.listed(names) or "no objects"
+    beside = f", and {hooks.told(of_hooks)}" if of_hooks else ""
     kept = f"; revision {before.number} was there before" if before is not None else ""
-    return f"revision {after.number} marked {after.status}, with some or all of {shown or 'no objects'}{kept}"
+    return f"revision {after.number} marked {after.status}, with some or all of {shown}{beside}{kept}"
 
 
 def _revision_of(ran: Ran) -> Revision | None:

@@ -10,6 +10,7 @@ import msgspec
 
 from durable.journal import Call
 from placement.errors import PlacementError
+from placement.hooks import Hook
 from placement.readiness import Pod
 
 _LEFT = " Left on the cluster: "
@@ -50,7 +51,8 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=False):
 
     status: accepted, progressing | planned, deployed, ready, rolled-back, uninstalled, absent, listed | failed,
     refused.
-    deployed: helm is done and nobody waited for the pods.  The last three fields belong to diff, status and list.
+    deployed: helm is done and nobody waited for the pods.  diff, drift and placements belong to diff, status and list;
+    left: what hooks made and an uninstall has not removed.
     """
 
     status: str
@@ -65,6 +67,7 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=False):
     diff: list[str] | None = None
     drift: list[str] | None = None
     placements: list[dict[str, Any]] | None = None
+    left: list[str] | None = None
 
 
 class Operation(Call, frozen=True, kw_only=True):
@@ -75,6 +78,7 @@ class Operation(Call, frozen=True, kw_only=True):
     before: the newest revision when helm began that was not this call's, 0 = none; None = helm never began.
     install: when the release was installed that was there then.  namespace_made: for this call.
     configs: ConfigMaps whose new content is waited for.  under_pods: those that helm changed under pods that live on.
+    hooks: what hooks of revisions that helm takes back may have made.
     is_seen: the last look found every pod ready, and had no time left to ask what they run with.
     attempt: runs of helm begun.  undoing: whether one has begun to go back.  since_s: when the last one began, by the
     cluster's clock.
@@ -110,6 +114,7 @@ class Operation(Call, frozen=True, kw_only=True):
     namespace_made: bool = False
     configs: tuple[str, ...] = ()
     under_pods: tuple[str, ...] = ()
+    hooks: tuple[Hook, ...] = ()
     is_seen: bool = False
     deadline_ms: int = 0
     error: ErrorAnswer | None = None
@@ -148,9 +153,9 @@ def without_left(message: str) -> str:
 
 
 def encode_answer(answer: Answer) -> bytes:
-    """JSON; the fields of diff, status and list only where they are."""
+    """JSON; the fields of diff, status, list and uninstall only where they are."""
     fields = msgspec.to_builtins(answer)
-    for name in ("diff", "drift", "placements"):
+    for name in ("diff", "drift", "placements", "left"):
         if fields[name] is None:
             del fields[name]
     return msgspec.json.encode(fields)

@@ -28,6 +28,7 @@ class Revision:
     """One revision.  status: Helm's: deployed, superseded, failed, pending-…, uninstalling.  config: given values.
 
     installed: when the release's first revision was made, Helm's text: another one after an uninstall.
+    hooks: their manifests, which are no part of the release's own.
     """
 
     number: int
@@ -37,6 +38,7 @@ class Revision:
     config: Mapping[str, Any]
     description: str
     installed: str = ""
+    hooks: tuple[str, ...] = ()
 
 
 def decode(secret: Mapping[str, Any]) -> dict[str, Any]:
@@ -163,4 +165,5 @@ def revision_of(record: Mapping[str, Any]) -> Revision:
         config=record.get("config") or {},
         description=str(info.get("description") or ""),
         installed=str(info.get("first_deployed") or ""),
+        hooks=tuple(str(hook.get("manifest") or "") for hook in record.get("hooks") or ()),
     )

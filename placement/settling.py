@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from placement import manifest, masking, releases, watching
+from placement import hooks, manifest, masking, releases, watching
 from placement.api import Api
 from placement.ending import Ending, told
 from placement.errors import Code, PlacementError
@@ -41,7 +41,7 @@ class Settling:
         after = installed.after
         if operation.action == "uninstall":
             status = "uninstalled" if installed.before is not None or operation.attempt > 1 else "absent"
-            return self._ending.finish(operation, status)
+            return self._ending.finish(operation, status, left=hooks.there(api, operation.namespace, operation.hooks))
         if after is None:
             raise PlacementError(Code.NO_SUCH_RELEASE)
         objects = manifest.objects(after.manifest)

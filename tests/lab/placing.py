@@ -220,10 +220,11 @@ class Placing:
             raise LabError(f"the gateway answered {taken.status}: {taken.body[:300]!r}")
         return path
 
-    def remove(self, release: str, cluster: str = "edge-a") -> None:
-        """Uninstall, whatever happened before."""
+    def remove(self, release: str, cluster: str = "edge-a") -> dict[str, Any]:
+        """Uninstall, whatever happened before; the answer."""
         answer = self.call(release, action="uninstall", cluster=cluster, chart_repository=None, chart_version=None)
         assert answer["status"] in ("uninstalled", "absent"), answer
+        return answer
 
     def bare_helm(self, release: str, *, yields: bool = False) -> float:
         """Seconds of `helm upgrade --install` of the small chart on edge-a, by the same account, with nobody around.

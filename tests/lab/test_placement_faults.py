@@ -103,19 +103,23 @@ def test_a_function_killed_with_a_pending_record_is_gone_on_from(placing: Placin
         path = placing.send(placing.request("killed-later", cluster="edge-a", chart_repository=hooked, values=values))
         killed_when(placing, "killed-later", there.is_set)
     assert states(placing.around.a, placing.namespace, "killed-later") == [(1, "pending-install")]
-    gone_on(placing, "killed-later", path)
+    assert gone_on(placing, "killed-later", path)["left"] == ["Job/killed-later-hook"]
     placing.around.a.kubectl("-n", placing.namespace, "delete", "job", "killed-later-hook", "--wait=false")
 
 
-def gone_on(placing: Placing, release: str, path: str) -> None:
-    """The operation comes to a good end, nothing is pending, and nothing is left of the killed run."""
+def gone_on(placing: Placing, release: str, path: str) -> dict[str, Any]:
+    """The operation comes to a good end, nothing is pending, and nothing is left of the killed run.
+
+    What its uninstall is answered.
+    """
     end = placing.callbacks.end(path, within_s=120)
     assert (end["status"], end["error"]) == ("ready", None), end
     kept = states(placing.around.a, placing.namespace, release)
     assert kept[-1] == (end["revision"], "deployed")
     assert all(status in ("failed", "superseded") for _, status in kept[:-1]), kept
-    placing.remove(release)
+    removed = placing.remove(release)
     assert placing.left_over() == []  # the replica that took the killed one's place has cleared up after it
+    return removed
 
 
 @pytest.fixture
@@ -229,10 +233,16 @@ def test_helm_that_does_not_end_is_stopped_and_what_it_left_is_told(placing: Pla
     answer = placing.call("endless", cluster="edge-a", chart_repository=hooked)
     assert (answer["status"], answer["error"]["code"]) == ("failed", "timeout"), answer
     assert "Left on the cluster: revision 1 marked failed" in answer["error"]["message"]
+    assert ", and Job/endless-hook of its hooks" in answer["error"]["message"]
     assert states(placing.around.a, placing.namespace, "endless") == [(1, "failed")]
     assert placing.left_over() == []
-    placing.remove("endless")
-    placing.around.a.kubectl("-n", placing.namespace, "delete", "job", "endless-hook", "--wait=false")
+    assert placing.remove("endless")["left"] == ["Job/endless-hook"]
+    answer = placing.call("endless", cluster="edge-a", chart_repository=hooked, atomic=True)
+    assert (answer["status"], answer["error"]["code"]) == ("rolled-back", "timeout"), answer
+    told = "The release was uninstalled. Left on the cluster: Job/endless-hook of its hooks"
+    assert told in answer["error"]["message"]
+    placing.around.a.kubectl("-n", placing.namespace, "delete", "job", "endless-hook")
+    assert placing.remove("endless")["status"] == "absent"
 
 
 def test_helm_is_stopped_when_its_lease_is_lost(placing: Placing, hooked: str) -> None:
@@ -245,6 +255,6 @@ def test_helm_is_stopped_when_its_lease_is_lost(placing: Placing, hooked: str) -
     assert (end["status"], end["error"]["code"]) == ("failed", "lease_lost"), end
     assert helm_of("leased") is None
     # The other holder's lease is not ours to remove; once it has run out the release can be placed again.
-    placing.remove("leased")
+    assert placing.remove("leased")["left"] == ["Job/leased-hook"]
     placing.around.a.kubectl("-n", placing.namespace, "delete", "job", "leased-hook", "--wait=false")
     assert placing.left_over() == []

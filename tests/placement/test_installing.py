@@ -300,3 +300,11 @@ def test_what_is_left_is_named_in_part_where_it_is_much() -> None:
     assert said.startswith("revision 2 marked failed, with some or all of ConfigMap/c0, ")
     assert said.endswith("ConfigMap/c9 and 2 more; revision 1 was there before")
     assert installing.left(made, None) == ""
+
+
+def test_what_is_there_of_hooks_is_named_beside_the_objects() -> None:
+    made = Revision(1, "failed", "nf-1.0.0", "kind: ConfigMap\nmetadata: {name: c}", {}, "")
+    said = "revision 1 marked failed, with some or all of ConfigMap/c"
+    assert installing.left(None, made, []) == said
+    hooks = ", and Job/migrate, perhaps Job/check of its hooks, which helm does not remove"
+    assert installing.left(None, made, ["Job/migrate", "perhaps Job/check"]) == said + hooks

@@ -64,6 +64,19 @@ def test_a_record_is_base64_of_base64_of_gzip_of_json() -> None:
     assert decode({"data": {"release": encode(record(2, "failed"))}}) == record(2, "failed")
 
 
+def test_hooks_are_told_apart_from_the_manifest() -> None:
+    hook = {
+        "name": "a",
+        "kind": "Job",
+        "path": "nf/templates/a.yaml",
+        "manifest": "kind: Job",
+        "events": ["pre-install"],
+    }
+    found = revision_of(record(1, "failed") | {"hooks": [hook, {"name": "b", "kind": "Job"}]})
+    assert (found.manifest, found.hooks) == ("---", ("kind: Job", ""))
+    assert revision_of(record(1, "failed") | {"hooks": None}).hooks == revision_of(record(1, "failed")).hooks == ()
+
+
 @pytest.mark.parametrize(
     "release",
     [
