@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
+import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -10,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from placement import helm, pacing
-from placement.errors import NotNowError
+from placement.errors import Code, NotNowError
 from placement.helm import Helm
 from placement.pacing import Share
 from tests.placement.conftest import CALLER, Site
@@ -141,3 +146,70 @@ def test_operations_that_wait_for_helm_wait_in_the_ticker_and_ask_nothing_of_the
 
 def test_the_wait_for_a_turn_is_short() -> None:
     assert helm.TURN_WAIT_S <= 1
+
+
+SOON_S = 2.0
+"""By when a script on a busy machine has set its trap."""
+TOLD_TO_END = """#!/bin/sh
+trap 'echo told > "$MARK"; exit 3' TERM
+while :; do sleep 0.02; done
+"""
+DEAF = """#!/bin/sh
+trap '' TERM
+while :; do sleep 0.02; done
+"""
+
+
+def test_a_run_that_lasts_too_long_is_told_to_end_first(tmp_path: Path) -> None:
+    """Helm marks its revision as failed then."""
+    mark = tmp_path / "mark"
+    with program(tmp_path, TOLD_TO_END.replace("$MARK", str(mark))).turn() as turn:
+        ran = turn.run((), {}, timeout_s=SOON_S)
+    assert (ran.stopped, ran.exit_code) == (Code.TIMEOUT, 3)
+    assert mark.read_text() == "told\n"
+
+
+def test_a_run_that_does_not_listen_is_killed_after_its_grace(tmp_path: Path) -> None:
+    with program(tmp_path, DEAF).turn() as turn:
+        ran = turn.run((), {}, timeout_s=SOON_S)
+    assert (ran.stopped, ran.exit_code) == (Code.TIMEOUT, -signal.SIGKILL)
+    assert SOON_S + helm.TERM_GRACE_S <= ran.seconds < SOON_S + helm.TERM_GRACE_S + 3
+
+
+FUNCTION = """
+import sys
+from placement.helm import Helm
+
+with Helm(sys.argv[1]).turn() as turn:
+    turn.run((), {}, timeout_s=600)
+"""
+
+
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="setpriv (util-linux) is part of the image")
+def test_a_run_dies_with_the_function_that_is_killed(tmp_path: Path) -> None:
+    number = tmp_path / "pid"
+    path = tmp_path / "helm"
+    path.write_text(f"#!/bin/sh\necho $$ > {number}.new && mv {number}.new {number}\nexec sleep 600\n")
+    path.chmod(0o755)
+    argv = [sys.executable, "-c", FUNCTION, str(path)]
+    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    with subprocess.Popen(argv, cwd=Path(__file__).parents[2], env=environment) as function:
+        try:
+            wait_for(number.exists, "helm's start")
+            run = int(number.read_text())
+            assert is_running(run)
+        finally:
+            function.kill()
+    try:
+        wait_for(lambda: not is_running(run), "helm's end with its function", within_s=20)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(run, signal.SIGKILL)
+
+
+def is_running(process: int) -> bool:
+    """Nobody may be there to take its exit status."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
+    except (FileNotFoundError, ProcessLookupError):
+        return False
