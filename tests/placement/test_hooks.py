@@ -131,7 +131,7 @@ def with_chart(site: Site) -> Site:
 
 
 def request(site: Site, **changes: object) -> dict[str, Any]:
-    return site.request(cluster="a", chart_repository=site.registry.oci("hooked"), **changes)
+    return site.request(**({"cluster": "a", "chart_repository": site.registry.oci("hooked")} | changes))
 
 
 def crashed(site: Site, **changes: object) -> Answered:
@@ -185,6 +185,13 @@ def test_hooks_of_an_upgrade_that_went_back_are_named(hooked: Site) -> None:
     assert answer.status == "rolled-back"
     left = f" The release was rolled back to what revision 1 was. Left on the cluster: {NAMED}."
     assert left in answer.body["error"]["message"]
+
+
+def test_hooks_of_what_was_gone_back_to_are_its_own(hooked: Site) -> None:
+    assert hooked.call(request(hooked)).status == "ready"
+    answer = crashed(hooked, chart_repository=hooked.registry.oci("nf"), values={"replicas": 2})
+    assert answer.status == "rolled-back"
+    assert answer.body["error"]["message"].endswith(" The release was rolled back to what revision 1 was.")
 
 
 def test_a_release_that_left_nothing_has_no_such_field(hooked: Site) -> None:
