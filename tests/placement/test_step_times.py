@@ -43,9 +43,12 @@ def within(seconds: float) -> Iterator[None]:
     assert time.monotonic() - begin < seconds + BUSY_S
 
 
-@pytest.mark.parametrize(("slow_s", "code"), [(0.7, "timeout"), (1.5, "cluster_down")])
+@pytest.mark.parametrize(("slow_s", "code"), [(0.7, "timeout"), (1.2, "cluster_down")])
 def test_a_step_on_a_slow_cluster_ends_in_its_time(site: Site, slow_s: float, code: str) -> None:
-    """With the default helm_timeout_s: 5 s, and what a busy machine adds; helm does not begin where it has no time."""
+    """With the default helm_timeout_s: 5 s, and what a busy machine adds; helm does not begin where it has no time.
+
+    In the 3 s before it must there are two answers of 1.2 s, those for the lease, and no third.
+    """
     site.function._placer.parts.journal._store.close()
     site.function = build({key: text for key, text in site.environment.items() if key != "helm_timeout_s"})
     site.clusters[0].slow_s = slow_s
@@ -204,7 +207,7 @@ def test_a_look_after_helm_is_known_to_have_ended_needs_no_lease(site: Site, mon
     site.call(cluster="a", chart_repository=chart)
     agents.let_say(site, "smf", digest=agents.digest("two"))
     hurry(site, "6")
-    slow_after_helm(site, monkeypatch, 1.8)
+    slow_after_helm(site, monkeypatch, 2.0)  # three answers in the 7.5 s of a step, and no fourth
     begun(site, "slow", wait=True, chart_repository=chart, values={"smf": "two"})
     site.turn_until(lambda: operation(site, "slow").phase is Phase.MEND, "helm's end")
     assert operation(site, "slow").revision == 2
