@@ -19,7 +19,7 @@ from placement.function import Function, build
 from placement.inventory import Clusters, Inventory
 from placement.tables import TABLES
 from tests.lab import artefacts
-from tests.placement import fake_registry
+from tests.placement import fake_cluster, fake_registry
 from tests.placement.fake_cluster import FakeCluster, wait_for
 from tests.placement.fake_registry import FakeRegistry
 from trust import signing
@@ -28,6 +28,12 @@ from trust.signing import Signed, Way
 
 MASTER = bytes(range(1, 33))
 CALLER = "operator/alice"
+
+
+@pytest.fixture
+def cluster() -> Iterator[FakeCluster]:
+    with fake_cluster.running() as [cluster]:
+        yield cluster
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from placement.api import Api
+from placement.kubeconfig import credentials
 from tests.placement import kubernetes_protobuf
 
 KINDS = {
@@ -216,6 +218,11 @@ def running(count: int = 1) -> Iterator[list[FakeCluster]]:
     finally:
         for cluster in clusters:
             cluster.stop()
+
+
+def api(cluster: FakeCluster) -> Api:
+    """Placement's way to it."""
+    return Api("a", credentials(cluster.kubeconfig, "", "a"))
 
 
 def _selected(thing: dict[str, Any], selector: str) -> bool:

@@ -23,18 +23,7 @@ from placement.cluster import Room, Unreachable
 from placement.errors import Code, PlacementError
 from placement.kubeconfig import Credentials, credentials
 from tests.lab.authority import Authority
-from tests.placement import fake_cluster
-from tests.placement.fake_cluster import FakeCluster
-
-
-@pytest.fixture
-def cluster() -> Iterator[FakeCluster]:
-    with fake_cluster.running() as [cluster]:
-        yield cluster
-
-
-def api(cluster: FakeCluster) -> Api:
-    return Api("a", credentials(cluster.kubeconfig, "", "a"))
+from tests.placement.fake_cluster import FakeCluster, api
 
 
 def asked(api: Api) -> PlacementError | ApiError | None:

@@ -49,6 +49,20 @@ def test_a_run_yields_as_a_process_and_as_a_session(tmp_path: Path) -> None:
     assert not Path("/proc/self/autogroup").exists() or rest[0].endswith("nice 10")
 
 
+class Other(threading.Thread):
+    """Somebody else, who wants a turn of this helm.  told: what became of it."""
+
+    def __init__(self, shared: Helm) -> None:
+        super().__init__()
+        self._shared = shared
+        self.told: list[str] = []
+
+    def run(self) -> None:
+        with pytest.raises(NotNowError), self._shared.turn():
+            self.told.append("had a turn")
+        self.told.append("not now")
+
+
 class Noticed:
     """A lock that tells when somebody begins to wait for it."""
 
@@ -74,20 +88,13 @@ def test_who_comes_while_a_run_is_kept_waiting_rests_with_it(tmp_path: Path, mon
     monkeypatch.setattr(helm, "TURN_WAIT_S", 60.0)
     shared = program(tmp_path, "#!/bin/sh\nsleep 0.3\n")  # long enough to be looked at
     shared._turn = turns = Noticed()  # type: ignore[assignment]
-    told: list[str] = []
-
-    def other() -> None:
-        with pytest.raises(NotNowError), shared.turn():
-            told.append("had a turn")
-        told.append("not now")
-
-    thread = threading.Thread(target=other)
+    other = Other(shared)
     with shared.turn() as turn:
-        thread.start()
+        other.start()
         assert turns.is_waited_for.wait(60)
         assert turn.run((), {}, timeout_s=60).exit_code == 0
-    thread.join(60)
-    assert told == ["not now"]
+    other.join(60)
+    assert other.told == ["not now"]
     assert shared.free_in_s() > 0
     with shared.turn() as turn:  # somebody who waits for the answer
         assert turn.run((), {}, timeout_s=60).exit_code == 0
@@ -98,17 +105,10 @@ def test_one_runs_at_a_time_and_the_next_is_told_to_come_later(tmp_path: Path) -
     assert shared.free_in_s() == 0
     with shared.turn():
         assert shared.free_in_s() > 0
-        told: list[str] = []
-
-        def other() -> None:
-            with pytest.raises(NotNowError), shared.turn():
-                told.append("had a turn")
-            told.append("not now")
-
-        thread = threading.Thread(target=other)
-        thread.start()
-        thread.join(60)
-        assert told == ["not now"]
+        other = Other(shared)
+        other.start()
+        other.join(60)
+        assert other.told == ["not now"]
     assert shared.free_in_s() == 0
     with shared.turn() as turn:
         assert turn.run((), {}, timeout_s=60).exit_code == 0

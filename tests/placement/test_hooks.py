@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,16 +12,13 @@ from durable import journal
 from durable.errors import StoreError
 from durable.journal import Hand
 from placement import hooks
-from placement.api import Api
 from placement.hooks import Hook
-from placement.kubeconfig import credentials
 from placement.operation import Operation, Phase
 from placement.parts import Next
 from placement.step_time import Asked
 from placement.steps import Placer
-from tests.placement import fake_cluster
 from tests.placement.conftest import Answered, Site
-from tests.placement.fake_cluster import FakeCluster
+from tests.placement.fake_cluster import FakeCluster, api
 from tests.placement.fake_registry import FILES
 from tests.placement.test_apply import release_states
 from tests.placement.test_interrupted import CALLBACK, begun, operation, turn_to_end
@@ -37,16 +34,6 @@ NAMED = "ConfigMap/upf-hook of its hooks, which helm does not remove"
 
 def hook(name: str, policy: str = "before-hook-creation") -> str:
     return HOOK.replace("NAME", name).replace("POLICY", policy)
-
-
-@pytest.fixture
-def cluster() -> Iterator[FakeCluster]:
-    with fake_cluster.running() as [cluster]:
-        yield cluster
-
-
-def api(cluster: FakeCluster) -> Api:
-    return Api("a", credentials(cluster.kubeconfig, "", "a"))
 
 
 def put(cluster: FakeCluster, path: str, **metadata: str) -> None:

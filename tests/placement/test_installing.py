@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +18,12 @@ from placement.helm import Helm
 from placement.installing import FailedRunError, Installed, Installer, Run
 from placement.kubeconfig import credentials
 from placement.releases import Revision, revisions
-from tests.placement import fake_cluster
 from tests.placement.fake_cluster import FakeCluster
 from tests.placement.test_leases import left
 from tests.placement.test_releases import put, record, states
 
 HOLDER = "placement abc"
 LEASE = "/apis/coordination.k8s.io/v1/namespaces/{}/leases/placement.upf"
-
-
-@pytest.fixture
-def cluster() -> Iterator[FakeCluster]:
-    with fake_cluster.running() as [cluster]:
-        yield cluster
 
 
 class Notes:

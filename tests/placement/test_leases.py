@@ -6,29 +6,15 @@ Its fields: Kubernetes' reference, "Lease v1 coordination.k8s.io"; versions and 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from placement.api import Api
 from placement.errors import Code, PlacementError
-from placement.kubeconfig import credentials
 from placement.leases import HeldError, Lease
-from tests.placement import fake_cluster
-from tests.placement.fake_cluster import FakeCluster
+from tests.placement.fake_cluster import FakeCluster, api
 
 PATH = "/apis/coordination.k8s.io/v1/namespaces/lab/leases/placement.upf"
-
-
-@pytest.fixture
-def cluster() -> Iterator[FakeCluster]:
-    with fake_cluster.running() as [cluster]:
-        yield cluster
-
-
-def api(cluster: FakeCluster) -> Api:
-    return Api("a", credentials(cluster.kubeconfig, "", "a"))
 
 
 def lease(cluster: FakeCluster, holder: str = "ours/1", namespace: str = "lab") -> Lease:

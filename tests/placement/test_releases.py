@@ -9,30 +9,17 @@ import base64
 import gzip
 import json
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from placement import releases
-from placement.api import Api, ApiError
+from placement.api import ApiError
 from placement.errors import Code, PlacementError
-from placement.kubeconfig import credentials
 from placement.releases import STALE_S, decode, encode, good_before, is_pending, revision_of, target
-from tests.placement import fake_cluster
-from tests.placement.fake_cluster import FakeCluster
+from tests.placement.fake_cluster import FakeCluster, api
 
 SECRETS = "/api/v1/namespaces/lab/secrets"
-
-
-@pytest.fixture
-def cluster() -> Iterator[FakeCluster]:
-    with fake_cluster.running() as [cluster]:
-        yield cluster
-
-
-def api(cluster: FakeCluster) -> Api:
-    return Api("a", credentials(cluster.kubeconfig, "", "a"))
 
 
 def record(number: int, status: str) -> dict[str, Any]:

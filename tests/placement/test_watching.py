@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from placement import watching
-from placement.api import Api, ApiError
+from placement.api import ApiError
 from placement.errors import Code, PlacementError
-from placement.kubeconfig import credentials
 from placement.readiness import Verdict
 from placement.watching import MOST_PODS
-from tests.placement import fake_cluster
-from tests.placement.fake_cluster import FakeCluster
+from tests.placement.fake_cluster import FakeCluster, api
 
 CONFIGMAPS, DEPLOYMENTS = "/api/v1/namespaces/lab/configmaps", "/apis/apps/v1/namespaces/lab/deployments"
-
-
-@pytest.fixture
-def cluster() -> Iterator[FakeCluster]:
-    with fake_cluster.running() as [cluster]:
-        yield cluster
-
-
-def api(cluster: FakeCluster) -> Api:
-    return Api("a", credentials(cluster.kubeconfig, "", "a"))
 
 
 def config(**parts: Any) -> dict[str, Any]:
