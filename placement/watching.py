@@ -34,7 +34,7 @@ _PATHS = {
 }
 MOST_PODS = 100
 _QUANTITY = re.compile(
-    r"^spec\..*(?:\.(?:requests|limits|capacity)\.[^\]]+|\.(?:sizeLimit|divisor|averageValue|target\.value)|\.overhead\.[^\]]+)$"
+    r"^spec\..*\.(?:(?:requests|limits|capacity|overhead)\.[^\]]+|sizeLimit|divisor|averageValue|target\.value)$"
 )
 """Where the API server writes a quantity as it likes."""
 

@@ -16,14 +16,15 @@ class LeftError(Exception):
     """Some of the group still live, or are not ours to end; one sentence."""
 
 
-def kill(group: int) -> None:
-    """SIGKILL to all of it; nothing where there is none left.  Raises LeftError where no process may be signalled."""
+def kill(group: int) -> bool:
+    """SIGKILL to all of it; whether there was any.  Raises LeftError where no process may be signalled."""
     try:
         os.killpg(group, signal.SIGKILL)
     except ProcessLookupError:
-        pass
+        return False
     except PermissionError:
         raise LeftError(f"process group {group} belongs to another user: may not end it") from None
+    return True
 
 
 def end(group: int, within_s: float = WITHIN_S) -> int:
@@ -34,8 +35,7 @@ def end(group: int, within_s: float = WITHIN_S) -> int:
     """
     reaped = 0
     until_s = time.monotonic() + within_s
-    while _is_there(group):
-        kill(group)
+    while kill(group):
         with contextlib.suppress(ChildProcessError):
             while os.waitpid(-group, os.WNOHANG)[0]:
                 reaped += 1
@@ -43,13 +43,3 @@ def end(group: int, within_s: float = WITHIN_S) -> int:
             raise LeftError(f"process group {group} is not gone {within_s:g} s after SIGKILL")
         time.sleep(_PAUSE_S)
     return reaped
-
-
-def _is_there(group: int) -> bool:
-    try:
-        os.killpg(group, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True

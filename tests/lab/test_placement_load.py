@@ -36,7 +36,7 @@ CONCURRENCY = 4
 ALONE = 6
 """Attach runs without placements, of UES each: twelve of their attaches are slower than their p99."""
 MOST_UES = 150 * UES
-"""Half as many again as are attached while twenty placements rest for as long as they ever do (placement/pacing.py)."""
+"""Twice as many as are attached while twenty placements rest for as long as they ever do (placement/pacing.py)."""
 
 
 def listed(placing: Placing) -> list[dict[str, Any]]:
