@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from placement import quantities, readiness
+from placement import hooks, quantities, readiness
 from placement.api import CONNECTIONS, Api, ApiError
 from placement.manifest import WORKLOADS, Object, name_of, selector_of
 from placement.readiness import Pod, Verdict
@@ -33,6 +34,8 @@ _PATHS = {
     "HorizontalPodAutoscaler": ("/apis/autoscaling/v2", "horizontalpodautoscalers"),
 }
 MOST_PODS = 100
+_CONTENT = ("data", "binaryData")
+_FILLED_BY_THE_SERVER = "kubernetes.io/service-account-token"
 _QUANTITY = re.compile(
     r"^spec\..*\.(?:(?:requests|limits|capacity|overhead)\.[^\]]+|sizeLimit|divisor|averageValue|target\.value)$"
 )
@@ -94,6 +97,7 @@ def drift(api: Api, namespace: str, manifest: Sequence[Object]) -> list[str]:
     """What the cluster has otherwise than the release's manifest says, a clause each; no content is shown.
 
     Only fields that the manifest names are compared, in `spec` and `data`: the server and controllers add others.
+    Keys of a ConfigMap or Secret that the manifest gives any of are the chart's, so that one more is told, too.
     Kinds beyond those that charts of network functions usually hold are not looked at.
     """
     found = []
@@ -105,9 +109,33 @@ def drift(api: Api, namespace: str, manifest: Sequence[Object]) -> list[str]:
         if live is None:
             found.append(f"{kind}/{name} is missing")
             continue
-        for part in ("spec", "data", "binaryData"):
-            found += [f"{kind}/{name}: {path} differs" for path in _differing(thing.get(part), live.get(part), part)]
+        wanted = _as_stored(thing)
+        for part in ("spec", *_CONTENT):
+            found += [f"{kind}/{name}: {path} differs" for path in _differing(wanted.get(part), live.get(part), part)]
+        if added := _added(wanted, live):
+            found.append(f"{kind}/{name}: {hooks.listed(added)} added")
     return found
+
+
+def _as_stored(thing: Object) -> Object:
+    """With a Secret's stringData where the API server puts it."""
+    texts = thing.get("stringData")
+    if thing["kind"] != "Secret" or not isinstance(texts, dict):
+        return thing
+    coded = {key: base64.b64encode(str(text).encode()).decode() for key, text in texts.items()}
+    return {**thing, "data": {**(thing.get("data") or {}), **coded}}
+
+
+def _added(wanted: Object, live: Object) -> list[str]:
+    """Places in the content of a ConfigMap or Secret that its chart does not have; where it has none others fill it."""
+    if wanted["kind"] not in ("ConfigMap", "Secret") or wanted.get("type") == _FILLED_BY_THE_SERVER:
+        return []
+    ours = {str(key) for part in _CONTENT for key in _keys(wanted.get(part))}
+    return [f"{part}.{key}" for part in _CONTENT for key in sorted(_keys(live.get(part)) - ours)] if ours else []
+
+
+def _keys(content: Any) -> set[Any]:
+    return set(content) if isinstance(content, dict) else set()
 
 
 def _differing(wanted: Any, live: Any, path: str) -> list[str]:

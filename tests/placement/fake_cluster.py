@@ -6,6 +6,7 @@ asks for.  What a real API server adds is tested in tests/lab.
 
 from __future__ import annotations
 
+import base64
 import json
 import socket
 import sys
@@ -133,6 +134,9 @@ class FakeCluster:
     def put(self, path: str, thing: dict[str, Any]) -> dict[str, Any]:
         with self.lock:
             self._version += 1
+            if texts := thing.pop("stringData", None):  # never read back from a real one either
+                coded = {key: base64.b64encode(str(text).encode()).decode() for key, text in texts.items()}
+                thing["data"] = {**(thing.get("data") or {}), **coded}
             old = self.objects.get(path)
             metadata = thing.setdefault("metadata", {})
             metadata.setdefault("uid", old["metadata"]["uid"] if old else str(uuid.uuid4()))

@@ -266,7 +266,13 @@ def test_status_tells_drift_between_inventory_manifest_and_cluster(site: Site) -
         "/apis/apps/v1/namespaces/lab/deployments/upf",
         {**deployment, "spec": {**deployment["spec"], "replicas": 3}},
     )
-    del site.clusters[0].objects["/api/v1/namespaces/lab/configmaps/upf-config"]
+    path = "/api/v1/namespaces/lab/configmaps/upf-config"
+    config = site.clusters[0].objects[path]
+    site.clusters[0].put(path, {**config, "data": {**config["data"], "extra.yaml": "tac: 7"}})
+    answer = site.call(action="status")
+    told = ["ConfigMap/upf-config: data.extra.yaml added", "Deployment/upf: spec.replicas differs"]
+    assert sorted(answer.body["drift"]) == told
+    del site.clusters[0].objects[path]
     answer = site.call(action="status")
     assert sorted(answer.body["drift"]) == ["ConfigMap/upf-config is missing", "Deployment/upf: spec.replicas differs"]
     site.clusters[0].objects.clear()

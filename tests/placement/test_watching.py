@@ -88,6 +88,55 @@ def test_what_differs_is_told_by_its_place_and_without_content(
     assert drift(cluster, config(**wanted), live) == found
 
 
+@pytest.mark.parametrize(
+    ("wanted", "live", "found"),
+    [
+        ({"data": {"a": "1"}}, {"data": {"a": "1", "c": "x", "b": "x"}}, ["ConfigMap/c: data.b, data.c added"]),
+        ({"data": {"a": "1"}}, {"data": {"a": "1"}, "binaryData": {"b": "eA=="}}, ["ConfigMap/c: binaryData.b added"]),
+        (
+            {"binaryData": {"a": "YQ=="}},
+            {"binaryData": {"a": "YQ=="}, "data": {"b": "x"}},
+            ["ConfigMap/c: data.b added"],
+        ),
+        # moved by whoever wrote octets into it: it differs, and is not one more
+        ({"data": {"a": "1"}}, {"binaryData": {"a": "/w=="}}, ["ConfigMap/c: data differs"]),
+        # others fill what the chart leaves empty: a trust bundle, a certificate, what a daemon keeps
+        ({"data": {}}, {"data": {"ca.crt": "x"}}, []),
+        ({}, {"data": {"ca.crt": "x"}, "binaryData": {"b": "eA=="}}, []),
+        # nor is anything told of what controllers add around it
+        ({"data": {"a": "1"}}, {"data": {"a": "1"}, "immutable": True, "metadata": {"annotations": {"b": "x"}}}, []),
+    ],
+)
+def test_a_key_that_somebody_added_to_what_the_chart_fills_is_told_without_its_content(
+    cluster: FakeCluster, wanted: dict[str, Any], live: dict[str, Any], found: list[str]
+) -> None:
+    assert drift(cluster, config(**wanted), live) == found
+
+
+def test_of_many_added_keys_the_first_ten_are_named(cluster: FakeCluster) -> None:
+    live = {"data": {f"k{number:02}": "x" for number in range(25)}}
+    named = ", ".join(f"data.k{number:02}" for number in range(1, 11))
+    assert drift(cluster, config(data={"k00": "x"}), live) == [f"ConfigMap/c: {named} and 14 more added"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "live", "found"),
+    [
+        ({"stringData": {"a": "hush"}}, {"a": "aHVzaA=="}, []),
+        ({"stringData": {"a": "hush"}}, {"a": "bG91ZA=="}, ["Secret/s: data.a differs"]),
+        ({"stringData": {"a": "hush"}}, {"a": "aHVzaA==", "b": "bG91ZA=="}, ["Secret/s: data.b added"]),
+        ({"data": {"b": "eA=="}, "stringData": {"a": "hush"}}, {"a": "aHVzaA==", "b": "eA=="}, []),
+        ({"type": "kubernetes.io/service-account-token", "data": {"a": "eA=="}}, {"a": "eA==", "token": "eA=="}, []),
+    ],
+)
+def test_of_a_secret_what_differs_and_what_was_added_are_told_by_their_keys(
+    cluster: FakeCluster, wanted: dict[str, Any], live: dict[str, str], found: list[str]
+) -> None:
+    cluster.put("/api/v1/namespaces/lab/secrets/s", {"data": live})
+    thing = {"kind": "Secret", "metadata": {"name": "s"}, **wanted}
+    assert watching.drift(api(cluster), "lab", [thing]) == found
+
+
 def test_what_is_missing_is_told_and_what_nobody_knows_is_not_looked_at(cluster: FakeCluster) -> None:
     there = {"kind": "ConfigMap", "metadata": {"name": "there", "namespace": "other"}, "data": {"a": "1"}}
     cluster.put("/api/v1/namespaces/other/configmaps/there", {"data": {"a": "1"}})
