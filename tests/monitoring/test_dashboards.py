@@ -58,6 +58,21 @@ def test_panels_do_not_overlap_and_ask_the_source_that_is_chosen(path: Any) -> N
         assert panel["datasource"] == {"type": "prometheus", "uid": "${source}"}
 
 
+def test_what_the_rules_record_is_shown_or_something_else_is_recorded_from_it() -> None:
+    rules = [
+        rule
+        for path in sorted((FOLDER / "rules").glob("*.yml"))
+        for group in yaml.safe_load(path.read_text())["groups"]
+        for rule in group["rules"]
+        if "record" in rule
+    ]
+    asked = [query.expr for board in DASHBOARDS.values() for panel in board.panels for query in panel.queries]
+    asked += [rule["expr"] for rule in rules]
+    recorded = {rule["record"] for rule in rules}
+    assert "function:refusals:share" in recorded
+    assert {name for name in recorded if not any(name in expr for expr in asked)} == set()
+
+
 def test_a_pod_that_has_applied_no_configuration_has_no_age(promtool: str, tmp_path: Path) -> None:
     """Its agent tells 0, which is 1970."""
     (age,) = (panel for panel in DASHBOARDS["placement-and-reload"].panels if panel.title == "Age of the digest")

@@ -1,6 +1,7 @@
 """Every query of every dashboard, asked of a real Prometheus that has scraped a real run: each must give series.
 
-The run: an eNB sets up, UEs attach and leave again, one has a wrong key, one answers wrongly; timers come and go.
+The run: an eNB sets up, UEs attach and leave again, one has a wrong key, one answers wrongly; timers come and go; a
+stranger calls.
 Gateway, functions, ticker and caller are scraped, with the rules of k8s/monitoring loaded.
 """
 
@@ -133,6 +134,12 @@ def attach(site: Site, gateway: Any, port: int, first: int, ues: int, *more: str
     return subprocess.run(argv, check=False, capture_output=True, text=True, env=environment, timeout=200)
 
 
+def stranger(gateway: Any) -> bool:
+    """Call a function without a signature; whether it refused."""
+    answer = requests.post(f"{gateway.url}/function/mme-enb", data=b'{"items": []}', timeout=20)
+    return answer.status_code == requests.codes.unauthorized
+
+
 # What a run that goes well may never, or for one moment only, be above 0 with.
 MAY_BE_NOTHING = {"Asynchronous backlog", "Cold replicas", "Share of errors", "Timers due"}
 
@@ -183,6 +190,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, prometheus_program: str) -> It
         given_back = "mme_timer_late_seconds_count > 2"
         leaving = calls(1 + UES, UES, "--concurrency", "3", "--detach")
         until_it_left("sessions that are given back", lambda: found(given_back), 60, leaving)
+        until("a stranger is refused", lambda: stranger(gateway) and found("function:refusals:share > 0"), 60)
         until("there were reasons to scale", lambda: found("max_over_time(function:wants_replicas[10m])"), 60)
         yield prometheus, begin_s, site
 

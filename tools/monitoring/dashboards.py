@@ -142,6 +142,16 @@ SCALING = Dashboard(
                     "Answered 5xx, of all that were not refused (4xx). A refused UE is no error: it is answered 200.",
                     (Query("function:errors:share", "{{function_name}}"),),
                 ),
+                Panel(
+                    "Share of refusals",
+                    "percentunit",
+                    "Answered 4xx, of all: a key that caller and function do not share, a clock that is off, a stranger. "
+                    "Above its threshold for a minute it is an alert. A function that has refused none has no line.",
+                    (
+                        Query("function:refusals:share", "{{function_name}}"),
+                        Query('function:threshold{of="error_share"}', "threshold {{function_name}}"),
+                    ),
+                ),
             ),
         ),
     ),
