@@ -145,7 +145,7 @@ SCALING = Dashboard(
                 Panel(
                     "Share of refusals",
                     "percentunit",
-                    "Answered 4xx, of all: a key that caller and function do not share, a clock that is off, a stranger. "
+                    "Answered 4xx, of all: a key that the caller does not share, a clock that is off, a stranger. "
                     "Above its threshold for a minute it is an alert. A function that has refused none has no line.",
                     (
                         Query("function:refusals:share", "{{function_name}}"),
