@@ -532,6 +532,31 @@ def test_a_threshold_is_a_value(charts: Charts) -> None:
     assert told["mme-enb.openfaas-fn", "invocations"] == "vector(5)"
 
 
+@pytest.mark.parametrize(
+    ("scaling", "kept", "repeated"),
+    [({}, "1m", "25s"), ({"keepFiringFor": "10s", "repeatInterval": "85s"}, "10s", "85s")],
+    ids=["by default", "told"],
+)
+def test_how_long_a_function_stays_grown_and_how_fast_it_grows_are_values(
+    charts: Charts, tmp_path: Path, scaling: dict[str, str], kept: str, repeated: str
+) -> None:
+    manifests = charts.render("edge-platform", {"monitoring": {"scaling": scaling}}, release="edge")
+    rules = named(manifests, "ConfigMap", "edge-rules")["data"]["scaling.yml"]
+    routes = named(manifests, "ConfigMap", "edge-routes")["data"]["alertmanager.yml"]
+    (alert,) = (rule for rule in yaml.safe_load(rules)["groups"][0]["rules"] if "alert" in rule)
+    assert alert["keep_firing_for"] == kept
+    people = yaml.safe_load(routes)["route"]
+    (gateway,) = people["routes"]
+    assert gateway["repeat_interval"] == repeated
+    assert people["repeat_interval"] == "4h"  # what people are told again is not a step
+    for name, text, checks in (
+        ("rules.yml", rules, ("promtool", "check", "rules")),
+        ("routes.yml", routes, ("amtool", "check-config")),
+    ):
+        (tmp_path / name).write_text(text)
+        ran(program(checks[0]), *checks[1:], str(tmp_path / name))
+
+
 def test_every_dashboard_is_a_configmap_that_grafana_finds(default: list[Manifest]) -> None:
     found = [m for m in of_kind(default, "ConfigMap") if m["metadata"]["labels"].get("grafana_dashboard") == "1"]
     told = {name: json.loads(text) for m in found for name, text in m["data"].items()}
@@ -566,6 +591,10 @@ def test_every_dashboard_is_a_configmap_that_grafana_finds(default: list[Manifes
         {"openfaas": {"namespace": "Open FaaS"}},
         {"monitoring": {"callers": ["http://192.0.2.7:9200/metrics"]}},
         {"monitoring": {"reload": {"cluster": "Munich 1"}}},
+        {"monitoring": {"scaling": {"keepFiringFor": 60}}},
+        {"monitoring": {"scaling": {"repeatInterval": "0s"}}},
+        {"monitoring": {"scaling": {"repeatInterval": "soon"}}},
+        {"monitoring": {"scaling": {"groupInterval": "1m"}}},
         {"monitoring": {"alertmanager": {"people": {"name": "others"}}}},
         {"monitoring": {"alertmanager": {"people": {"slack_config": []}}}},
         {"monitoring": {"alertmanager": {"people": {"slak_configs": [{"channel": "#edge"}]}}}},

@@ -118,5 +118,5 @@ volumes:
 {{- /* Alertmanager's file: with this gateway's address, and with those whom the values name for what is for people. */ -}}
 {{- define "edge-platform.routes" -}}
 {{- $people := merge (dict "name" "people") .Values.monitoring.alertmanager.people -}}
-{{- .Files.Get "files/alertmanager.yml" | replace "gateway.openfaas:" (printf "gateway.%s:" .Values.openfaas.namespace) | replace "- name: people" (printf "- %s" (toJson $people)) -}}
+{{- .Files.Get "files/alertmanager.yml" | replace "gateway.openfaas:" (printf "gateway.%s:" .Values.openfaas.namespace) | replace "- name: people" (printf "- %s" (toJson $people)) | replace "repeat_interval: 25s" (printf "repeat_interval: %s" .Values.monitoring.scaling.repeatInterval) -}}
 {{- end -}}
