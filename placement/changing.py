@@ -9,7 +9,7 @@ from functools import partial
 import msgspec
 
 from durable.journal import Hand
-from placement import hooks, registries, releases, step_time, values
+from placement import helm_warnings, hooks, registries, releases, step_time, values
 from placement.api import Api, ApiError, as_told
 from placement.ending import Ending, namespace_left
 from placement.errors import Code, PlacementError
@@ -289,6 +289,11 @@ class _Book:
     def is_ours(self, kept: Sequence[Revision]) -> bool:
         """As installing.Book."""
         return self._is_left(self.operation, kept)
+
+    def warned(self, warnings: tuple[str, ...]) -> None:
+        """As installing.Book."""
+        told = helm_warnings.together(self.operation.warnings, warnings)
+        self.operation = _replace(self.operation, warnings=told)
 
 
 def _at(operation: Operation, revision: Revision) -> Operation:

@@ -53,6 +53,7 @@ class Ending:
             chart=operation.chart or None,
             time_taken_s=self._taken_s(operation),
             why=operation.why,
+            warnings=operation.warnings or None,
         )
         return _replace(operation, answer=answer)
 

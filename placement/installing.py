@@ -9,12 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from placement import hooks, manifest, releases, step_time
+from placement import helm_warnings, hooks, manifest, releases, step_time
 from placement.api import Api, ApiError, as_told
 from placement.errors import Code, NotNowError, PlacementError
 from placement.helm import Helm, Keepalive, Ran, Turn
 from placement.helm_errors import meaning
 from placement.leases import DURATION_S, HeldError, Lease
+from placement.masking import all_words
 from placement.releases import Revision
 
 RENEW_EVERY_S = 2.0
@@ -68,6 +69,9 @@ class Book(Protocol):
 
     def is_ours(self, kept: Sequence[Revision]) -> bool:
         """Whether a run of this call, which has ended, may have left the newest of these, which is pending."""
+
+    def warned(self, warnings: tuple[str, ...]) -> None:
+        """Helm has ended, and warned of these, without what is secret."""
 
 
 class Installer:
@@ -142,9 +146,12 @@ class Installer:
         timeout_s = step_time.helm_has_s(self._timeout_s, run.until)
         api.until = run.until + step_time.AFTER_S  # before helm began it had less time: helm's own was kept free
         ran = turn.run(argv, run.files, timeout_s=timeout_s, keepalive=keepalive)
+        # What is gone back to has values of its own, and whoever goes back need not know them.
+        struck = run.struck.union(*(all_words(revision.config) for revision in kept))
+        book.warned(helm_warnings.warnings(ran.stderr, struck))
         if ran.stopped is None and ran.exit_code == 0:
             return Installed(before, _revision_of(ran) or _newest(_looked(api, run, lambda _: False)))
-        error = PlacementError(ran.stopped) if ran.stopped is not None else meaning(ran.stderr, run.struck)
+        error = PlacementError(ran.stopped) if ran.stopped is not None else meaning(ran.stderr, struck)
         if ran.stopped is not None or error.code is Code.CLUSTER_DOWN:
             raise FailedRunError(error)
         if error.code is Code.BUSY:  # somebody's helm was there first, and ours has done nothing

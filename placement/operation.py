@@ -52,7 +52,7 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=False):
     status: accepted, progressing | planned, deployed, ready, rolled-back, uninstalled, absent, listed | failed,
     refused.
     deployed: helm is done and nobody waited for the pods.  diff, drift and placements belong to diff, status and list;
-    left: what hooks made and an uninstall has not removed.
+    left: what hooks made and an uninstall has not removed.  warnings: helm's and the API server's, where there are any.
     """
 
     status: str
@@ -68,6 +68,7 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=False):
     drift: list[str] | None = None
     placements: list[dict[str, Any]] | None = None
     left: list[str] | None = None
+    warnings: tuple[str, ...] | None = None
 
 
 class Operation(Call, frozen=True, kw_only=True):
@@ -78,7 +79,7 @@ class Operation(Call, frozen=True, kw_only=True):
     before: the newest revision when helm began that was not this call's, 0 = none; None = helm never began.
     install: when the release was installed that was there then.  namespace_made: for this call.
     configs: ConfigMaps whose new content is waited for.  under_pods: those that helm changed under pods that live on.
-    hooks: what hooks of revisions that helm takes back may have made.
+    hooks: what hooks of revisions that helm takes back may have made.  warnings: what its runs have warned of.
     is_seen: the last look found every pod ready, and had no time left to ask what they run with.
     attempt: runs of helm begun.  undoing: whether one has begun to go back.  since_s: when the last one began, by the
     cluster's clock.
@@ -115,6 +116,7 @@ class Operation(Call, frozen=True, kw_only=True):
     configs: tuple[str, ...] = ()
     under_pods: tuple[str, ...] = ()
     hooks: tuple[Hook, ...] = ()
+    warnings: tuple[str, ...] = ()
     is_seen: bool = False
     deadline_ms: int = 0
     error: ErrorAnswer | None = None
@@ -153,9 +155,9 @@ def without_left(message: str) -> str:
 
 
 def encode_answer(answer: Answer) -> bytes:
-    """JSON; the fields of diff, status, list and uninstall only where they are."""
+    """JSON; the fields of diff, status, list and uninstall, and warnings, only where they are."""
     fields = msgspec.to_builtins(answer)
-    for name in ("diff", "drift", "placements", "left"):
+    for name in ("diff", "drift", "placements", "left", "warnings"):
         if fields[name] is None:
             del fields[name]
     return msgspec.json.encode(fields)

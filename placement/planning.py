@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from placement import choosing, differences, manifest, policy, registries, releases, step_time, values
+from placement import choosing, differences, helm_warnings, manifest, policy, registries, releases, step_time, values
 from placement.choosing import NOTHING, Chooser
 from placement.cluster import Cluster, Placed
 from placement.ending import Ending
@@ -140,10 +140,16 @@ class Planning:
             ran = turn.run(argv, files, timeout_s=step_time.helm_has_s(timeout_s, until))
         if ran.stopped is not None:
             raise registries.stopped(ran.stopped, request.chart_repository, registry)
+        struck = all_words(given.parsed) | secrets.secret_words()
         if ran.exit_code != 0:
-            raise meaning(ran.stderr, all_words(given.parsed) | secrets.secret_words())
+            raise meaning(ran.stderr, struck)
         record = releases.revision_of(msgspec.json.decode(ran.stdout))
-        changed = _replace(operation, chart=record.chart, values_digest=given.digest)
+        changed = _replace(
+            operation,
+            chart=record.chart,
+            values_digest=given.digest,
+            warnings=helm_warnings.warnings(ran.stderr, struck),
+        )
         return changed, manifest.objects(record.manifest), secret_words(given.parsed)
 
 

@@ -66,6 +66,7 @@ class FakeCluster:
         self.refuse: set[str] = set()
         self.refuse_bodies = ""
         self.invalid = "Deployment in version v1 cannot be handled: spec.replicas is no number"
+        self.warnings: list[str] = []
         self.slow_s = 0.0
         self.trouble: list[tuple[str, str, int]] = []
         self.forbidden: set[tuple[str, str, str]] = set()
@@ -281,6 +282,9 @@ def _handler(cluster: FakeCluster) -> type[BaseHTTPRequestHandler]:
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(octets)))
+            if self.command in ("POST", "PATCH") and "/deployments" in self.path:
+                for text in cluster.warnings:
+                    self.send_header("Warning", f"299 - {json.dumps(text)}")
             self.end_headers()
             self.wfile.write(octets)
 

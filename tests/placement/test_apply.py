@@ -299,3 +299,26 @@ def test_nothing_secret_is_stored_in_the_clear(site: Site, tmp_path: Path) -> No
         octets = path.read_bytes()
         assert b"hunter2" not in octets
         assert b"t0ken-of-the-test" not in octets
+
+
+def test_what_helm_and_the_cluster_warn_of_is_told_without_what_is_secret(site: Site) -> None:
+    """Of a field that no kind has, and of a value that the chart cannot take; not where there is nothing to warn of."""
+    secret = {"password": "hunter2-hunter2"}
+    assert "warnings" not in site.call(values=secret).body
+    site.clusters[0].warnings = ['unknown field "spec.foo"', 'spec.bar: "hunter2-hunter2" is odd']
+    told = ['unknown field "spec.foo"', 'spec.bar: "***" is odd']
+    answer = site.call(values={**secret, "image": {"name": "nf"}}, dry_run=True)
+    assert (answer.status, answer.body["warnings"]) == ("planned", ["skipped value for nf.image: Not a table."])
+    assert site.call(values={**secret, "replicas": 2}).body["warnings"] == told
+    # who goes back has not given those values
+    answer = site.call(action="rollback", revision=1)
+    assert (answer.body["revision"], answer.body["warnings"]) == (3, told)
+    site.clusters[0].warnings = []
+    assert "warnings" not in site.call(values=secret).body
+
+
+def test_a_warning_is_told_where_the_release_goes_back(site: Site) -> None:
+    site.clusters[0].warnings = ['unknown field "spec.foo"']
+    site.clusters[0].pods = "crash"
+    answer = site.call(atomic=True, timeout_s=1)
+    assert (answer.status, answer.body["warnings"]) == ("rolled-back", ['unknown field "spec.foo"'])

@@ -32,6 +32,7 @@ class Notes:
     def __init__(self, done: Installed | None = None, *, ours: bool = False) -> None:
         self.made = False
         self.begun: list[list[int]] = []
+        self.warnings: tuple[str, ...] = ()
         self._done = done
         self._ours = ours
 
@@ -44,6 +45,9 @@ class Notes:
 
     def is_ours(self, kept: Sequence[Revision]) -> bool:  # noqa: ARG002
         return self._ours
+
+    def warned(self, warnings: tuple[str, ...]) -> None:
+        self.warnings = warnings
 
 
 class Place:

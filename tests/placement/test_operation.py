@@ -50,7 +50,7 @@ def test_what_is_left_is_told_behind_the_sentence_and_can_be_taken_off() -> None
 
 def test_an_answer_has_the_fields_of_diff_status_and_list_only_where_they_are() -> None:
     plain = json.loads(encode_answer(Answer("ready", "a")))
-    assert plain.keys().isdisjoint({"diff", "drift", "placements"})
+    assert plain.keys().isdisjoint({"diff", "drift", "placements", "left", "warnings"})
     assert (plain["pods"], plain["error"], plain["revision"]) == ([], None, None)
     assert json.loads(encode_answer(Answer("planned", diff=[])))["diff"] == []
     assert json.loads(encode_answer(Answer("ready", drift=["x"])))["drift"] == ["x"]
