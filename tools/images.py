@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from localfaas import buildtree, stack
 from localfaas.errors import StackError
@@ -133,7 +135,8 @@ def _wanted(image: Image, only: list[str] | None) -> bool:
 
 
 def _build(builder: str, image: Image, tag: str, given: Sequence[str]) -> None:
-    told = [f"TITLE={image.name}", f"VERSION={tag}", f"REVISION={_revision()}", *image.arguments, *given]
+    labels = [f"TITLE={image.name}", f"VERSION={tag}", f"REVISION={_revision()}", f"SOURCE={_source()}"]
+    told = [*labels, *image.arguments, *given]
     arguments = [word for each in told for word in ("--build-arg", each)]
     _run([builder, "build", *arguments, "--tag", image.reference, str(image.folder)], _BUILD_S)
 
@@ -153,12 +156,40 @@ def _inventory(builder: str, image: Image) -> int:
 
 
 def _revision() -> str:
+    return _git("rev-parse", "HEAD") or "unknown"
+
+
+def _source() -> str:
+    """Where the sources are, as a label tells it: see `address`."""
+    return address(_git("remote", "get-url", "origin"))
+
+
+def address(remote: str) -> str:
+    """A repository's address on the web, of what git calls it; "" for a folder and whatever else is none.
+
+    Without login and password, which a clone's own may hold.
+    """
+    if found := re.fullmatch(r"(?:[\w.-]+@)([\w.-]+):(?!/)([\w./~-]+)", remote):  # as scp takes it
+        return f"https://{found[1]}/{found[2]}"
+    try:
+        told = urlsplit(remote)
+        host, port = told.hostname, told.port
+    except ValueError:
+        return ""
+    if not host or told.scheme not in ("http", "https", "ssh"):
+        return ""
+    if told.scheme == "ssh":  # its port is not that of the web
+        return f"https://{host}{told.path}"
+    return f"{told.scheme}://{host}{f':{port}' if port else ''}{told.path}"
+
+
+def _git(*words: str) -> str:
+    """What it says of this repository; "" where there is no git, or no repository."""
     git = shutil.which("git")
     if git is None:
-        return "unknown"
-    argv = [git, "-C", str(ROOT), "rev-parse", "HEAD"]
-    done = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=30)
-    return done.stdout.strip() or "unknown"
+        return ""
+    argv = [git, "-C", str(ROOT), *words]
+    return subprocess.run(argv, check=False, capture_output=True, text=True, timeout=30).stdout.strip()
 
 
 def _run(argv: Sequence[str], within_s: float) -> str:
