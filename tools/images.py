@@ -5,7 +5,8 @@
     python -m tools.images --registry registry.example:5000 --push --stack tests/contract/stack/stack.yml
 
 Each is built from a folder of its own, build/images/NAME: for a function what `faas-cli build --shrinkwrap` makes.
-Any builder with docker's command line does (--builder podman).  Inventories: build/inventories/NAME.json, by pip.
+Any builder with docker's command line does (--builder podman).  Inventories in build/inventories:
+NAME.json of Python's packages, by pip; NAME.tsv of Debian's: package, version, architecture, source and its version.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ PLACEMENT = "placement"
 BUILT = Path("build/images")
 INVENTORIES = Path("build/inventories")
 INVENTORY = "/home/app/inventory.json"
+SYSTEM = "/home/app/system.tsv"
 _BUILD_S = 1800
 _SHORT_S = 600
 
@@ -92,10 +94,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             begun = time.monotonic()
             _say(f"[{number}/{len(images)}] {image.reference}")
             _build(builder, image, options.tag, options.build_arg)
-            packages = _inventory(builder, image)
+            packages, debian = _inventory(builder, image)
             if options.push:
                 _run([builder, "push", image.reference], _SHORT_S)
-            _say(f"  {packages} Python packages, {time.monotonic() - begun:.0f} s")
+            _say(f"  {packages} Python packages, {debian} of Debian, {time.monotonic() - begun:.0f} s")
     except (ImageError, StackError) as e:
         sys.stderr.write(f"images: {e}\n")
         return 2
@@ -141,18 +143,22 @@ def _build(builder: str, image: Image, tag: str, given: Sequence[str]) -> None:
     _run([builder, "build", *arguments, "--tag", image.reference, str(image.folder)], _BUILD_S)
 
 
-def _inventory(builder: str, image: Image) -> int:
-    """Take it out of the image; how many packages it names."""
-    text = _run(
-        [builder, "run", "--rm", "--network", "none", "--entrypoint", "cat", image.reference, INVENTORY], _SHORT_S
-    )
+def _inventory(builder: str, image: Image) -> tuple[int, int]:
+    """Take both out of the image; how many packages of Python's and of Debian's they name."""
+    text, system = (_read(builder, image, path) for path in (INVENTORY, SYSTEM))
     try:
         installed = json.loads(text)["installed"]
     except (ValueError, KeyError) as e:
         raise ImageError(f"{image.reference}: {INVENTORY} in it is no inventory of pip's") from e
     INVENTORIES.mkdir(parents=True, exist_ok=True)
     (INVENTORIES / f"{image.name}.json").write_text(text)
-    return len(installed)
+    (INVENTORIES / f"{image.name}.tsv").write_text(system)
+    return len(installed), len(system.splitlines())
+
+
+def _read(builder: str, image: Image, path: str) -> str:
+    argv = [builder, "run", "--rm", "--network", "none", "--entrypoint", "cat", image.reference, path]
+    return _run(argv, _SHORT_S)
 
 
 def _revision() -> str:

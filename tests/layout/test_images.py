@@ -23,7 +23,10 @@ DOCKERFILES = (REPO / "template/python3-flask-edge/Dockerfile", REPO / "images/e
 LABELS = {"title", "version", "revision", "source", "licenses"}
 BUILDER = """#!/bin/sh
 printf '%s\\n' "$*" >> "$CALLS"
-[ "$1" != run ] || printf '{"installed": [{}, {}]}'
+case "$*" in
+run*.json) printf '{"installed": [{}, {}]}' ;;
+run*.tsv) printf 'dpkg\\t1\\tamd64\\tdpkg\\t1\\n' ;;
+esac
 [ "$1" != "$BREAKS" ] || { echo "no such base image" >&2; exit 1; }
 """
 
@@ -72,6 +75,19 @@ def test_packages_are_hashed_and_what_is_installed_is_written_down(dockerfile: l
     assert [words for words in runs if "pip inspect --local > inventory.json" in words]
     assert not [words for words in runs if re.search(r"curl|wget|apt|apk", words)]
     assert not [name for name, _ in dockerfile if name == "ADD"]
+
+
+@pytest.mark.skipif(not Path("/var/lib/dpkg/status").exists(), reason="no Debian")
+def test_debian_s_packages_are_written_down_with_their_sources(
+    dockerfile: list[tuple[str, str]], tmp_path: Path
+) -> None:
+    """As this machine's shell runs the Dockerfile's own line."""
+    (line,) = [words for name, words in dockerfile if name == "RUN" and "dpkg-query" in words]
+    script = line.rpartition(" && ")[2]
+    subprocess.run(["/bin/sh", "-ec", script], cwd=tmp_path, check=True, timeout=60)
+    rows = [row.split("\t") for row in (tmp_path / "system.tsv").read_text().splitlines()]
+    assert {len(row) for row in rows} == {5}
+    assert ("libc6", "glibc") in {(row[0], row[3]) for row in rows}
 
 
 def test_of_pycrate_s_asn1_modules_those_stay_that_our_programs_import(dockerfile: list[tuple[str, str]]) -> None:
@@ -301,15 +317,19 @@ def test_the_builder_is_told_all_and_inventories_are_kept(
     assert images.main([*told, "--builder", str(tmp_path / "builder"), "--build-arg", base]) == 0
     calls = builder.read_text().splitlines()
     for number, name in enumerate(("mme-enb", "edge-tools")):
-        build, run, push = calls[3 * number : 3 * number + 3]
+        build, run, system, push = calls[4 * number : 4 * number + 4]
         assert build.startswith(f"build --build-arg TITLE={name} --build-arg VERSION=7 --build-arg REVISION=")
         assert build.count("--build-arg SOURCE=") == 1
         assert build.endswith(f"--build-arg {base} --tag r.example/{name}:7 build/images/{name}")
         assert run == f"run --rm --network none --entrypoint cat r.example/{name}:7 {images.INVENTORY}"
+        assert system == run.replace(images.INVENTORY, images.SYSTEM)
         assert push == f"push r.example/{name}:7"
         assert len(json.loads((tmp_path / f"build/inventories/{name}.json").read_text())["installed"]) == 2
-    assert len(calls) == 6
-    assert "[1/2] r.example/mme-enb:7" in capsys.readouterr().out
+        assert (tmp_path / f"build/inventories/{name}.tsv").read_text() == "dpkg\t1\tamd64\tdpkg\t1\n"
+    assert len(calls) == 8
+    told = capsys.readouterr().out
+    assert "[1/2] r.example/mme-enb:7" in told
+    assert "  2 Python packages, 1 of Debian, " in told
 
 
 def test_a_function_s_own_build_arguments_come_before_those_of_the_caller(builder: Path, tmp_path: Path) -> None:
