@@ -4,31 +4,17 @@ from __future__ import annotations
 
 import base64
 import json
-import re
 from collections.abc import Iterable
 from typing import Any
 
 from trust import hiding
 from trust.hiding import STRUCK
+from trust.secret_names import is_secret
 
 _LONGEST_NUMBER = 40
 _RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
-_SECRET_KEY = re.compile(
-    r"pass(?:w(?:or)?d|phrase)?|secret|token|credential|api_?-?key|private_?-?key|auth|cert|key$|community",
-    re.IGNORECASE,
-)
-_SECRET_WORDS = frozenset(
-    ["k", "ki", "op", "opc", "psk", "pwd", "pin", "pin1", "pin2", "puk", "puk1", "puk2", "adm", "adm1", "kasme"]
-)
-"""Parts of a key that say it alone: `usim_opc`, `subscriberK`."""
-_BETWEEN_WORDS = re.compile(r"[^A-Za-z0-9]+|(?<=[a-z0-9])(?=[A-Z])")
 _SHORTEST = 4
 LONGEST_TEXT = 400
-
-
-def _is_secret(key: str) -> bool:
-    """Whether this names something secret: what a subscriber is authenticated with, too (TS 33.102, TS 35.206)."""
-    return bool(_SECRET_KEY.search(key)) or any(word.lower() in _SECRET_WORDS for word in _BETWEEN_WORDS.split(key))
 
 
 def secret_words(values: object, *, under_secret: bool = False) -> set[str]:
@@ -36,7 +22,7 @@ def secret_words(values: object, *, under_secret: bool = False) -> set[str]:
     found: set[str] = set()
     if isinstance(values, dict):
         for key, value in values.items():
-            found |= secret_words(value, under_secret=under_secret or _is_secret(str(key)))
+            found |= secret_words(value, under_secret=under_secret or is_secret(str(key)))
     elif isinstance(values, list | tuple):
         for value in values:
             found |= secret_words(value, under_secret=under_secret)
@@ -113,10 +99,10 @@ def _masked(value: Any) -> Any:
         return value
     shown = {key: _masked(part) for key, part in value.items()}
     # A container's environment: the name beside the value tells.
-    if isinstance(value.get("name"), str) and "value" in value and _is_secret(value["name"]):
+    if isinstance(value.get("name"), str) and "value" in value and is_secret(value["name"]):
         shown["value"] = STRUCK
     for key, part in value.items():
-        if key not in ("name", "secretName") and _is_secret(str(key)):
+        if key not in ("name", "secretName") and is_secret(str(key)):
             shown[key] = _hidden(part, shown[key])
     return shown
 

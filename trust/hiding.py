@@ -6,23 +6,25 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from trust import scalars
+from trust.secret_names import PARTS, WORD
 
 STRUCK = "***"
 _ASSIGNED = re.compile(
-    r"""(?ix) ( ["']? (?<![a-z0-9_.-])
-    (?: [a-z0-9_.-]{0,60} (?:pass(?:w(?:or)?d|phrase)?|secret|token|credential) [a-z0-9_.-]{0,60}
-    | (?:api|private|auth)[_-]?key | pwd? | k | ki | opc? ) ["']? \s* [:=] \s* )
+    rf"""(?ix) ( ["']? (?<![a-z0-9_.-])
+    [a-z0-9_.-]{{0,60}} (?: pass | {PARTS} | {WORD} ) [a-z0-9_.-]{{0,60}} ["']? \s* [:=] \s* )
     ( "[^"]*" | '[^']*' | [^\s"',;]+ )"""
 )
 _URL = re.compile(r"""(://[^\s:/@"']{0,200}:)([^\s/"']+)(?=@)""")
 _BEGIN, _END = "-----BEGIN ", "-----END "
 _PEM = re.compile(r"(?s)(-----BEGIN [A-Z0-9 ]{0,60}-----).+?(?=-----END |\Z)")
 _PEM_EDGE = re.compile(r"-----(?:BEGIN|END) [A-Z0-9 ]{0,60}-----")
-_NAME = r"(?:pass(?:w(?:or)?d|phrase)|secret|token|credential|community)[\w.-]{0,60}"
-_SIGN = rf"""(?: {_NAME} | key | (?<![a-z]) (?:pass|pwd?|ki?|opc?) ) ["'\]]? \s* [:=>] \s*"""
+_NAME = rf"(?:{PARTS})[\w.-]{{0,60}}"
+_SIGN = rf"""(?: {_NAME} | {WORD}[\w.-]{{0,60}} | key ) ["'\]]? \s* [:=>] \s*"""
 _NAMED = re.compile(rf"(?ix) {_SIGN}")
 _WITH_SIGN = re.compile(rf"(?ix) ^ (.*? {_SIGN}) (.*) $")
-_WITH_SPACE = re.compile(rf"""(?ix) ^ (.*? (?: {_NAME} | (?<![a-z_])pass | [_-]key ) ["']? \s+) ([^\s:=>].*) $""")
+_WITH_SPACE = re.compile(
+    rf"""(?ix) ^ (.*? (?: {_NAME} | (?<![a-z_])(?:pass|psk) | [_-]key ) ["']? \s+) ([^\s:=>].*) $"""
+)
 """As routers have it: `enable password …`."""
 _COMMENT = ("#", ";", "//", "!")
 _START = re.compile(r"(?:\s|-\s)*")

@@ -134,8 +134,9 @@ def test_a_part_of_a_secret_is_struck_from_what_is_said_of_its_configuration(
         "<key>ab c</key>" * 12_000,
         '"a" ' * 40_000,
         "secret: " + "a b " * 40_000,
+        "usim_k-" * 30_000,
     ],
-    ids=["names", "mapping", "markup", "quotes", "words"],
+    ids=["names", "mapping", "markup", "quotes", "words", "parts of names"],
 )
 def test_a_long_line_takes_no_long_time(line: str) -> None:
     hiding.assigned(f"tokens:\n{line}")
@@ -158,6 +159,7 @@ def test_a_long_line_takes_no_long_time(line: str) -> None:
             "bad -----BEGIN X KEY-----***-----END X KEY----- here",
         ),
         ("pass" * 50_000, "pass" * 50_000),
+        ("k_" * 50_000, "k_" * 50_000),
     ],
 )
 def test_what_is_assigned_to_a_name_of_something_secret_is_struck(text: str, shown: str) -> None:
