@@ -77,7 +77,7 @@ class Ending:
     ) -> Next:
         """The last answer, remembered and counted; what is left is to tell it.
 
-        left: what hooks made and an uninstall has not removed.
+        left: what hooks made and an uninstall has not removed, or would not.
         is_unknown: helm had begun, and what it left could not be looked at: the release counts as being there.
         overtaken: another call has changed the release since: what the inventory knows of it stays.
         """

@@ -40,6 +40,23 @@ def of(manifests: Iterable[str]) -> tuple[Hook, ...]:
     return tuple(found)
 
 
+def left_by_uninstall(manifests: Iterable[str]) -> tuple[Hook, ...]:
+    """What hooks that an uninstall runs make, and helm does not remove after they have succeeded.
+
+    manifests: of the newest revision's hooks.
+    """
+    return of(text for text in manifests if _runs_at_uninstall(text))
+
+
+def _runs_at_uninstall(text: str) -> bool:
+    with contextlib.suppress(PlacementError):
+        for thing in manifest.objects(text):
+            runs, goes = (manifest.annotation(thing, name) for name in ("hook", "hook-delete-policy"))
+            if {"pre-delete", "post-delete"} & runs and "hook-succeeded" not in goes:
+                return True
+    return False
+
+
 def _hook(thing: manifest.Object) -> Hook:
     kind, namespace, name = manifest.name_of(thing)
     metadata = thing.get("metadata")

@@ -60,8 +60,13 @@ def _mapping(value: object) -> dict[str, Any]:
 
 def is_kept(thing: Object) -> bool:
     """Whether helm leaves it when it uninstalls the release: its annotation helm.sh/resource-policy says keep."""
-    policy = _mapping(_mapping(thing.get("metadata")).get("annotations")).get("helm.sh/resource-policy")
-    return str(policy).strip().lower() == "keep"
+    return annotation(thing, "resource-policy") == {"keep"}
+
+
+def annotation(thing: Object, name: str) -> set[str]:
+    """The words, lower case, of one of helm's annotations: helm.sh/<name>: a,b."""
+    text = _mapping(_mapping(thing.get("metadata")).get("annotations")).get(f"helm.sh/{name}") or ""
+    return {word.strip().lower() for word in str(text).split(",")}
 
 
 def pod_template(thing: Object) -> Object | None:

@@ -52,7 +52,8 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=False):
     status: accepted, progressing | planned, deployed, ready, rolled-back, uninstalled, absent, listed | failed,
     refused.
     deployed: helm is done and nobody waited for the pods.  diff, drift and placements belong to diff, status and list;
-    left: what hooks made and an uninstall has not removed.  warnings: helm's and the API server's, where there are any.
+    left: what hooks made and an uninstall has not removed, or would not.
+    warnings: helm's and the API server's, where there are any.
     """
 
     status: str

@@ -7,7 +7,19 @@ from collections.abc import Sequence
 
 import msgspec
 
-from placement import choosing, differences, helm_warnings, manifest, policy, registries, releases, step_time, values
+from placement import (
+    choosing,
+    differences,
+    helm_warnings,
+    hooks,
+    manifest,
+    policy,
+    registries,
+    releases,
+    step_time,
+    values,
+)
+from placement.api import Api
 from placement.choosing import NOTHING, Chooser
 from placement.cluster import Cluster, Placed
 from placement.ending import Ending
@@ -105,8 +117,10 @@ class Planning:
         try:
             kept = releases.revisions(api, operation.namespace, operation.release)
             now = kept[-1] if kept else None
+            left: list[str] = []
             if request.action == "uninstall":
                 changed, after, secret = operation, _kept_anyway(now), set[str]()
+                left = _left_anyway(api, operation.namespace, kept)
             elif request.action == "rollback":
                 target = releases.target(kept, request.revision)
                 after, secret = manifest.objects(target.manifest), secret_words(target.config)
@@ -119,7 +133,9 @@ class Planning:
         # Those of now, too: what a rotated password was is no business of who may ask for a diff.
         secret |= secret_words(now.config if now else {}) | self._parts.secrets.secret_words()
         lines = differences.between(before, after, secret)
-        return self._ending.finish(_replace(changed, revision=now.number if now else 0), "planned", diff=lines)
+        return self._ending.finish(
+            _replace(changed, revision=now.number if now else 0), "planned", diff=lines, left=left
+        )
 
     def _rendered(
         self, operation: Operation, request: Request, until: float
@@ -151,6 +167,13 @@ class Planning:
             warnings=helm_warnings.warnings(ran.stderr, struck),
         )
         return changed, manifest.objects(record.manifest), secret_words(given.parsed)
+
+
+def _left_anyway(api: Api, namespace: str, kept: Sequence[Revision]) -> list[str]:
+    """What hooks have made, or would make at an uninstall, and it leaves."""
+    there = hooks.there(api, namespace, hooks.of(text for revision in kept for text in revision.hooks))
+    coming = hooks.left_by_uninstall(kept[-1].hooks) if kept else ()
+    return list(dict.fromkeys((*there, *(f"{hook.kind}/{hook.name}" for hook in coming))))
 
 
 def _kept_anyway(now: Revision | None) -> list[manifest.Object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from typing import Any
@@ -185,6 +186,38 @@ def test_a_release_that_left_nothing_has_no_such_field(hooked: Site) -> None:
     assert hooked.call(request(hooked)).status == "ready"
     del hooked.clusters[0].objects["/api/v1/namespaces/lab/configmaps/upf-hook"]
     assert "left" not in hooked.call(cluster="a", action="uninstall").body
+
+
+def test_a_dry_run_of_an_uninstall_names_what_hooks_made_and_would_make(site: Site) -> None:
+    at_the_end = hook("goodbye").replace("pre-install,pre-upgrade", "Post-Delete")
+    passing = hook("report", '"before-hook-creation,hook-succeeded"').replace("pre-install,pre-upgrade", "pre-delete")
+    files = {"templates/a.yaml": hook("hook"), "templates/b.yaml": at_the_end, "templates/c.yaml": passing}
+    site.registry.push("hooked", "1.0.0", files=FILES | files)
+    assert site.call(request(site)).status == "ready"
+    planned = site.call(cluster="a", action="uninstall", dry_run=True)
+    assert (planned.status, planned.code) == ("planned", None)
+    assert planned.body["left"] == ["ConfigMap/upf-hook", "ConfigMap/upf-goodbye"]
+    assert release_states(site) == [(1, "deployed")]
+    done = site.call(cluster="a", action="uninstall")
+    assert sorted(done.body["left"]) == sorted(planned.body["left"])
+    assert "left" not in site.call(cluster="a", action="uninstall", dry_run=True).body
+
+
+def test_hooks_that_an_uninstall_runs_are_told_from_others() -> None:
+    def text(name: str, runs: str, policy: str = "") -> str:
+        told = {"helm.sh/hook": runs} | ({"helm.sh/hook-delete-policy": policy} if policy else {})
+        return json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "annotations": told}})
+
+    found = hooks.left_by_uninstall(
+        [
+            text("a", "pre-delete"),
+            text("b", "post-install, post-delete", "hook-failed"),
+            text("c", "pre-delete", "before-hook-creation, hook-succeeded"),
+            text("d", "post-install"),
+            "no: [yaml",
+        ]
+    )
+    assert [hook.name for hook in found] == ["a", "b"]
 
 
 def forget(monkeypatch: pytest.MonkeyPatch, phase: Phase) -> list[str]:
