@@ -5,7 +5,8 @@ One table per access path, `key text PRIMARY KEY, version int, writer text, valu
 tables.
 
 Nothing that Cassandra may have begun is repeated by the driver: conditional writes are marked as not idempotent, and
-their retry policy always rethrows.  Reads and plain writes are idempotent and are tried once more.
+their retry policy always rethrows.  Reads and plain writes are idempotent and are tried once more.  What found no
+connection to any node was not sent, and is tried again for a moment, conditional writes too.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import itertools
 import os
 import socket
 import ssl
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -45,6 +47,7 @@ from mme.store.cassandra_policies import (
     COMMAND_CONNECT_TIMEOUT_S,
     COMMAND_STATEMENT_S,
     CONNECT_TIMEOUT_S,
+    NO_CONNECTION_PAUSES_S,
     NeverAgain,
     OnceMore,
 )
@@ -106,6 +109,7 @@ class CassandraStore(Seeking):
         datacenter: str = "datacenter1",
         timeout_s: float = CLIENT_TIMEOUT_S,
         access: Access | None = None,
+        pause: Callable[[float], None] = time.sleep,
     ) -> None:
         if not keyspace.isidentifier():
             raise ValueError("a keyspace is letters, digits and underscores")
@@ -117,6 +121,7 @@ class CassandraStore(Seeking):
         self._port = port
         self._timeout_s = timeout_s
         self._access = access or Access()
+        self._pause = pause
         self._pid = 0
         self._closed = False
         self._prepared: dict[tuple[str, str], PreparedStatement] = {}
@@ -210,7 +215,7 @@ class CassandraStore(Seeking):
         try:
             session = self._opened()
             statement = self._statement(session, query, table)
-            return list(session.execute(statement, arguments, execution_profile=_IDEMPOTENT))
+            return list(self._send(session, statement, arguments, _IDEMPOTENT))
         except _FAILURES as e:
             self._seek()
             raise StoreUnavailableError(f"Cassandra: {type(e).__name__}") from e
@@ -262,7 +267,7 @@ class CassandraStore(Seeking):
             self._seek()
             raise StoreUnavailableError(f"Cassandra: {type(e).__name__}") from e
         try:
-            rows = session.execute(statement, arguments, execution_profile=_CONDITIONAL)
+            rows = self._send(session, statement, arguments, _CONDITIONAL)
         except (NoHostAvailable, RequestValidationException) as e:
             self._seek()
             raise StoreUnavailableError(f"Cassandra: {type(e).__name__}") from e
@@ -271,6 +276,18 @@ class CassandraStore(Seeking):
             return None
         answer: dict[str, Any] = rows.one()
         return answer
+
+    def _send(self, session: Session, statement: PreparedStatement, arguments: tuple[object, ...], profile: str) -> Any:
+        """The driver's answer.  Where no node has a connection another one may, a moment later.
+
+        A conditional write, whose policy repeats nothing, was sent to nobody where there was no host for it.
+        """
+        for pause_s in NO_CONNECTION_PAUSES_S:
+            try:
+                return session.execute(statement, arguments, execution_profile=profile)
+            except NoHostAvailable:
+                self._pause(pause_s)
+        return session.execute(statement, arguments, execution_profile=profile)
 
     def _statement(self, session: Session, query: Query, table: Table | str = "") -> PreparedStatement:
         """The statement, prepared once per process."""

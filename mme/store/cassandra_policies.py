@@ -14,6 +14,10 @@ COMMAND_CONNECT_TIMEOUT_S: Final = 15.0
 COMMAND_STATEMENT_S: Final = 60.0
 
 
+NO_CONNECTION_PAUSES_S: Final = (0.1, 0.2, 0.4)
+"""Before each further try of what found no connection: together longer than a lost node's first pause, 0.5 s."""
+
+
 class NeverAgain(RetryPolicy):  # type: ignore[misc]
     """For conditional writes: every failure goes to the caller, also one that another host might not have."""
 

@@ -24,8 +24,8 @@ from cassandra.protocol import ServerError
 from mme.errors import StoreUnavailableError
 from mme.store import cassandra_queries, cassandra_schema
 from mme.store.base import Conflict, Row, Saved, Table, TimerRow, Unknown, save_resolved
-from mme.store.cassandra import CassandraStore
-from mme.store.cassandra_policies import NeverAgain, OnceMore
+from mme.store.cassandra import _RECONNECT_S, CassandraStore
+from mme.store.cassandra_policies import CLIENT_TIMEOUT_S, NO_CONNECTION_PAUSES_S, NeverAgain, OnceMore
 from mme.store.cassandra_schema import keyspace_statement
 from mme.store.opening import open_store
 
@@ -65,8 +65,9 @@ class Session:
         return Rows(answer)
 
 
-def store_on(session: Session) -> CassandraStore:
-    store = CassandraStore(("nowhere",), "ks")
+def store_on(session: Session, pauses_s: list[float] | None = None) -> CassandraStore:
+    """pauses_s: those that it would have made."""
+    store = CassandraStore(("nowhere",), "ks", pause=([] if pauses_s is None else pauses_s).append)
     store._session, store._pid = session, os.getpid()
     return store
 
@@ -81,7 +82,9 @@ MAYBE = [
     ConnectionShutdown("gone"),
     ServerError(0x1700, "CAS_WRITE_UNKNOWN", None),
 ]
-NEVER = [NoHostAvailable("none", {}), InvalidRequest("no such table")]
+NOBODY = NoHostAvailable("none", {})
+NEVER = [NOBODY, InvalidRequest("no such table")]
+TRIES = 1 + len(NO_CONNECTION_PAUSES_S)
 
 
 @pytest.mark.parametrize("error", MAYBE, ids=lambda e: type(e).__name__)
@@ -95,7 +98,30 @@ def test_a_conditional_write_that_may_have_happened(error: Exception, value: byt
 @pytest.mark.parametrize("error", NEVER, ids=lambda e: type(e).__name__)
 def test_a_conditional_write_that_was_never_tried(error: Exception) -> None:
     with pytest.raises(StoreUnavailableError):
-        store_on(Session(error)).save(UE, "key", b"secret value", expect=1, writer="w")
+        store_on(Session(*[error] * TRIES)).save(UE, "key", b"secret value", expect=1, writer="w")
+
+
+def test_what_found_no_connection_is_sent_again_until_a_lost_node_may_have_one() -> None:
+    """In the driver's own pauses: the first is over before the last try."""
+    for found in range(TRIES):
+        session, pauses_s = Session(*[NOBODY] * found, [{"[applied]": True}]), list[float]()
+        assert store_on(session, pauses_s).save(UE, "key", b"v", expect=None, writer="w") == Saved(1)
+        assert len(session.sent) == found + 1
+        assert pauses_s == list(NO_CONNECTION_PAUSES_S[:found])
+        session = Session(*[NOBODY] * found, [])
+        assert store_on(session).load(UE, "key") is None
+        assert len(session.sent) == found + 1
+    session = Session(*[NOBODY] * (TRIES + 1))
+    with pytest.raises(StoreUnavailableError):
+        store_on(session).save(UE, "key", b"v", expect=None, writer="w")
+    assert len(session.sent) == TRIES
+    assert _RECONNECT_S[0] < sum(NO_CONNECTION_PAUSES_S) < CLIENT_TIMEOUT_S
+
+
+def test_after_a_wait_for_a_connection_a_write_that_may_have_happened_is_not_sent_again() -> None:
+    session = Session(NOBODY, OperationTimedOut())
+    assert store_on(session).save(UE, "key", b"v", expect=None, writer="w") == Unknown()
+    assert len(session.sent) == 2
 
 
 @pytest.mark.parametrize("error", MAYBE + NEVER, ids=lambda e: type(e).__name__)
@@ -109,7 +135,7 @@ def test_reads_and_timers_that_fail(error: Exception) -> None:
         lambda s: s.scan(UE),
     ):
         with pytest.raises(StoreUnavailableError):
-            call(store_on(Session(error)))
+            call(store_on(Session(*[error] * TRIES)))
 
 
 def test_consistency_and_idempotence_of_each_statement() -> None:
