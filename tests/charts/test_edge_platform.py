@@ -133,6 +133,18 @@ def test_every_image_can_be_pinned_by_its_digest(charts: Charts) -> None:
     }
 
 
+def test_images_of_others_are_pinned_but_for_those_whose_digest_is_not_known(default: list[Manifest]) -> None:
+    images = {
+        container["image"]
+        for pod in pods(default).values()
+        for container in [*pod["spec"].get("initContainers", []), *pod["spec"]["containers"]]
+    }
+    by_tag = {image.partition(":")[0] for image in images if not re.search(r":[^@/]+@sha256:[0-9a-f]{64}$", image)}
+    assert by_tag == {"registry.edge.local", "docker.io/library/cassandra", "docker.io/prom/prometheus"}
+    page = " ".join((ROOT / "docs/operations.md").read_text().split())
+    assert "Of of-watchdog, Cassandra and Prometheus this repository knows releases only" in page
+
+
 def test_only_prometheus_may_ask_the_api_and_only_for_pods(default: list[Manifest]) -> None:
     assert not of_kind(default, "ClusterRole")
     rules = [rule for role in of_kind(default, "Role") for rule in role["rules"]]
