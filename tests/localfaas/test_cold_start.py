@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import logging
 import os
+import secrets
 import shutil
 import time
 from collections.abc import Iterator
@@ -40,12 +41,18 @@ UPLINK = s1ap.encode(UplinkNasTransport(4711, 1, bytes.fromhex("075e"), Ecgi(HOM
 log = logging.getLogger(__name__)
 
 
+STORES = ["sqlite", pytest.param("cassandra", marks=pytest.mark.cassandra)]
+
+
 @pytest.fixture
-def options(tmp_path: Path) -> Options:
-    """That function alone, from a copy of the repository's folders."""
+def options(tmp_path: Path, request: pytest.FixtureRequest) -> Options:
+    """That function alone, from a copy of the repository's folders, on the embedded store or on a real Cassandra."""
     for name in ("template", "functions", "trust", "durable", "mme"):
         shutil.copytree(REPO / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
-    site = Site(tmp_path / "site")
+    store = None
+    if getattr(request, "param", "sqlite") == "cassandra":
+        store = f"cassandra://{request.getfixturevalue('cassandra_hosts')}/cold_start_{secrets.token_hex(4)}"
+    site = Site(tmp_path / "site", store)
     site.provision(1)
     stack = tmp_path / "stack.yml"
     stack.write_text(
@@ -140,8 +147,12 @@ def test_calls_while_a_second_replica_starts(options: Options) -> None:
     play(options, scenario)
 
 
+@pytest.mark.parametrize("options", STORES, indirect=True)
 def test_first_answer_of_a_second_replica(options: Options) -> None:
-    """It comes within FIRST_ANSWER_S of an idle core; the call is there from the start, as it may be in an image."""
+    """It comes within FIRST_ANSWER_S of an idle core, with a driver's import and its connections.
+
+    The call is there from the start, as it may be in an image.
+    """
     caller = Caller(options.secrets_dir)
     early = replace(options, env={**options.env, "READY_WITHIN_S": "0.01"})
 
