@@ -19,7 +19,13 @@ from trust import hiding
 CALL_S = 4.5
 """Until when an invocation asks its cluster: with everything around it, none lasts over about 5 s.
 
-Only what is begun to be written is written to its end, each answer within READ_S.
+Only of a write that is begun the answer is waited for longer: for the ConfigMap within READ_S, for its history until
+WRITTEN_BY_S.
+"""
+WRITTEN_BY_S = 5.25
+"""Until when an invocation that has written a ConfigMap waits for its history.
+
+At least a second, as the ConfigMap is answered for by WRITE_BY_S + READ_S.
 """
 IN_LINE_S = 3.5
 """Until when it looks at pods again: the last look has a second to end in."""
@@ -84,7 +90,7 @@ class Service:
         """Do it, and wait for pods for as long as a call may.  Raises ReloadError."""
         begin_s = self._timer()
         clock = _CallClock(self._timer)
-        whole, cluster = cluster, cluster.until(CALL_S, clock)
+        cluster = cluster.until(CALL_S, clock)
         target: Target | None = None
         known = None if request.configmap else self._only_config(cluster, request)
         name = known.name if known else request.configmap
@@ -99,7 +105,7 @@ class Service:
                 answer, target = self._waited(cluster, written, clock, wait=request.wait)
             case _:
                 answer, target = self._changed(
-                    cluster, request, name, known, selector=selector, caller=caller, clock=clock, whole=whole
+                    cluster, request, name, known, selector=selector, caller=caller, clock=clock
                 )
         return Worked({**answer, "configmap": name, "time_taken_s": round(self._timer() - begin_s, 3)}, target)
 
@@ -153,7 +159,6 @@ class Service:
         selector: str,
         caller: str,
         clock: _CallClock,
-        whole: Cluster,
     ) -> tuple[Answer, Target | None]:
         past = history.load(cluster, request.namespace, name)
         mine = (entry for entry in past.entries if (entry.by, entry.call) == (caller, request.call))
@@ -177,7 +182,7 @@ class Service:
         if not written.changed:
             return self._nudged(cluster, written, clock, wait=request.wait)
         # Before anything else that may fail: what is not in the history, rollback cannot go back to.
-        remembered = self._remembered(whole, written, caller, request.call, past)
+        remembered = self._remembered(cluster.until(WRITTEN_BY_S, clock), written, caller, request.call, past)
         if request.action == "rollback" and not _is_known(past.entries, written.before):
             hint = "another rollback returns to what it held"
             remembered = {"warning": _unknown(name, "held", hint), **remembered}
@@ -194,7 +199,10 @@ class Service:
             return {"revision": revision}
         except ReloadError as e:
             hint = "rollback would go back past it: to undo it, apply what was there before"
-            return {"revision": None, "warning": written_but(written.target.config, "its history is not", e, hint)}
+            what = "its history is not"
+            if e.code == "cluster_unreachable":  # an answer that is late is no refusal
+                what, hint = "perhaps its history is not", f"action history shows whether; if it is not, {hint}"
+            return {"revision": None, "warning": written_but(written.target.config, what, e, hint)}
 
     def _nudged(
         self, cluster: Cluster, written: apply.Written, clock: _CallClock, *, wait: bool
