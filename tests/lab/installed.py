@@ -174,11 +174,14 @@ def _has(pid: int, uid: str, word: str) -> bool:
 
 
 @contextlib.contextmanager
-def platform(site: Site, cluster: Cluster, name: str, folder: Path, *, nodes: int = 1) -> Iterator[Platform]:
+def platform(
+    site: Site, cluster: Cluster, name: str, folder: Path, *, nodes: int = 1, becomes: int = 0
+) -> Iterator[Platform]:
     """Install it in namespaces of this name, with a client and a stand-in for the gateway; gone when the block ends.
 
-    nodes: Cassandra's, 1 or 3.
+    nodes: Cassandra's, 1 or 3.  becomes: how many there will be, when more: there are volumes for them.
     """
+    claims = max(nodes, becomes) + _OTHER_CLAIMS
     references = {
         "tools": oci.push(platform_images.edge_tools(), site.registry),
         "cassandra": oci.push(platform_images.cassandra(), site.registry),
@@ -208,9 +211,9 @@ def platform(site: Site, cluster: Cluster, name: str, folder: Path, *, nodes: in
     with contextlib.ExitStack() as stack:
         if site.plan:
             volumes = site.plan.state / cluster.name / "volumes" / name
-            stack.enter_context(_volumes(cluster, name, volumes, nodes + _OTHER_CLAIMS))
+            stack.enter_context(_volumes(cluster, name, volumes, claims))
         else:
-            _require_storage(cluster, nodes + _OTHER_CLAIMS)
+            _require_storage(cluster, claims)
         for namespace in (one.namespace, one.gateway, one.functions):
             stack.callback(_delete_namespace, cluster, namespace)
             if namespace != one.namespace:  # that one the command of the page makes

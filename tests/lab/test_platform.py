@@ -353,13 +353,6 @@ def test_an_upgrade_migrates_first_and_leaves_cassandra_the_keys_and_what_was_se
     one.ready()
 
 
-def test_another_number_of_nodes_is_refused_and_nothing_changes(one: Platform) -> None:
-    """The rows are on as many nodes as there were at the install; others would be asked for them in vain."""
-    with pytest.raises(LabError, match=r"cassandra.nodes was 1 and stays so"):
-        one.install("--set", "cassandra.nodes=3")
-    assert one.cluster.get("statefulset", "cassandra", namespace=one.namespace)["spec"]["replicas"] == 1
-
-
 def tickers(one: Platform) -> list[dict[str, Any]]:
     """The pods of both tickers, but those that are on their way out."""
     found = one.cluster.get("pods", namespace=one.namespace)["items"]

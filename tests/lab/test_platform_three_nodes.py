@@ -1,7 +1,7 @@
-"""charts/edge-platform with three nodes of Cassandra: they join in turn; one at a time may die, go, or lose its volume.
+"""charts/edge-platform with three nodes of Cassandra: one becomes three; one at a time may die, go, or lose its volume.
 
-All on one installation.  The lab's cluster has one Kubernetes node, which has all three: to keep them apart is a wish
-of the chart's, no demand.
+All on one installation, which begins with one node.  The lab's cluster has one Kubernetes node, which has all three: to
+keep them apart is a wish of the chart's, no demand.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ import json
 import re
 import secrets
 import signal
+import socket
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
@@ -23,6 +24,7 @@ from tests.lab.documented import OPERATIONS, block
 from tests.lab.errors import LabError
 from tests.lab.installed import READY_S, RELEASE, Platform, platform
 from tests.lab.kubectl import eventually
+from tests.lab.policies import enforced
 from tests.lab.site import Site
 from tests.lab.stored import Writers, fires, keys_on, rows, writing
 
@@ -35,11 +37,40 @@ _STATUS = re.compile(r"^([UD?][NLJM])\s+(\S+)\s.*\s(\S+%)\s+([0-9a-f-]{36})\s", 
 _JOINED = r"^INFO .* (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d),\d+ .*/%s:7000 state jump to NORMAL$"
 
 
+@dataclass(frozen=True)
+class Growth:
+    """How one node became three.  old: the pod of the one.  before: its rows.  writers: clients of that time.
+
+    said: by helm.
+    """
+
+    three: Platform
+    old: dict[str, Any]
+    before: dict[str, str]
+    writers: Writers
+    said: str
+
+
 @pytest.fixture(scope="module")
-def three(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+def growth(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Growth]:
+    """By the page's commands, while rows are written."""
     folder = tmp_path_factory.mktemp("three")
-    with platform(site, site.b, f"three-{secrets.token_hex(3)}", folder, nodes=len(NODES)) as running:
-        yield running
+    with platform(site, site.b, f"three-{secrets.token_hex(3)}", folder, nodes=1, becomes=len(NODES)) as one:
+        with writing(one, "grown") as writers:
+            old, before = one.pod(NODES[0]), rows(one)
+            commands = block(OPERATIONS, "cassandra.nodes=3")
+            here = {"--namespace edge": f"--namespace {one.namespace}", "-n edge": f"-n {one.namespace}"}
+            said = one.shell.run(commands, here, timeout_s=3 * READY_S)
+            block_of_copies = block(OPERATIONS, "ALTER KEYSPACE edge")
+            one.shell.run(block_of_copies, {"-n edge": f"-n {one.namespace}"}, timeout_s=READY_S)
+        three = replace(one, values={**one.values, "cassandra": {**one.values["cassandra"], "nodes": len(NODES)}})
+        three.ready()
+        yield Growth(three, old, before, writers, said)
+
+
+@pytest.fixture(scope="module")
+def three(growth: Growth) -> Platform:
+    return growth.three
 
 
 @dataclass(frozen=True)
@@ -99,6 +130,25 @@ def may_go(three: Platform) -> int:
     return int(status["disruptionsAllowed"])
 
 
+def test_one_node_becomes_three_while_it_serves_and_each_has_every_row(growth: Growth) -> None:
+    three = growth.three
+    assert "each row is still on one of them" in growth.said
+    assert three.pod(NODES[0])["metadata"]["uid"] == growth.old["metadata"]["uid"]
+    assert growth.before
+    assert growth.before.items() <= rows(three).items()
+    nothing_refused_or_lost(three, growth.writers)
+    known = {f"ue_context {key}" for key in growth.writers.acknowledged} | growth.before.keys()
+    for name in NODES:
+        alone = {f"ue_context {key}" for key in keys_on(three, three.pod(name)["status"]["podIP"])}
+        assert known - alone == set(), name
+
+
+def test_fewer_nodes_are_refused_and_nothing_changes(three: Platform) -> None:
+    with pytest.raises(LabError, match=r"cassandra.nodes was 3 and does not get less"):
+        three.install("--set", "cassandra.nodes=1")
+    assert three.cluster.get("statefulset", "cassandra", namespace=three.namespace)["spec"]["replicas"] == len(NODES)
+
+
 def test_three_join_one_after_the_other_and_each_is_ready_once_it_has_joined(three: Platform) -> None:
     pods = [three.pod(name) for name in NODES]
     # By one machine's clocks, in whole seconds.
@@ -126,6 +176,32 @@ def test_tables_tickers_and_the_operator_have_their_store(three: Platform) -> No
         found = three.cluster.get("deployment", f"{RELEASE}-{name}", namespace=three.namespace)
         assert found["status"]["readyReplicas"] == 2, name
     fires(three, "before")
+
+
+def test_an_operator_elsewhere_has_the_store_by_one_forwarded_port(three: Platform, site: Site) -> None:
+    """The nodes tell each other's addresses, where nobody outside gets an answer: policies see to that here."""
+    if site.plan is None:
+        pytest.skip("LAB_KUBECONFIGS names clusters whose nodes' rules are out of reach")
+    here, nodes = three.shell, [(three.pod(name)["status"]["podIP"], 9042) for name in NODES]
+    (here.folder / "keys").mkdir()
+    here.run(block(OPERATIONS, "get secret $name"), {"-n edge": f"-n {three.namespace}"})
+    commands = block(OPERATIONS, "edge subscribers import")
+    with enforced(three.cluster), three.forwarded() as store:
+        eventually(lambda: not any(map(reached, nodes)), "no node to be reached from here", within_s=60)
+        said = here.run(f"STORE_URL={store.partition('?')[0]}\n{commands}")
+        assert not any(map(reached, nodes))
+    assert "imported 20" in said
+    there = {key.removeprefix("subscriber ") for key in rows(three) if key.startswith("subscriber ")}
+    assert {f"00101{number:010}" for number in range(1, 21)} <= there
+
+
+def reached(address: tuple[str, int]) -> bool:
+    """Whether a connection from this machine is taken there."""
+    try:
+        socket.create_connection(address, timeout=5).close()
+    except OSError:
+        return False
+    return True
 
 
 def is_ready(pod: dict[str, Any]) -> bool:
@@ -192,7 +268,7 @@ def test_an_eviction_drains_a_node_and_meanwhile_no_other_one_is_let_go(three: P
             evict(three, NODES[2])
         eventually(lambda: another(three, old), "the evicted node", within_s=READY_S)
         assert identities(three, NODES[0]) == before
-    nothing_lost(three, writers)
+    nothing_refused_or_lost(three, writers)
     eventually(lambda: may_go(three) == 1, "the budget to let one go again", within_s=60)
 
 

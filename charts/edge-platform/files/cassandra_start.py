@@ -1,4 +1,4 @@
-"""Start one of several nodes of Cassandra; with an empty volume it joins as a new one, and fetches its rows.
+"""Start a node of Cassandra; with an empty volume it joins the others as a new one, and fetches its rows.
 
 A node that is among its own seeds fetches nothing when it joins.  So one that has not joined yet is told the others
 only, but for cassandra-0 where no other one ever was.  One that has joined is told all of them, itself too: it may be
