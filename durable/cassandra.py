@@ -28,7 +28,7 @@ from cassandra.policies import (
 from cassandra.protocol import ErrorMessage
 from cassandra.query import dict_factory
 
-from durable.errors import StoreError
+from durable.errors import StoreError, TablesMissingError
 from durable.moving import Seeking
 from durable.rows import Conflict, Row, Saved, Unknown, WriteResult
 from durable.store import Tables
@@ -256,8 +256,10 @@ class CassandraStore(Seeking):
             return list(session.execute(statement, arguments))
         except _FAILURES as e:
             self._seek()
-            hint = "; `edge store status` tells whether a table is missing" if isinstance(e, InvalidRequest) else ""
-            raise StoreError(f"Cassandra: {type(e).__name__}{hint}") from e
+            if isinstance(e, InvalidRequest):
+                hint = "`edge store status` tells whether a table is missing"
+                raise TablesMissingError(f"Cassandra: {type(e).__name__}; {hint}") from e
+            raise StoreError(f"Cassandra: {type(e).__name__}") from e
 
     def _change(self, statement: str) -> None:
         """Change the schema."""

@@ -79,6 +79,10 @@ class StoreUnavailableError(StoreError):
     """The store cannot be reached, or answered too late, on a read: nothing was changed."""
 
 
+class StoreNotMigratedError(StoreUnavailableError):
+    """The store answers, and lacks tables that this program needs: `edge store migrate` makes them."""
+
+
 class NewerRowError(StoreUnavailableError):
     """A row is of a newer schema than this program knows: left alone, until this program is newer, too."""
 

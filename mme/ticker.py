@@ -25,14 +25,13 @@ from dataclasses import dataclass, field
 
 import msgspec
 import requests
-from prometheus_client import start_http_server
 
 from mme import config, logs, metrics, overload_guard
 from mme.backups import LastBackup
 from mme.codec import envelope
 from mme.codec.envelope import Item, Request, Timer
 from mme.enums import ItemResult
-from mme.errors import ClockOffError, ConfigError, NewerRowError, StoreError
+from mme.errors import ClockOffError, ConfigError, NewerRowError, StoreError, StoreNotMigratedError
 from mme.lease_holder import LENGTH_S, LeaseHolder
 from mme.overload import Limits
 from mme.overload_guard import OverloadGuard
@@ -46,6 +45,7 @@ from mme.work import TIMER_SHARDS
 from trust import signing
 from trust.access import TICKER
 from trust.lines import log_in_lines
+from trust.probes import UNREADY_AFTER_S, Readiness, serve
 from trust.secrets import SIGNING_KEY, read_secret
 from trust.signing import Signed, Way
 
@@ -383,7 +383,18 @@ def parser() -> argparse.ArgumentParser:
         help="length of a lease, at least 1: so long after a ticker's death others take over its timers (%(default)s)",
     )
     p.add_argument(
-        "--metrics-port", type=int, default=0, metavar="PORT", help="serve Prometheus metrics there (0: not at all)"
+        "--metrics-port",
+        type=int,
+        default=0,
+        metavar="PORT",
+        help="serve Prometheus metrics there, and /ready (0: not at all)",
+    )
+    p.add_argument(
+        "--unready-after-s",
+        type=float,
+        default=UNREADY_AFTER_S,
+        metavar="S",
+        help="/ready is 503 once the store has not answered for so long (%(default)s)",
     )
     return p
 
@@ -406,8 +417,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ConfigError as e:
         logs.log("error", "configuration", why=str(e))
         return 1
+    readiness = Readiness(options.unready_after_s)
     if options.metrics_port:
-        start_http_server(options.metrics_port)
+        serve(options.metrics_port, readiness)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -425,7 +437,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Neither goes on without the other: whoever answers probes and does half of its work is not started anew.
         watching.add_done_callback(lambda _: stop.set())
         try:
-            run(ticker, holder, stop)
+            run(ticker, holder, stop, readiness)
         finally:
             stop.set()
     watching.result()
@@ -434,7 +446,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def run(ticker: Ticker, holder: LeaseHolder, stop: threading.Event) -> None:
+def run(ticker: Ticker, holder: LeaseHolder, stop: threading.Event, readiness: Readiness) -> None:
     """Tick until `stop`."""
     had: frozenset[str] = frozenset()
     said_s = 0.0
@@ -442,8 +454,13 @@ def run(ticker: Ticker, holder: LeaseHolder, stop: threading.Event) -> None:
     while not stop.wait(TICK_S):
         try:
             ticker.tick()
+            readiness.answered()
             last_backup.look()
         except StoreError as e:
+            # What has answered and cannot be used yet does not answer better in another pod; and the job that makes the
+            # tables may wait for this one to be ready (helm's --wait).
+            if isinstance(e, NewerRowError | StoreNotMigratedError):
+                readiness.answered()
             logs.log("warning", "the store did not answer", why=str(e))
         except ClockOffError as e:
             if time.monotonic() - said_s >= _SAY_AGAIN_S:

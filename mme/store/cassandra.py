@@ -37,7 +37,7 @@ from cassandra.protocol import ErrorMessage
 from cassandra.query import PreparedStatement, dict_factory
 
 from durable.moving import Seeking
-from mme.errors import ConfigError, StoreUnavailableError
+from mme.errors import ConfigError, StoreNotMigratedError, StoreUnavailableError
 from mme.store import cassandra_queries as queries
 from mme.store import cassandra_schema as schema
 from mme.store.base import Conflict, Row, Saved, Table, TimerRow, Unknown, WriteResult
@@ -360,7 +360,7 @@ class CassandraStore(Seeking):
         except InvalidRequest:
             had = []
         if not had or had[-1] < schema.NEWEST:
-            raise StoreUnavailableError(
+            raise StoreNotMigratedError(
                 f"keyspace {self.keyspace} has schema {had[-1] if had else 0}, {schema.NEWEST} is needed: "
                 "run `edge store migrate`"
             )

@@ -365,8 +365,10 @@ def test_every_ticker_is_probed_and_scraped(default: list[Manifest]) -> None:
         (container,) = pod["spec"]["containers"]
         assert container["ports"] == [{"name": "metrics", "containerPort": 9100}]
         assert container["command"][-2:] == ["--metrics-port", "9100"]
-        for probe in ("readinessProbe", "livenessProbe"):
-            assert container[probe]["httpGet"] == {"path": "/metrics", "port": "metrics"}
+        for probe, path in (("readinessProbe", "/ready"), ("livenessProbe", "/metrics")):
+            assert container[probe]["httpGet"] == {"path": path, "port": "metrics"}
+        budget = named(default, "PodDisruptionBudget", f"edge-{name}")["spec"]
+        assert budget["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
         assert re.fullmatch(component, name)
         assert name in let_in["values"]
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -54,6 +56,23 @@ class Process:
             (value,) = (line.split()[1] for line in answer.splitlines() if line.startswith(f"{name} "))
             return float(value)
         return None
+
+    def ready(self) -> int | None:
+        """The status of /ready; None: nobody serves it."""
+        try:
+            return urllib.request.urlopen(f"http://127.0.0.1:{self.port}/ready", timeout=10).status
+        except urllib.error.HTTPError as e:
+            with e:
+                return e.code
+        except OSError:
+            return None
+
+    def wait_until_ready_is(self, status: int) -> None:
+        until = time.monotonic() + 60
+        while self.ready() != status:
+            assert time.monotonic() < until, f"waited in vain for {status}"
+            assert self.running.poll() is None, "it has ended"
+            time.sleep(0.05)
 
     def wait_for(self, leases: int) -> None:
         self.wait_to_tell("mme_leases", leases)
@@ -117,3 +136,17 @@ def test_a_process_tells_when_the_store_was_last_backed_up(tmp_path: Path) -> No
         note(store, 1_000)
     with ticker(tmp_path, *MODULE) as process:
         process.wait_to_tell("mme_last_backup_timestamp_seconds", 1_000)
+
+
+def test_a_process_is_ready_while_its_store_answers(tmp_path: Path) -> None:
+    """Here somebody else holds the store's file for as long as it takes."""
+    with (
+        ticker(tmp_path, *MODULE, "--unready-after-s", "1") as process,
+        contextlib.closing(sqlite3.connect(tmp_path / "edge.db", timeout=60, isolation_level=None)) as other,
+    ):
+        process.wait_until_ready_is(200)
+        other.execute("BEGIN EXCLUSIVE")
+        process.wait_until_ready_is(503)
+        assert process.told("mme_leases") is not None
+        other.execute("COMMIT")
+        process.wait_until_ready_is(200)

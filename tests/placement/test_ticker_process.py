@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +27,17 @@ def last_tick_s(port: int) -> float:
         (value,) = (line.split()[1] for line in answer.splitlines() if line.startswith(f"{NAME} "))
         return float(value)
     return 0.0
+
+
+def ready(port: int) -> int:
+    """The status of /ready; 0: nobody serves it."""
+    try:
+        return urllib.request.urlopen(f"http://127.0.0.1:{port}/ready", timeout=10).status
+    except urllib.error.HTTPError as e:
+        with e:
+            return e.code
+    except OSError:
+        return 0
 
 
 def until(what: str, condition: Callable[[], bool]) -> None:
@@ -51,12 +63,15 @@ def test_it_tells_when_it_last_read_what_is_due_of_all_its_functions(tmp_path: P
     with (
         kept_port() as port,
         log.open("wb") as errors,
-        subprocess.Popen([*argv, "--metrics-port", str(port)], env=environment, stderr=errors) as running,
+        subprocess.Popen(
+            [*argv, "--metrics-port", str(port), "--unready-after-s", "1"], env=environment, stderr=errors
+        ) as running,
     ):
         try:
             until("its first look", lambda: last_tick_s(port) > time.time() - 60)
             first_s = last_tick_s(port)
             until("a later one", lambda: last_tick_s(port) > first_s)
+            until("it to be ready", lambda: ready(port) == 200)
             with contextlib.closing(sqlite3.connect(store, timeout=60)) as file:
                 file.execute(f"DROP TABLE {RELOAD.due}")
             until("what it says of the store", lambda: "the store did not answer" in log.read_text())
@@ -64,6 +79,7 @@ def test_it_tells_when_it_last_read_what_is_due_of_all_its_functions(tmp_path: P
             said = log.read_text().count("the store did not answer")
             until("it to say so again", lambda: log.read_text().count("the store did not answer") > said + 1)
             assert last_tick_s(port) == stood_s
+            until("it to be no more ready", lambda: ready(port) == 503)
             running.terminate()
             assert running.wait(60) == 0
         finally:

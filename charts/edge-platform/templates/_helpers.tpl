@@ -84,7 +84,8 @@ containers:
     {{- if .metrics }}
     ports:
       - {name: metrics, containerPort: 9100}
-    readinessProbe: {httpGet: {path: /metrics, port: metrics}, periodSeconds: 10, timeoutSeconds: 5}
+    # Not ready once the store has been silent for 30 s; alive all the same, for a new process would reach it no better.
+    readinessProbe: {httpGet: {path: /ready, port: metrics}, periodSeconds: 10, timeoutSeconds: 5}
     livenessProbe: {httpGet: {path: /metrics, port: metrics}, periodSeconds: 30, timeoutSeconds: 10, failureThreshold: 4}
     {{- end }}
     resources: {{ toJson .resources }}

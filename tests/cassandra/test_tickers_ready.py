@@ -1,0 +1,66 @@
+"""Tickers on a real Cassandra: ready where it answers without tables, not ready where there is none."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import requests
+
+from bench.stub import kept_port
+from laptop.site import ROOT
+
+pytestmark = [pytest.mark.cassandra, pytest.mark.timeout(200)]
+
+
+@contextmanager
+def ticker(module: str, hosts: str, folder: Path) -> Iterator[str]:
+    """Where it tells whether it is ready."""
+    (folder / "edge-signing-key").write_text("ab" * 32)
+    store = f"cassandra://{hosts}/no_tables_{secrets.token_hex(4)}"
+    argv = [sys.executable, "-m", module, "--store", store, "--gateway", "http://127.0.0.1:9", "--metrics-port"]
+    environment = {**os.environ, "EDGE_SECRETS_DIR": str(folder), "PYTHONPATH": str(ROOT)}
+    with (
+        kept_port() as port,
+        (folder / "log").open("wb") as log,
+        subprocess.Popen([*argv, str(port)], env=environment, stdin=subprocess.DEVNULL, stderr=log) as running,
+    ):
+        try:
+            yield f"http://127.0.0.1:{port}/ready"
+        finally:
+            running.kill()
+
+
+def status(url: str) -> int:
+    """0: nobody serves it yet."""
+    try:
+        return requests.get(url, timeout=20).status_code
+    except requests.ConnectionError:
+        return 0
+
+
+@pytest.mark.parametrize("module", ["mme.ticker", "placement.ticker"])
+def test_a_store_that_has_no_tables_yet_answers(module: str, cassandra_hosts: str, tmp_path: Path) -> None:
+    """The job that makes them may wait for its release's pods: helm's --wait."""
+    with ticker(module, cassandra_hosts, tmp_path) as url:
+        give_up = time.monotonic() + 100
+        while status(url) != 200:
+            assert time.monotonic() < give_up, (tmp_path / "log").read_text()
+            time.sleep(0.1)
+
+
+@pytest.mark.parametrize("module", ["mme.ticker", "placement.ticker"])
+def test_no_store_is_no_answer(module: str, tmp_path: Path) -> None:
+    with ticker(module, "127.0.0.1:9", tmp_path) as url:
+        give_up = time.monotonic() + 100
+        while "the store did not answer" not in (tmp_path / "log").read_text():
+            assert time.monotonic() < give_up
+            time.sleep(0.1)
+        assert status(url) == 503
