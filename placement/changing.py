@@ -26,6 +26,8 @@ from placement.step_time import Asked
 
 MEND_S = 180.0
 MEND_SOON_S = 0.2
+MOST_RUNS = 4
+"""Of helm for one operation, where the others were stopped because they had no processor: it is helm that yields."""
 _MAY_PASS = (*MAY_PASS, Code.BUSY)
 _replace = msgspec.structs.replace
 
@@ -54,7 +56,8 @@ class Changing:
                 installed = self._installer.run(api, run, book)
             except FailedRunError as e:
                 if e.kept is None:
-                    return self._to_mend(book.operation, error_answer(e.error))
+                    again = e.starved and book.operation.attempt < MOST_RUNS
+                    return self._to_mend(_replace(book.operation, again=again), error_answer(e.error))
                 return self._failed(api, book.operation, error_answer(e.error), e.kept)
             except PlacementError as e:
                 if operation.action == "uninstall" and e.code is Code.NAMESPACE_MISSING:
@@ -159,10 +162,12 @@ class Changing:
                 if may_pass and not is_last:
                     return Next(operation, TRY_AGAIN_S)
                 return self._unknown(operation, error)
+            if done is None and operation.again:
+                return Next(_replace(operation, phase=Phase.HELM, again=False, error=None), TRY_AGAIN_S)
             if done is None:
                 return self._failed(api, operation, error, kept)
             # Helm had done all of it.
-            return self._settled(api, _replace(operation, error=None), done, is_last=is_last)
+            return self._settled(api, _replace(operation, error=None, again=False), done, is_last=is_last)
         finally:
             api.close()
 

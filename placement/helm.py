@@ -51,13 +51,17 @@ class Registry:
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """How a run ended.  stopped: None = helm ended by itself, else why it was stopped."""
+    """How a run ended.  stopped: None = helm ended by itself, else why it was stopped.
+
+    starved: it had hardly a processor (placement.pacing).
+    """
 
     exit_code: int
     stdout: str = field(repr=False)
     stderr: str = field(repr=False)
     seconds: float
     stopped: Code | None = None
+    starved: bool = False
 
 
 class Keepalive:
@@ -191,7 +195,8 @@ class Turn:
                     _kill(process, signal.SIGKILL)
                     process.wait()
             seconds = time.monotonic() - begun
-            return Ran(process.returncode, _read(folder / "stdout"), _read(folder / "stderr"), seconds, stopped)
+            said, wrong = _read(folder / "stdout"), _read(folder / "stderr")
+            return Ran(process.returncode, said, wrong, seconds, stopped, pacing.is_starved(share, seconds))
 
 
 def _watch(process: subprocess.Popen[bytes], give_up: float, keepalive: Keepalive | None) -> tuple[Code | None, Share]:

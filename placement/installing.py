@@ -153,19 +153,23 @@ class Installer:
             return Installed(before, _revision_of(ran) or _newest(_looked(api, run, lambda _: False)))
         error = PlacementError(ran.stopped) if ran.stopped is not None else meaning(ran.stderr, struck)
         if ran.stopped is not None or error.code is Code.CLUSTER_DOWN:
-            raise FailedRunError(error)
+            raise FailedRunError(error, starved=ran.starved and ran.stopped is Code.TIMEOUT)
         if error.code is Code.BUSY:  # somebody's helm was there first, and ours has done nothing
             raise FailedRunError(error, kept)
         raise FailedRunError(error, _looked(api, run, book.is_ours, error))
 
 
 class FailedRunError(Exception):
-    """Helm began and failed.  error: why.  kept: the revisions there are since; None = they must be looked at yet."""
+    """Helm began and failed.  error: why.  kept: the revisions there are since; None = they must be looked at yet.
 
-    def __init__(self, error: PlacementError, kept: Sequence[Revision] | None = None) -> None:
+    starved: it did not end in its time, for want of a processor.
+    """
+
+    def __init__(self, error: PlacementError, kept: Sequence[Revision] | None = None, *, starved: bool = False) -> None:
         super().__init__(str(error))
         self.error = error
         self.kept = kept
+        self.starved = starved
 
 
 def _release(api: Api, lease: Lease, until: float = 0.0) -> None:

@@ -82,7 +82,8 @@ class Operation(Call, frozen=True, kw_only=True):
     configs: ConfigMaps whose new content is waited for.  under_pods: those that helm changed under pods that live on.
     hooks: what hooks of revisions that helm takes back may have made.  warnings: what its runs have warned of.
     is_seen: the last look found every pod ready, and had no time left to ask what they run with.
-    attempt: runs of helm begun.  undoing: whether one has begun to go back.  since_s: when the last one began, by the
+    attempt: runs of helm begun.  again: the last one was stopped for want of a processor, and another is to follow.
+    undoing: whether one has begun to go back.  since_s: when the last one began, by the
     cluster's clock.
     """
 
@@ -101,6 +102,7 @@ class Operation(Call, frozen=True, kw_only=True):
     atomic: bool = False
     timeout_s: int = 120
     attempt: int = 0
+    again: bool = False
     undoing: bool = False
     since_s: float = 0.0
     cluster: str = ""

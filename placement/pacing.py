@@ -23,6 +23,11 @@ class Share:
     waited_s: float = 0.0
 
 
+def is_starved(share: Share, seconds: float) -> bool:
+    """Whether a run of so many seconds waited for a processor for most of them: others wanted them, and had them."""
+    return share.waited_s > seconds / 2
+
+
 def share_of(process: int) -> Share:
     """What it had so far; nothing where it is gone, or the kernel keeps no such account (CONFIG_SCHED_INFO)."""
     ran = waited = 0
