@@ -62,12 +62,14 @@ class LeaseHolder:
     """store: where the group's row is.  names: what the group divides.  marks: how far this process has got, by name.
 
     length_s: of a lease; whatever is done under one without asking again must be shorter.
+    renewed: told each time that the store has taken them, three times in a lease's length.
     bound_ms: how far this clock may be off from the store's.  clock: Unix seconds.  stop_watch: seconds that only grow.
     """
 
     store: Store
     names: tuple[str, ...]
     marks: Callable[[], dict[str, int]] = dict
+    renewed: Callable[[], None] = lambda: None
     group: str = GROUP
     me: str = field(default_factory=member_name)
     length_s: float = LENGTH_S
@@ -117,6 +119,7 @@ class LeaseHolder:
         written = self._write(lambda old: lease.renewed(old, self.me, self.names, self.marks(), now_ms, length_ms))
         self._mine = frozenset(name for name in self.names if written.holds(self.me, name, now_ms))
         self._ends_s = now_s + self.length_s
+        self.renewed()
 
     def leave(self) -> None:
         """Give everything back, for others to take at once.  Raises StoreError: they wait until it has run out."""

@@ -427,6 +427,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         store, (overload_guard.LEASE, *SHARD_LEASES), length_s=options.lease_s, bound_ms=settings.clock_bound_ms
     )
     ticker = Ticker(store, fire, shards=leased(holder), look_back_s=settings.timer_rows_s, settings=settings)
+    # Not a tick that went well: one without leases asks the store nothing.
+    holder.renewed = readiness.answered
     holder.marks = lambda: {f"timer-{number}": mark for number, mark in ticker.marks().items()}
     limits = Limits(settings.overload_start_ms, settings.overload_shed_ms, settings.overload_stop_ms)
     guard = OverloadGuard(store, holder, HttpTell(options.gateway, read_secret(SIGNING_KEY)), limits)
@@ -454,7 +456,6 @@ def run(ticker: Ticker, holder: LeaseHolder, stop: threading.Event, readiness: R
     while not stop.wait(TICK_S):
         try:
             ticker.tick()
-            readiness.answered()
             last_backup.look()
         except StoreError as e:
             # What has answered and cannot be used yet does not answer better in another pod; and the job that makes the
