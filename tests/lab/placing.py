@@ -306,8 +306,8 @@ def _s3(around: Site) -> Minio:
 
 
 @contextlib.contextmanager
-def placing(around: Site, folder: Path, image: str) -> Iterator[Placing]:
-    """Set everything up as docs/placement.md says, and take it away again."""
+def placing(around: Site, folder: Path, image: str, **environment: str) -> Iterator[Placing]:
+    """Set everything up as docs/placement.md says, and take it away again.  environment: of the functions, beside."""
     name = f"scn-{secrets.token_hex(4)}"
     with callbacks() as kept, contextlib.ExitStack() as stack:
         placing = Placing(around, folder, name, kept, image)
@@ -319,7 +319,7 @@ def placing(around: Site, folder: Path, image: str) -> Iterator[Placing]:
             assert placing.edge("clusters", "add", cluster.name, "--location", place, "--zone", f"{place}-1") == 0
         _s3(around).make_bucket(placing.bucket)
         push(placing, ROOT / "tests/lab/charts/small")
-        placing.gateway = stack.enter_context(_gateway(placing))
+        placing.gateway = stack.enter_context(_gateway(placing, environment))
         placing.serves = True
         placing.run_ticker()
         try:
@@ -403,13 +403,12 @@ def stack_file(folder: Path, functions: Sequence[str]) -> Path:
     return path
 
 
-def _gateway(placing: Placing) -> Running:
+def _gateway(placing: Placing, beside: Mapping[str, str]) -> Running:
     environment = {
         "store_url": placing.store_url,
         "helm_binary": str(placing.around.helm),
-        # A loaded machine is no fault of the function; the steps' own bound of 15 s stays above it.
-        "helm_timeout_s": "10",
         "TMPDIR": str(placing.temporary),
+        **beside,
     }
     return running(
         stack_file(placing.folder / "stack", FUNCTIONS), env=environment, workers=1, secrets_dir=placing.secrets

@@ -18,12 +18,23 @@ from typing import Any
 import pytest
 
 from tests.lab import artefacts, images, machine, oci
+from tests.lab import placing as placing_on_the_lab
 from tests.lab.kubectl import Cluster, eventually
 from tests.lab.placing import CALLER, ROOT, Placing, push
+from tests.lab.site import Site
 from tests.lab.test_placement import states
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
 OUTAGE_S = 30
+
+
+@pytest.fixture(scope="module")
+def placing(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Placing]:
+    """One whose helm has more time than users' has: a fault has to be brought about in the middle of a run."""
+    image = oci.push(images.pause(), site.registry)
+    folder = tmp_path_factory.mktemp("placing-faults")
+    with placing_on_the_lab.placing(site, folder, image, helm_timeout_s="10") as running:
+        yield running
 
 
 def helm_of(release: str) -> tuple[int, int] | None:

@@ -177,7 +177,6 @@ def beside(placing: Placing, folder: Path) -> Iterator[Mme]:
     environment = {
         "store_url": placing.store_url,
         "helm_binary": str(placing.around.helm),
-        "helm_timeout_s": "10",
         "TMPDIR": str(placing.temporary),
     }
     kept = placing.gateway
