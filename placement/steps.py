@@ -10,6 +10,7 @@ plan -> helm -> (done)                                     nobody waits
 plan -> helm -> reload -> watch -> (done)                  wait; reload where ConfigMaps under reload changed
                 helm, watch -> undo -> watch-undo -> (done)  atomic, and it failed
                 helm -> mend -> …                          helm was stopped, or the cluster was lost in the middle
+                        mend -> helm                       it was stopped for want of a processor
 (done) = notify where there is a callback URL, then done.
 
 planning, changing, settling and ending hold the steps; here is how one follows the other.
