@@ -74,17 +74,16 @@ def nginx() -> oci.Image:
 
 
 def prometheus() -> oci.Image:
-    """Run Prometheus, with service discovery in Kubernetes, on /etc/prometheus/prometheus.yml; port 9090."""
-    return _static("prometheus", PROMETHEUS, "prometheus", "--config.file=/etc/prometheus/prometheus.yml")
+    """Prometheus with service discovery in Kubernetes, which Debian's lacks; its words are the pod's."""
+    artefacts.provide((PROMETHEUS,))
+    # Where its own image has it: at /prometheus is the volume.
+    program = {"/bin/prometheus": artefacts.program(PROMETHEUS, "prometheus")}
+    return build("prometheus", files=program, entrypoint=list(program), from_scratch=True)
 
 
 def alertmanager() -> oci.Image:
-    """Run Debian's Alertmanager on /etc/prometheus/alertmanager.yml; port 9093."""
-    return build(
-        "alertmanager",
-        packages=["prometheus-alertmanager"],
-        entrypoint=["/usr/bin/prometheus-alertmanager", "--config.file=/etc/prometheus/alertmanager.yml"],
-    )
+    """Debian's Alertmanager; its words are the pod's."""
+    return build("alertmanager", packages=["prometheus-alertmanager"], entrypoint=["/usr/bin/prometheus-alertmanager"])
 
 
 def freediameter() -> oci.Image:

@@ -198,7 +198,7 @@ def platform(
             "openfaas": {"namespace": f"{name}-gateway", "functionNamespace": f"{name}-functions"},
             "cassandra": {
                 "nodes": nodes,
-                "image": _image(references["cassandra"]),
+                "image": image_values(references["cassandra"]),
                 "heap": "400M",
                 "resources": {"requests": {"cpu": "100m", "memory": "700Mi"}, "limits": {"memory": "1400Mi"}},
                 "storage": storage,
@@ -211,11 +211,11 @@ def platform(
     with contextlib.ExitStack() as stack:
         if site.plan:
             volumes = site.plan.state / cluster.name / "volumes" / name
-            stack.enter_context(_volumes(cluster, name, volumes, claims))
+            stack.enter_context(local_volumes(cluster, name, volumes, claims))
         else:
-            _require_storage(cluster, claims)
+            require_storage(cluster, claims)
         for namespace in (one.namespace, one.gateway, one.functions):
-            stack.callback(_delete_namespace, cluster, namespace)
+            stack.callback(delete_namespace, cluster, namespace)
             if namespace != one.namespace:  # that one the command of the page makes
                 cluster.kubectl("create", "namespace", namespace)
         cluster.apply(*_gateway(one.gateway, references["debian"]), client(one, CLIENT))
@@ -227,7 +227,7 @@ def platform(
         yield one
 
 
-def _delete_namespace(cluster: Cluster, name: str) -> None:
+def delete_namespace(cluster: Cluster, name: str) -> None:
     """With its pods at once: nobody waits for what they would do with their grace."""
     cluster.kubectl("delete", "namespace", name, "--wait=false", "--ignore-not-found")
     cluster.kubectl("-n", name, "delete", "pods", "--all", "--force", "--grace-period=0", timeout_s=120)
@@ -261,7 +261,7 @@ def tool_pod(
     }
 
 
-def _image(reference: str) -> dict[str, str]:
+def image_values(reference: str) -> dict[str, str]:
     repository, _, tag = reference.rpartition(":")
     return {"repository": repository, "tag": tag}
 
@@ -287,7 +287,7 @@ def _gateway(namespace: str, image: str) -> list[dict[str, Any]]:
 
 
 @contextlib.contextmanager
-def _volumes(cluster: Cluster, name: str, folder: Path, count: int) -> Iterator[None]:
+def local_volumes(cluster: Cluster, name: str, folder: Path, count: int) -> Iterator[None]:
     """Folders of the node as volumes of a class of this name: local ones, which is all that the lab has."""
     numbers = range(count)
     kind = {
@@ -327,7 +327,7 @@ def _volumes(cluster: Cluster, name: str, folder: Path, count: int) -> Iterator[
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _require_storage(cluster: Cluster, count: int) -> None:
+def require_storage(cluster: Cluster, count: int) -> None:
     """Raise LabError at once where no claim without a class would get a volume, for helm would wait for minutes."""
     default = "storageclass.kubernetes.io/is-default-class"
     for found in cluster.get("storageclasses")["items"]:
