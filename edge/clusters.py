@@ -33,8 +33,13 @@ NEEDED: tuple[tuple[str, str, str], ...] = (
 )
 """Verb, API group and resource that placing in a namespace needs at least; charts may need more."""
 UNWANTED: tuple[tuple[str, str, str], ...] = (("*", "*", "*"), ("create", "rbac.authorization.k8s.io", "clusterroles"))
-EVERYWHERE = ("get", "", "secrets")
-"""Allowed in a namespace that is nobody's to place in: allowed in all (charts/placement-target, createNamespaces)."""
+EVERYWHERE: tuple[tuple[str, str, str], ...] = (
+    ("get", "", "secrets"),
+    ("create", "rbac.authorization.k8s.io", "rolebindings"),
+)
+"""Either, in a namespace that is nobody's to place in, leads to all (charts/placement-target, createNamespaces)."""
+BY_ITSELF = ("get", "", "secrets")
+"""What an account may not by itself in a namespace where another one acts for it."""
 _EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 
 
@@ -181,7 +186,8 @@ def check(args: argparse.Namespace) -> int:
 
 def _asked(secrets: Secrets, cluster: Cluster, namespace: str | None) -> tuple[str, str]:
     try:
-        api = Api(cluster.name, secrets.kubeconfig(cluster))
+        credentials = secrets.kubeconfig(cluster)
+        api = Api(cluster.name, credentials)
         room = read_room(api)
         if isinstance(room, Unreachable):
             return "-", room.why
@@ -189,12 +195,15 @@ def _asked(secrets: Secrets, cluster: Cluster, namespace: str | None) -> tuple[s
         shown = f"{len(room.nodes)} nodes, {cpu_m}m CPU, {memory_b // 2**20} MiB"
         told = []
         if namespace:
-            lacks = [_named(right) for right in NEEDED if not _may(api, namespace, right)]
+            inside = Api(cluster.name, credentials.within(namespace))
+            lacks = [_named(right) for right in NEEDED if not _may(inside, namespace, right)]
             told += [f"lacks in {namespace}: {', '.join(lacks)}"] if lacks else []
         if any(_may(api, None, right) for right in UNWANTED):
             told.append("its account may do everything: give it charts/placement-target's instead")
-        elif _may(api, "kube-system", EVERYWHERE):
+        elif any(_may(api, "kube-system", right) for right in EVERYWHERE):
             shown += "; may place in every namespace, kube-system too (createNamespaces)"
+        if namespace and _may(api, namespace, BY_ITSELF):
+            shown += "; one account for all its namespaces: a chart placed in one reaches the others"
         return shown, "; ".join(told) or "ok"
     except (PlacementError, ApiError) as e:
         return "-", e.detail if isinstance(e, PlacementError) else str(e)

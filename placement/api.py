@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import ssl
 import tempfile
@@ -19,6 +20,7 @@ from urllib3.exceptions import HTTPError
 from placement.errors import Code, PlacementError
 from placement.kubeconfig import Credentials
 from placement.receiving import MOST_OCTETS, received
+from reload import account
 from reload.kubernetes_cluster import Call
 
 CONNECT_S = 1.0
@@ -49,11 +51,13 @@ def as_told(error: ApiError | PlacementError) -> PlacementError:
 class Api:
     """One API server.  cluster: its name, for messages.  offset_s: its clock minus ours, after the first answer.
 
+    account: whose rights its calls have, "" = the kubeconfig's own.
     until: when it is asked no more, by the monotonic clock; None = always.
     """
 
     def __init__(self, cluster: str, credentials: Credentials, *, read_s: float = READ_S) -> None:
         self.cluster = cluster
+        self.account = credentials.account
         self.offset_s = 0.0
         self.until: float | None = None
         self._server = credentials.server
@@ -61,6 +65,8 @@ class Api:
         self._headers = {"Accept": "application/json", "User-Agent": "telco-edge-placement"}
         if credentials.token is not None:
             self._headers["Authorization"] = f"Bearer {credentials.token}"
+        if self.account:
+            self._headers[account.HEADER] = self.account
         options: dict[str, Any] = {}
         if credentials.server.startswith("https:"):
             options["ssl_context"] = _tls(credentials, cluster)
@@ -102,6 +108,13 @@ class Api:
             call.method, url, body=body, headers=headers, redirect=False, timeout=timeout, preload_content=False
         )
         return answer.status, received(answer, until)
+
+    def itself(self) -> Api:
+        """The same server over the same connections, with the kubeconfig's own rights: for what is in no namespace."""
+        own = copy.copy(self)
+        own.account = ""
+        own._headers = {name: value for name, value in self._headers.items() if name != account.HEADER}
+        return own
 
     def left_s(self) -> float:
         """Seconds until it is asked no more."""

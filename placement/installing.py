@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from placement import helm_warnings, hooks, manifest, releases, step_time
+from placement import helm_warnings, hooks, manifest, namespaces, releases, step_time
 from placement.api import Api, ApiError, as_told
 from placement.errors import Code, NotNowError, PlacementError
 from placement.helm import Helm, Keepalive, Ran, Turn
@@ -118,16 +118,24 @@ class Installer:
                 raise NotNowError from e
             raise
         except PlacementError as e:
-            if e.code is not Code.NAMESPACE_MISSING or not run.create_namespace or book is None:
+            if book is None or not self._makes_namespace(api, run, e.code):
                 raise
-            if _create_namespace(api, run.namespace):
+            if namespaces.make(api, run.namespace):
                 book.namespace_made()
+            if api.account:
+                raise NotNowError from e  # its rights do not count at once
             lease.take()
         if ended_s is not None:
             # The function that held it was killed, and its helm with it; what helm began since then is somebody else's.
             # Where this fails the lease runs out again, and the next run sees the same.
             releases.recover(api, run.namespace, run.release, lambda _: False, ended_s=ended_s)
         return lease
+
+    @staticmethod
+    def _makes_namespace(api: Api, run: Run, told: Code) -> bool:
+        if not run.create_namespace or told not in (Code.NAMESPACE_MISSING, Code.CLUSTER_REFUSED):
+            return False
+        return told is Code.NAMESPACE_MISSING or (bool(api.account) and namespaces.is_being_made(api, run.namespace))
 
     def _kept(self, lease: Lease) -> Keepalive:
         return Keepalive(lease.renew, since=lease.written, every_s=RENEW_EVERY_S, patience_s=PATIENCE_S)
@@ -221,14 +229,3 @@ def _revision_of(ran: Ran) -> Revision | None:
     except ValueError:
         return None
     return releases.revision_of(record) if isinstance(record, dict) else None
-
-
-def _create_namespace(api: Api, namespace: str) -> bool:
-    """Whether it was not there."""
-    try:
-        api.post("/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
-    except ApiError as e:
-        if e.status != 409:
-            raise PlacementError(Code.CLUSTER_REFUSED, f"{api.cluster} refused: {e.message}.") from e
-        return False
-    return True

@@ -7,18 +7,23 @@ import binascii
 import functools
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
 
 import yaml
 
 from placement.errors import Code, PlacementError
+from reload import account
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """How to reach one API server, and as whom.  server: without a slash at the end.  PEM texts as octets."""
+    """How to reach one API server, and as whom.  server: without a slash at the end.  PEM texts as octets.
+
+    acts_as: whose rights the calls have (reload.account), "" = the token's or certificate's own.
+    namespace: which one they are for, "" = none.
+    """
 
     server: str
     authority: bytes | None
@@ -26,6 +31,17 @@ class Credentials:
     token: str | None = field(repr=False)
     certificate: bytes | None = field(repr=False)
     key: bytes | None = field(repr=False)
+    acts_as: str = ""
+    namespace: str = ""
+
+    def within(self, namespace: str) -> Credentials:
+        """The same, for what is in that namespace."""
+        return replace(self, namespace=namespace)
+
+    @property
+    def account(self) -> str:
+        """Whose rights the calls have, "" = the token's or certificate's own."""
+        return account.account_of(self.acts_as, self.namespace)
 
     def as_kubeconfig(self) -> str:
         """A kubeconfig with nothing but this, for helm."""
@@ -40,6 +56,8 @@ class Credentials:
         if self.certificate is not None and self.key is not None:
             user["client-certificate-data"] = base64.b64encode(self.certificate).decode()
             user["client-key-data"] = base64.b64encode(self.key).decode()
+        if self.account:
+            user["as"] = self.account
         return json.dumps(  # which is YAML, and made a hundred times as fast
             {
                 "apiVersion": "v1",
@@ -76,6 +94,9 @@ def credentials(text: str, context: str, cluster: str) -> Credentials:
     for field_name in ("exec", "auth-provider", "tokenFile", "client-certificate", "client-key", "username"):
         if field_name in user:
             raise _wrong(cluster, f"uses {field_name}; only a token or client-certificate-data with its key will do")
+    for field_name in account.UNUSABLE:
+        if user.get(field_name):
+            raise _wrong(cluster, f"uses {field_name}; of those only `as` will do")
     if "certificate-authority" in server or server.get("insecure-skip-tls-verify") or "proxy-url" in server:
         raise _wrong(cluster, "must carry certificate-authority-data, and no file, proxy or unverified TLS")
     url = str(server.get("server") or "")
@@ -91,6 +112,7 @@ def credentials(text: str, context: str, cluster: str) -> Credentials:
         token=str(user["token"]) if user.get("token") else None,
         certificate=certificate,
         key=key,
+        acts_as=str(user.get("as") or ""),
     )
 
 

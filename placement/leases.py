@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from placement import namespaces
 from placement.api import Api, ApiError
 from placement.errors import Code, PlacementError
 from placement.quantities import unix_s
@@ -54,7 +55,7 @@ class Lease:
             return None
         except PlacementError as e:
             # Where a namespace is gone the rights in it are, too: who has none elsewhere is refused and not told.
-            if e.code is Code.CLUSTER_REFUSED and self._is_namespace_missing():
+            if e.code is Code.CLUSTER_REFUSED and namespaces.is_missing(self._api, self._namespace):
                 raise self._namespace_missing() from e
             raise
         spec = current.get("spec") or {}
@@ -107,16 +108,6 @@ class Lease:
             if e.status == 404:  # removed by its holder between our read and our write
                 raise HeldError from e
             raise
-
-    def _is_namespace_missing(self) -> bool:
-        """Whether it is known to be: not where that is refused as well."""
-        try:
-            self._api.get(f"/api/v1/namespaces/{self._namespace}")
-        except ApiError as e:
-            return e.status == 404
-        except PlacementError:
-            return False
-        return False
 
     def _namespace_missing(self) -> PlacementError:
         detail = f"Cluster {self._api.cluster} has no namespace {self._namespace}."

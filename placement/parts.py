@@ -45,20 +45,23 @@ class Parts:
         """Unix milliseconds."""
         return int(self.clock() * 1000)
 
-    def connect(self, cluster: Cluster) -> Api:
-        """Raises PlacementError cluster_credentials."""
-        return Api(cluster.name, self.secrets.kubeconfig(cluster))
+    def connect(self, cluster: Cluster, namespace: str = "") -> Api:
+        """namespace: whose account it is asked as, "" = it is asked for what is in none.
+
+        Raises PlacementError cluster_credentials.
+        """
+        return Api(cluster.name, self.secrets.kubeconfig(cluster).within(namespace))
 
     def api(self, operation: Operation) -> Api:
         """The API server of the operation's cluster.  Raises PlacementError unknown_cluster, cluster_credentials."""
-        return self.connect(self.clusters.get(operation.cluster))
+        return self.connect(self.clusters.get(operation.cluster), operation.namespace)
 
     def request(self, operation: Operation) -> Request:
         """What was asked.  Raises PlacementError configuration."""
         return decode(self.sealer.open(operation.request, operation.key))
 
     def files(self, operation: Operation, given: Values | None) -> dict[str, str]:
-        """What helm reads: the cluster's kubeconfig, and values where there are."""
+        """What helm reads: the cluster's kubeconfig for this namespace, and values where there are."""
         cluster = self.clusters.get(operation.cluster)
-        files = {"kubeconfig": self.secrets.kubeconfig(cluster).as_kubeconfig()}
+        files = {"kubeconfig": self.secrets.kubeconfig(cluster).within(operation.namespace).as_kubeconfig()}
         return files | (values_files(given) if given is not None else {})

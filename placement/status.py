@@ -65,7 +65,7 @@ def status(placer: Placer, grant: policy.Grant, caller: str, request: Request) -
     placed = placer.planning.placed()
     found = placer.planning.chooser.locate(request, clusters, placed)
     is_coming = is_coming_to(found.cluster, request.run_namespace, request.function_name, placed)
-    api = placer.parts.connect(placer.parts.clusters.get(found.cluster))
+    api = placer.parts.connect(placer.parts.clusters.get(found.cluster), request.run_namespace)
     api.until = begun + WITHIN_S
     try:
         kept = releases.revisions(api, request.run_namespace, request.function_name)

@@ -5,39 +5,56 @@ The only module that imports it: of all images only those that need it hold its 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import yaml
 
+from reload import account
 from reload.errors import ReloadError
 from reload.kubernetes_cluster import CONNECT_S, Call, KubernetesCluster, Send
 
 _FORBIDDEN_FIELDS = ("exec", "auth-provider", "tokenFile", "client-certificate", "client-key", "username", "password")
+_IN_A_NAMESPACE = re.compile(r"/api/v1/namespaces/([^/]+)/")
 
 
 def from_kubeconfig(name: str, text: str, context: str = "") -> KubernetesCluster:
     """context: "" = the one called like the cluster if there is one, else the current one.
 
-    Commands and files in it are refused: nothing beside this text decides what runs or is read here.
+    Commands and files in it are refused: nothing beside this text decides what runs or is read here.  Each call is made
+    as the account of the namespace that it is about, where the context's user names one in `as` (reload.account).
     Raises ReloadError cluster_unknown, without a word of the content.
     """
     try:
         parsed = yaml.safe_load(text)
         users = [entry.get("user") or {} for entry in parsed["users"]]
-        names = [entry["name"] for entry in parsed["contexts"]]
+        contexts = {entry["name"]: entry.get("context") or {} for entry in parsed["contexts"]}
+        accounts = {entry.get("name"): str((entry.get("user") or {}).get("as") or "") for entry in parsed["users"]}
+        chosen = context or (name if name in contexts else parsed.get("current-context", ""))
+        acts_as = accounts.get(contexts.get(chosen, {}).get("user"), "")
     except (yaml.YAMLError, TypeError, KeyError, AttributeError):
         raise ReloadError("cluster_unknown", f"the kubeconfig of cluster {name} is broken") from None
     for user in users:
-        wrong = sorted(set(user) & set(_FORBIDDEN_FIELDS))
+        wrong = sorted(set(user) & {*_FORBIDDEN_FIELDS, *account.UNUSABLE})
         if wrong:
             raise ReloadError(
                 "cluster_unknown",
                 f"the kubeconfig of cluster {name} uses {wrong[0]}",
                 "give a token or certificate data in the text itself",
             )
-    chosen = context or (name if name in names else parsed.get("current-context", ""))
-    return KubernetesCluster(name, *_official(name, parsed, chosen))
+    send, close = _official(name, parsed, chosen)
+    return KubernetesCluster(name, _acting(send, acts_as), close)
+
+
+def _acting(send: Send, acts_as: str) -> Send:
+    def sent(call: Call) -> tuple[int, bytes]:
+        where = _IN_A_NAMESPACE.match(call.path)
+        headers = account.headers_of(acts_as, where[1] if where else "")
+        return send(replace(call, headers={**call.headers, **headers}))
+
+    return sent
 
 
 def _official(name: str, kubeconfig: Mapping[str, Any], context: str) -> tuple[Send, Callable[[], None]]:

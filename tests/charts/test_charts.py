@@ -154,6 +154,47 @@ def test_events_need_no_role_of_the_chart_where_the_namespace_grants_them(
     assert role["rules"] == [{"apiGroups": [""], "resources": ["events"], "verbs": ["create"]}]
 
 
+def test_each_namespace_has_an_account_that_lives_elsewhere_and_is_let_into_no_other(charts: Charts) -> None:
+    manifests = charts.render("placement-target", {"namespaces": ["lab"], "existingNamespaces": ["core"]})
+    accounts = {(m["metadata"]["namespace"], m["metadata"]["name"]) for m in of_kind(manifests, "ServiceAccount")}
+    home = "placement-system"
+    assert accounts == {(home, "placement"), (home, "placement-lab"), (home, "placement-core")}
+    bound = {
+        (m["metadata"]["namespace"], m["roleRef"]["name"]): [(s.get("namespace"), s["name"]) for s in m["subjects"]]
+        for m in of_kind(manifests, "RoleBinding")
+        if not m["metadata"]["name"].endswith("-events")
+    }
+    assert bound == {
+        (home, "placement"): [(home, "placement")],
+        ("lab", "placement-target-placement"): [(home, "placement-lab")],
+        ("core", "placement-target-placement"): [(home, "placement-core")],
+    }
+    (own,) = [m for m in of_kind(manifests, "Role") if m["metadata"]["namespace"] == home]
+    names = ["placement-lab", "placement-core"]
+    wanted = {"apiGroups": [""], "resources": ["serviceaccounts"], "resourceNames": names, "verbs": ["impersonate"]}
+    assert own["rules"] == [wanted]
+    (everywhere,) = of_kind(manifests, "ClusterRole")
+    assert {verb for rule in everywhere["rules"] for verb in rule["verbs"]} == {"get", "list"}
+
+
+def test_what_may_make_namespaces_still_places_by_their_accounts(charts: Charts) -> None:
+    manifests = charts.render("placement-target", {"createNamespaces": True})
+    roles = {m["metadata"]["name"]: m["rules"] for m in of_kind(manifests, "ClusterRole")}
+    assert set(roles) == {"placement-target-placement", "placement-target-placement-namespace"}
+    mine = [(rule["resources"], rule["verbs"]) for rule in roles["placement-target-placement"]]
+    assert (["namespaces"], ["create"]) in mine
+    assert (["rolebindings"], ["create"]) in mine
+    assert not [resources for resources, _ in mine if "secrets" in resources]
+    (binds,) = [rule for rule in roles["placement-target-placement"] if rule["verbs"] == ["bind"]]
+    assert binds["resourceNames"] == ["placement-target-placement-namespace"]
+
+
+def test_the_account_lives_in_no_namespace_that_is_placed_in(charts: Charts) -> None:
+    for key in ("namespaces", "existingNamespaces"):
+        with pytest.raises(RefusedValuesError, match="lives in no namespace that is placed in"):
+            charts.render("placement-target", {key: ["placement-system"]})
+
+
 def test_a_disruption_budget_from_two_replicas_on(charts: Charts) -> None:
     assert not of_kind(charts.render("network-function", NGINX), "PodDisruptionBudget")
     assert of_kind(charts.render("network-function", with_values(NGINX, replicas=2)), "PodDisruptionBudget")

@@ -18,6 +18,7 @@ from tests.placement.fake_cluster import FakeCluster
 ALL = ("*", "*", "")
 ROLES = ("create", "clusterroles", "")
 SYSTEM = ("get", "secrets", "kube-system")
+BINDINGS = ("create", "rolebindings", "kube-system")
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def url(tmp_path: Path) -> str:
 @pytest.fixture
 def target() -> Iterator[FakeCluster]:
     cluster = FakeCluster()
-    cluster.forbidden |= {ALL, ROLES, SYSTEM}  # as charts/placement-target gives an account its rights
+    cluster.forbidden |= {ALL, ROLES, SYSTEM, BINDINGS}  # as charts/placement-target gives an account its rights
     cluster.start()
     try:
         yield cluster
@@ -94,6 +95,7 @@ def test_what_nobody_could_read_again_is_not_registered(
     [
         (set(), " ok", 0),
         ({SYSTEM}, "may place in every namespace", 0),
+        ({BINDINGS}, "may place in every namespace", 0),
         ({ROLES}, "its account may do everything", 1),
         ({ALL, ROLES, SYSTEM}, "its account may do everything", 1),
     ],
@@ -116,4 +118,25 @@ def test_check_tells_rights_that_reach_too_far(
     told = capsys.readouterr().out
     assert says in told
     assert "1 nodes, 4000m CPU, 8192 MiB" in told
-    assert ("every namespace" in told) == (allowed == {SYSTEM})
+    assert ("every namespace" in told) == (allowed in ({SYSTEM}, {BINDINGS}))
+
+
+def test_check_asks_as_the_namespaces_account(
+    url: str, tmp_path: Path, target: FakeCluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    check = ["clusters", "check", "--namespace", "lab", "--secrets", str(tmp_path), "--store", url]
+    assert main(["clusters", "add", "m-1", "--location", "munich", "--store", url]) == 0
+    (tmp_path / "edge-kubeconfigs").write_text(target.kubeconfig)
+    assert main(check) == 0
+    assert "one account for all its namespaces" in capsys.readouterr().out
+    target.acts_as = "system:serviceaccount:home:placement-{namespace}"
+    target.accounts = {"lab": "system:serviceaccount:home:placement-lab"}
+    (tmp_path / "edge-kubeconfigs").write_text(target.kubeconfig)
+    assert main(check) == 0
+    assert "one account" not in capsys.readouterr().out
+    target.accounts = {}
+    assert main(check) == 1
+    assert "lacks in lab: get secrets" in capsys.readouterr().out
+    target.refuse.add("selfsubjectaccessreviews")  # as a server does where there is no such account
+    assert main(check) == 1
+    assert "refused" in capsys.readouterr().out

@@ -31,6 +31,7 @@ from edge import cli as edge
 from localfaas.process import Running, running
 from placement.helm import NICE
 from placement.tables import TABLES
+from reload.account import account_of
 from tests.lab.errors import LabError
 from tests.lab.kubectl import Cluster, eventually
 from tests.lab.run import run
@@ -121,7 +122,10 @@ def callbacks() -> Iterator[Callbacks]:
 
 @dataclass
 class Placing:
-    """namespace: where it may place, on both clusters.  other: a namespace that is not granted.  image: a small one."""
+    """namespace: where it may place, on both clusters; neighbour: there, too.  other: a namespace that is not granted.
+
+    image: a small one.
+    """
 
     around: Site
     folder: Path
@@ -141,8 +145,17 @@ class Placing:
         return f"{self.name}-other"
 
     @property
+    def neighbour(self) -> str:
+        return f"{self.name}-neighbour"
+
+    @property
     def account_namespace(self) -> str:
         return f"{self.name}-account"
+
+    @property
+    def acts_as(self) -> str:
+        """Whose rights the functions' calls have, as charts/placement-target's notes tell it."""
+        return f"system:serviceaccount:{self.account_namespace}:{self.name}-{{namespace}}"
 
     @property
     def secrets(self) -> Path:
@@ -240,7 +253,9 @@ class Placing:
 
     def _bare(self, words: Sequence[str], *, yields: bool = False) -> float:
         config = self.secrets / "edge-kubeconfigs"
+        account = account_of(self.acts_as, self.namespace)
         argv: list[str | Path] = [self.around.helm, f"--kubeconfig={config}", "--kube-context=edge-a"]
+        argv += [f"--kube-as-user={account}"]
         if yields:
             share = f'echo {NICE} > /proc/self/autogroup; exec nice -n {NICE} "$@"'
             argv = ["setsid", "--wait", "sh", "-c", share, "sh", *argv]
@@ -341,15 +356,11 @@ def push(placing: Placing, chart: Path) -> None:
 
 def _account(placing: Placing, cluster: Cluster) -> dict[str, Any]:
     """Install charts/placement-target; the cluster and user of the account's kubeconfig."""
-    for namespace in (placing.namespace, placing.other):
+    for namespace in (placing.namespace, placing.neighbour, placing.other):
         cluster.kubectl("create", "namespace", namespace)
         # Pods are refused until the controller manager has made the namespace's account.
         cluster.wait("-n", namespace, "--for=create", "serviceaccount/default", within_s=60)
-    argv: list[str | Path] = [placing.around.helm, f"--kubeconfig={cluster.kubeconfig}", "-n", placing.other]
-    argv += ["install", "placement-target", ROOT / "charts/placement-target"]
-    argv += ["--set", f"existingNamespaces={{{placing.namespace}}}"]
-    argv += ["--set", f"serviceAccount.name={placing.name},serviceAccount.namespace={placing.account_namespace}"]
-    run(argv)
+    install_target(placing, cluster)
     token: list[str] = []
 
     def told() -> bool:
@@ -359,7 +370,17 @@ def _account(placing: Placing, cluster: Cluster) -> dict[str, Any]:
 
     eventually(told, f"the account's token on {cluster.name}", within_s=60)
     admin = yaml.safe_load(cluster.kubeconfig.read_text())
-    return {"cluster": admin["clusters"][0]["cluster"], "user": {"token": base64.b64decode(token[0]).decode()}}
+    user = {"token": base64.b64decode(token[0]).decode(), "as": placing.acts_as}
+    return {"cluster": admin["clusters"][0]["cluster"], "user": user}
+
+
+def install_target(placing: Placing, cluster: Cluster, *more: str) -> None:
+    """Install or upgrade charts/placement-target.  more: further values, as --set takes them."""
+    argv: list[str | Path] = [placing.around.helm, f"--kubeconfig={cluster.kubeconfig}", "-n", placing.other]
+    argv += ["upgrade", "--install", "placement-target", ROOT / "charts/placement-target"]
+    granted = f"existingNamespaces={{{placing.namespace},{placing.neighbour}}}"
+    account = f"serviceAccount.name={placing.name},serviceAccount.namespace={placing.account_namespace}"
+    run([*argv, "--set", ",".join((granted, account, *more))])
 
 
 def _write_secrets(placing: Placing, contexts: Mapping[str, Mapping[str, Any]]) -> None:
@@ -374,7 +395,7 @@ def _write_secrets(placing: Placing, contexts: Mapping[str, Mapping[str, Any]]) 
     placing.secret("edge-kubeconfigs", yaml.safe_dump(config))
     grant = {
         "locations": ["berlin", "munich"],
-        "namespaces": [placing.namespace, placing.other],
+        "namespaces": [placing.namespace, placing.neighbour, placing.other],
         "repositories": [f"oci://{placing.around.registry}/*"],
     }
     placing.secret("placement-policy", yaml.safe_dump({"callers": {CALLER: grant}}))
@@ -419,6 +440,6 @@ def _remove(placing: Placing) -> None:
     for cluster in placing.clusters:
         with contextlib.suppress(LabError):
             cluster.kubectl("delete", "clusterrole,clusterrolebinding", f"placement-target-{placing.name}")
-        for namespace in (placing.namespace, placing.other, placing.account_namespace):
+        for namespace in (placing.namespace, placing.neighbour, placing.other, placing.account_namespace):
             with contextlib.suppress(LabError):
                 cluster.kubectl("delete", "namespace", namespace, "--wait=false")

@@ -50,13 +50,15 @@ def test_the_page_adds_a_cluster_with_its_rights_and_no_more(here: Shell) -> Non
     assert room.endswith(" ok"), room
     assert "removed munich-1" in said
     assert kubeconfig.stat().st_mode & 0o077 == 0
-    # The token is this account's, and it may no more than the chart grants.
-    as_account = f"env KUBECONFIG={kubeconfig} kubectl --context munich-1"
-    assert here.run(f"{as_account} auth whoami -o jsonpath={{.status.userInfo.username}}") == (
-        "system:serviceaccount:placement-system:placement"
-    )
-    with pytest.raises(LabError, match="forbidden"):
-        here.run(f"{as_account} get secrets --all-namespaces")
+    # The token may act as the namespace's account, which may no more than the chart grants, and as nobody else.
+    account = "system:serviceaccount:placement-system:placement-lab"
+    as_account = f"env KUBECONFIG={kubeconfig} kubectl --context munich-1 --as"
+    assert here.run(f"{as_account} {account} auth whoami -o jsonpath={{.status.userInfo.username}}") == account
+    here.run(f"{as_account} {account} --namespace lab get secrets")
+    with pytest.raises(LabError, match="cannot list resource"):
+        here.run(f"{as_account} {account} get secrets --all-namespaces")
+    with pytest.raises(LabError, match="cannot impersonate"):
+        here.run(f"{as_account} system:serviceaccount:kube-system:default --namespace lab get secrets")
     # The first token opens nothing any more; an API server remembers for some seconds what it has seen.
     eventually(lambda: is_refused(here, before), "the token that was taken away to be refused", within_s=60)
 
@@ -70,7 +72,7 @@ def test_the_page_puts_a_second_clusters_kubeconfig_beside_the_first(here: Shell
             kind: Config
             contexts: [{{name: {cluster}, context: {{cluster: {cluster}, user: {cluster}}}}}]
             clusters: [{{name: {cluster}, cluster: {{server: "https://{cluster}.example:6443"}}}}]
-            users: [{{name: {cluster}, user: {{token: of-{cluster}}}}}]
+            users: [{{name: {cluster}, user: {{token: of-{cluster}, as: "placement-{{namespace}}"}}}}]
             """
         )
     here.run(block(OPERATIONS, "config view --flatten"))
@@ -78,6 +80,7 @@ def test_the_page_puts_a_second_clusters_kubeconfig_beside_the_first(here: Shell
     assert both.stat().st_mode & 0o077 == 0
     assert here.run(f"KUBECONFIG={both} kubectl config get-contexts -o name").split() == ["berlin-1", "munich-1"]
     assert {f"of-{cluster}" in both.read_text() for cluster in ("berlin-1", "munich-1")} == {True}
+    assert both.read_text().count("as: placement-{namespace}") == 2
 
 
 def is_refused(here: Shell, kubeconfig: Path) -> bool:

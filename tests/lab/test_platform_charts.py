@@ -75,7 +75,7 @@ def test_the_server_takes_the_other_charts(site: Site, namespace: str, charts: C
         ("open5gs", CORE),
         (
             "placement-target",
-            {"existingNamespaces": [namespace], "serviceAccount": {"name": "edge", "namespace": namespace}},
+            {"existingNamespaces": [namespace], "serviceAccount": {"name": "edge", "namespace": "default"}},
         ),
     ):
         manifests = rendered(charts, chart, namespace, values)

@@ -23,6 +23,7 @@ from placement.api import Api
 from placement.kubeconfig import credentials
 from tests.placement import kubernetes_protobuf
 
+RBAC = "rbac.authorization.k8s.io/v1"
 KINDS = {
     "v1": {
         "namespaces": "Namespace",
@@ -31,9 +32,11 @@ KINDS = {
         "secrets": "Secret",
         "configmaps": "ConfigMap",
         "services": "Service",
+        "serviceaccounts": "ServiceAccount",
     },
     "apps/v1": {"deployments": "Deployment"},
     "coordination.k8s.io/v1": {"leases": "Lease"},
+    RBAC: {"rolebindings": "RoleBinding"},
 }
 CLUSTER_WIDE = {"namespaces", "nodes"}
 
@@ -55,6 +58,8 @@ class FakeCluster:
     refuse_bodies: a text whose Deployments are answered 422 with `invalid`.  slow_s: how long every answer takes.
     trouble: (method, part of a path, status) answered so once each.  forbidden: (verb, resource, namespace, "" = all),
     which an access review tells so; all else is allowed.
+    acts_as: what the user of the kubeconfig has in `as`.  accounts: by namespace, who alone is let in, beside those
+    whom RoleBindings name, and they nowhere else (`lets_in`); None = whoever comes.
     """
 
     def __init__(self) -> None:
@@ -70,6 +75,8 @@ class FakeCluster:
         self.slow_s = 0.0
         self.trouble: list[tuple[str, str, int]] = []
         self.forbidden: set[tuple[str, str, str]] = set()
+        self.acts_as = ""
+        self.accounts: dict[str, str] | None = None
         self.calls: list[tuple[str, str]] = []
         self.lock = threading.RLock()
         self._version = 0
@@ -91,9 +98,27 @@ class FakeCluster:
                 "current-context": "x",
                 "contexts": [{"name": "x", "context": {"cluster": "x", "user": "x"}}],
                 "clusters": [{"name": "x", "cluster": {"server": self.url}}],
-                "users": [{"name": "x", "user": {"token": "t0ken-of-the-test"}}],
+                "users": [{"name": "x", "user": {"token": "t0ken-of-the-test", "as": self.acts_as}}],
             }
         )
+
+    def lets_in(self, path: str, account: str) -> bool:
+        """Whether the token (account: "") or whom it acts as may ask for that: as charts/placement-target has it."""
+        _, _, inside = path.partition("/namespaces/")
+        namespace, _, what = inside.partition("/")
+        if self.accounts is None:
+            return True
+        bound = {
+            f"system:serviceaccount:{subject['namespace']}:{subject['name']}"
+            for binding in self.things("rolebindings")
+            if binding["metadata"]["namespace"] == namespace
+            for subject in binding["subjects"]
+        }
+        if not what:
+            return not account
+        if not account:
+            return what in ("serviceaccounts", "rolebindings")  # no names: what `createNamespaces` lets the token make
+        return account in bound | {self.accounts.get(namespace, "nobody")}
 
     def start(self) -> None:
         self._server = Server(("127.0.0.1", self.port), _handler(self))
@@ -335,7 +360,14 @@ def _handler(cluster: FakeCluster) -> type[BaseHTTPRequestHandler]:
             if parts.path == "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews":
                 asked = body["spec"]["resourceAttributes"]
                 may = (asked["verb"], asked["resource"], asked["namespace"]) not in cluster.forbidden
+                if asked["namespace"]:
+                    path = f"/api/v1/namespaces/{asked['namespace']}/{asked['resource']}"
+                    may = may and cluster.lets_in(path, self.headers.get("Impersonate-User", ""))
                 self.answer(201, {**body, "status": {"allowed": may}})
+                return
+            account = self.headers.get("Impersonate-User", "")
+            if not cluster.lets_in(parts.path, account):
+                self.fail(403, "Forbidden", f"User {account or 'of the token'} cannot {self.command} {parts.path}")
                 return
             with cluster.lock:
                 getattr(self, f"on_{self.command.lower()}")(parts.path, query, body)
@@ -404,6 +436,8 @@ def _handler(cluster: FakeCluster) -> type[BaseHTTPRequestHandler]:
 
         def on_post(self, path: str, _: Any, body: dict[str, Any]) -> None:
             parts = path.split("/")
+            if parts[-1] == "namespaces":
+                body["metadata"]["creationTimestamp"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
             if "namespaces" in parts[:-1]:
                 namespace = parts[parts.index("namespaces") + 1]
                 if f"/api/v1/namespaces/{namespace}" not in cluster.objects:

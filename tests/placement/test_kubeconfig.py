@@ -107,6 +107,19 @@ def test_what_is_no_base64_is_told_by_its_field() -> None:
     assert said == "The kubeconfig of edge-a has a certificate-authority-data that is no base64."
 
 
+def test_helm_acts_as_the_account_of_its_namespace() -> None:
+    user = {"token": HIDDEN, "as": "system:serviceaccount:placement-system:placement-{namespace}"}
+    found = credentials(yaml.safe_dump(kubeconfig(user)), "", "edge-a")
+    assert "as" not in yaml.safe_load(found.as_kubeconfig())["users"][0]["user"]
+    inside = yaml.safe_load(found.within("lab").as_kubeconfig())["users"][0]["user"]
+    assert inside == {"token": HIDDEN, "as": "system:serviceaccount:placement-system:placement-lab"}
+
+
+@pytest.mark.parametrize("field", ["as-groups", "as-uid", "as-user-extra"])
+def test_what_widens_an_account_is_refused(field: str) -> None:
+    assert f"uses {field};" in refused(kubeconfig({"token": HIDDEN, "as": "jane", field: ["hidden"]}))
+
+
 def test_helm_gets_this_and_nothing_else_and_a_message_gets_no_secret_of_it() -> None:
     user = {"token": HIDDEN, "client-certificate-data": data(CERTIFICATE), "client-key-data": data(KEY)}
     config = kubeconfig(user, {"tls-server-name": "kubernetes.default"})

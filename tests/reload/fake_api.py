@@ -49,6 +49,8 @@ class FakeApi:
         self.kubelets: list[Callable[[Object], None]] = []
         self.before_patch: Callable[[], None] = lambda: None
         self.delay_s = 0.0
+        self.accounts: dict[str, str] | None = None
+        """By namespace, as whom alone it may be asked; None = as whoever comes."""
         self.denied: set[str] = set()
         self.refuse: dict[tuple[str, str], int] = {}
         self.calls: list[tuple[str, str]] = []
@@ -81,14 +83,14 @@ class FakeApi:
         self._server.shutdown()
         self._server.server_close()
 
-    def kubeconfig(self, *names: str, token: str = TOKEN) -> str:
+    def kubeconfig(self, *names: str, token: str = TOKEN, acts_as: str = "") -> str:
         return json.dumps(
             {
                 "apiVersion": "v1",
                 "kind": "Config",
                 "current-context": names[0],
                 "clusters": [{"name": "c", "cluster": {"server": self.url}}],
-                "users": [{"name": "u", "user": {"token": token}}],
+                "users": [{"name": "u", "user": {"token": token, "as": acts_as}}],
                 "contexts": [{"name": name, "context": {"cluster": "c", "user": "u"}} for name in names],
             }
         )
@@ -136,6 +138,8 @@ class FakeApi:
         if found is None:
             return 404, {"kind": "Status"}
         namespace, kind, name, proxy = found.groups()
+        if self.accounts is not None and handler.headers["Impersonate-User"] != self.accounts.get(namespace):
+            return 403, {"kind": "Status", "message": "forbidden"}
         if kind in self.denied:
             return 403, {"kind": "Status", "message": "forbidden"}
         if (handler.command, kind) in self.refuse:

@@ -508,6 +508,21 @@ def test_pods_are_listed_once_for_all_configmaps_of_their_release(edge: Edge) ->
         assert noted[NUDGE_ANNOTATION].startswith(f"{target.digest} {target.config} ")
 
 
+def test_each_namespace_is_changed_by_its_own_account(edge: Edge) -> None:
+    """As charts/placement-target makes them; of none there is one, and nothing is done there."""
+    edge.add_pod()
+    secret = edge.folder / "secrets" / "edge-kubeconfigs"
+    acts_as = "system:serviceaccount:home:placement-{namespace}"
+    secret.write_text(edge.api.kubeconfig("edge-a", acts_as=acts_as))
+    edge.api.accounts = {"core": acts_as.replace("{namespace}", "core")}
+    status, answer = edge.call(files={"app.conf": "greeting=two\n"})
+    assert (status, answer["status"]) == (200, "applied"), answer
+    edge.api.accounts = {"other": acts_as.replace("{namespace}", "other")}
+    status, answer = edge.call(files={"app.conf": "greeting=three\n"})
+    assert answer["error"]["code"] == "cluster_denied"
+    assert edge.api.data("core", "amf-config")["app.conf"] == "greeting=two\n"
+
+
 def test_files_of_a_hundred_kilobytes_are_taken_whole(edge: Edge) -> None:
     edge.add_pod()
     files = {"amf.yaml": slices(1500, 7), "app.conf": "greeting=two\n"}

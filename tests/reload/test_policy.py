@@ -116,7 +116,10 @@ def test_a_cluster_without_a_context_of_its_name_is_unknown(secrets: Path) -> No
 
 @pytest.mark.parametrize(
     "field",
-    ["exec", "auth-provider", "tokenFile", "client-certificate", "client-key", "username", "password"],
+    [
+        *("exec", "auth-provider", "tokenFile", "client-certificate", "client-key", "username", "password"),
+        *("as-groups", "as-uid", "as-user-extra"),
+    ],
 )
 def test_what_runs_a_command_or_reads_a_file_is_refused(field: str) -> None:
     with pytest.raises(ReloadError, match=f"uses {field}") as refused:
