@@ -62,7 +62,7 @@ class LeaseHolder:
     """store: where the group's row is.  names: what the group divides.  marks: how far this process has got, by name.
 
     length_s: of a lease; whatever is done under one without asking again must be shorter.
-    renewed: told each time that the store has taken them, three times in a lease's length.
+    renewed: told each time that the store has taken them, four times in a lease's length.
     bound_ms: how far this clock may be off from the store's.  clock: Unix seconds.  stop_watch: seconds that only grow.
     """
 

@@ -399,6 +399,11 @@ def parser() -> argparse.ArgumentParser:
     return p
 
 
+def readiness_for(options: argparse.Namespace, clock: Callable[[], float] = time.monotonic) -> Readiness:
+    """Leases are renewed four times in their length: of long ones a missed renewal is no silence yet."""
+    return Readiness(max(options.unready_after_s, options.lease_s), clock=clock)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a ticker until SIGTERM or SIGINT; any number of them may run, and divide the timers among them.
 
@@ -417,7 +422,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ConfigError as e:
         logs.log("error", "configuration", why=str(e))
         return 1
-    readiness = Readiness(options.unready_after_s)
+    readiness = readiness_for(options)
     if options.metrics_port:
         serve(options.metrics_port, readiness)
     stop = threading.Event()

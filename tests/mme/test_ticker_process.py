@@ -23,7 +23,7 @@ from mme.backups import note
 from mme.overload_guard import LEASE
 from mme.store.base import Table
 from mme.store.sqlite import SqliteStore
-from mme.ticker import SHARD_LEASES
+from mme.ticker import SHARD_LEASES, parser, readiness_for
 
 NO_MSGPACK = b"\xc1"
 """Which the format never uses (msgpack's specification, "Formats")."""
@@ -150,3 +150,14 @@ def test_a_process_is_ready_while_its_store_answers(tmp_path: Path) -> None:
         assert process.told("mme_leases") is not None
         other.execute("COMMIT")
         process.wait_until_ready_is(200)
+
+
+@pytest.mark.parametrize(("words", "silent_s"), [([], 30.0), (["--lease-s", "60"], 60.0)])
+def test_how_long_a_silence_is_borne_is_never_less_than_a_lease(words: list[str], silent_s: float) -> None:
+    now_s = 1000.0
+    readiness = readiness_for(parser().parse_args(words), lambda: now_s)
+    readiness.answered()
+    now_s += silent_s
+    assert not readiness.why_not()
+    now_s += 1
+    assert readiness.why_not()
