@@ -68,7 +68,8 @@ def test_answers_in_line(stub_core: Core) -> None:
     before = answers_taken(stub_core)
     with processes(stub_core):
         results = [stub_core.attach(ues=5, concurrency=2, mode=mode) for mode in Mode]
-    assert [result.attached for result in results] == [5, 5]
+    causes = [[outcome.cause for outcome in result.outcomes] for result in results]
+    assert [result.attached for result in results] == [5, 5], causes
     assert answers_taken(stub_core) - before < 15, "at most a few are late on a busy machine"
 
 
