@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from placement.releases import decode
 from tests.lab.kubectl import Cluster
-from tests.lab.placing import Placing
+from tests.lab.placing import ROOT, Placing, push
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
 
@@ -65,6 +67,26 @@ def test_by_policy_around_a_full_cluster_and_refused_when_none_fits(placing: Pla
     finally:
         placing.remove("filler", "edge-a")
         placing.remove("by-room", "edge-b")
+
+
+def test_a_field_that_no_kind_has_and_a_key_added_by_hand_are_told(placing: Placing, tmp_path: Path) -> None:
+    chart = tmp_path / "misspelt"
+    shutil.copytree(ROOT / "tests/lab/charts/small", chart)
+    for path, before, after in (
+        (chart / "Chart.yaml", "name: small", "name: misspelt"),
+        (chart / "templates/all.yaml", "  replicas:", "  replcas: 2\n  replicas:"),
+    ):
+        text = path.read_text()
+        assert before in text
+        path.write_text(text.replace(before, after))
+    push(placing, chart)
+    answer = placing.call("misspelt", cluster="edge-a", chart_repository=placing.chart("misspelt"), wait=True)
+    assert (answer["status"], answer["warnings"]) == ("ready", ['unknown field "spec.replcas"']), answer
+    patch = json.dumps({"data": {"extra.conf": "tac=9"}})
+    placing.around.a.kubectl("-n", placing.namespace, "patch", "configmap", "misspelt", "--type=merge", "-p", patch)
+    drift = placing.call("misspelt", action="status", cluster="edge-a", chart_repository=None, chart_version=None)
+    assert "ConfigMap/misspelt: data.extra.conf added" in drift["drift"]
+    placing.remove("misspelt")
 
 
 def test_an_async_call_is_accepted_and_its_last_callback_tells_the_end(placing: Placing) -> None:
