@@ -14,7 +14,7 @@ import sys
 import tempfile
 import threading
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,18 +32,20 @@ class GoPrograms:
     """Programs of Go modules, pinned and checked by modules/<name>/go.mod and go.sum.
 
     packages: of the main packages; each becomes bin/<last word>.  stamps: variables set at link time.  usual: how long
-    the first build takes on two idle cores.
+    the first build takes on two idle cores.  instead: a module's file, and that of modules/<name> which is compiled in
+    its place.
     """
 
     name: str
     packages: tuple[str, ...]
     usual: str
     stamps: tuple[tuple[str, str], ...] = ()
+    instead: tuple[tuple[str, str], ...] = ()
 
     def digest(self) -> str:
         folder = _MODULES / self.name
         parts = [path.read_bytes() for path in sorted(folder.iterdir())]
-        return _digest(*parts, repr((self.packages, self.stamps)).encode(), _go_version().encode())
+        return _digest(*parts, repr((self.packages, self.stamps, self.instead)).encode(), _go_version().encode())
 
     def fetch(self) -> None:
         """Bring what the packages import into Go's module cache.  Raises LabError."""
@@ -52,13 +54,27 @@ class GoPrograms:
     def make(self, into: Path) -> None:
         stamps = " ".join(f"-X {variable}={value}" for variable, value in self.stamps)
         (into / "bin").mkdir()
-        options = ["-trimpath", "-mod=readonly", "-ldflags", f"-s -w {stamps}".strip(), "-o", f"{into}/bin/"]
-        self._go("build", *options, *self.packages)
+        options = ["-trimpath", "-ldflags", f"-s -w {stamps}".strip(), "-o", f"{into}/bin/"]
+        with self._sources() as (folder, mode):
+            self._go("build", f"-mod={mode}", *options, *self.packages, folder=folder)
 
-    def _go(self, *words: str) -> None:
+    @contextlib.contextmanager
+    def _sources(self) -> Iterator[tuple[Path, str]]:
+        """The folder to build in, and how go finds modules there: as vendored ones where one's file is replaced."""
+        if not self.instead:
+            yield _MODULES / self.name, "readonly"
+            return
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(shutil.copytree(_MODULES / self.name, f"{name}/sources"))
+            self._go("mod", "vendor", folder=folder)
+            for path, file in self.instead:
+                shutil.copyfile(folder / file, folder / "vendor" / path)
+            yield folder, "vendor"
+
+    def _go(self, *words: str, folder: Path | None = None) -> None:
         run(
             ["go", *words],
-            cwd=_MODULES / self.name,
+            cwd=folder or _MODULES / self.name,
             env={"CGO_ENABLED": "0", "GOFLAGS": f"{os.environ.get('GOFLAGS', '')} -buildvcs=false".strip()},
             timeout_s=3600,
             cure="`go env GOPROXY` names where modules come from; can this machine reach it?",
@@ -159,8 +175,9 @@ COREDNS = GoPrograms("coredns", (".",), "1 min")
 # Debian's prometheus is built without kubernetes_sd_configs and discovers no pods.
 PROMETHEUS = GoPrograms(
     "prometheus",
-    tuple(f"github.com/prometheus/prometheus/cmd/{name}" for name in ("prometheus", "promtool")),
-    "3 min",
+    ("github.com/prometheus/prometheus/cmd/prometheus",),
+    "1 min",
+    instead=(("github.com/prometheus/prometheus/plugins/plugins.go", "plugins.txt"),),
 )
 NODE = DebianFiles(
     "node",
