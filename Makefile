@@ -70,7 +70,7 @@ lab-status: $(STAMP) ## say what of the lab runs
 
 lab-test: $(STAMP) ## every test that needs the lab, started when it is not up (LAB_KUBECONFIGS: other clusters)
 	@[ -n "$${LAB_KUBECONFIGS:-}" ] || $(BIN)/python -m tests.lab up >/dev/null
-	@LAB_REQUIRED=1 $(BIN)/pytest -m lab tests/lab
+	@LAB_REQUIRED=1 $(BIN)/python -m tests.lab test
 
 test-cassandra: $(STAMP) ## the tests on a real Cassandra: CASSANDRA_HOSTS names one, else a node is started
 	@which="cassandra"; $(BIN)/python -m cassandra_lab check || { [ "$${CI:-}" != true ] || exit 1; [ -n "$${CASSANDRA_HOSTS:-}" ] || exit 0; \

@@ -1,4 +1,4 @@
-"""`python -m tests.lab up | down | status | env`: two real one-node Kubernetes clusters on this machine.
+"""`python -m tests.lab up | down | status | env | test`: two real one-node Kubernetes clusters on this machine.
 
 docs/lab.md says what they are made of and how tests use them.
 """
@@ -7,7 +7,7 @@ import argparse
 import shlex
 import sys
 
-from tests.lab import lab, machine
+from tests.lab import lab, machine, parts
 from tests.lab.errors import LabError
 from tests.lab.plan import LabPlan
 
@@ -24,6 +24,8 @@ def main(argv: list[str] | None = None) -> int:
     commands.add_parser("down", help="end it and leave nothing behind")
     commands.add_parser("status", help="say what runs; ends with 1 when something does not work")
     commands.add_parser("env", help='print export lines: eval "$(python -m tests.lab env)"')
+    test = commands.add_parser("test", help="run the tests that need it, in their parts; 1 when one is red")
+    test.add_argument("words", nargs="*", help="more arguments for pytest, after --", metavar="WORD")
     for do, said in (("stop", "SIGTERM"), ("kill", "SIGKILL"), ("start", "start again")):
         command = commands.add_parser(do, help=f"{said}: one daemon of one namespace, for fault tests")
         command.add_argument("namespace", help="edge-a, edge-b or edge-hub")
@@ -43,6 +45,8 @@ def main(argv: list[str] | None = None) -> int:
             case "env":
                 for name, value in lab.environment(plan).items():
                     sys.stdout.write(f"export {name}={shlex.quote(value)}\n")
+            case "test":
+                return parts.run(["tests/lab", *chosen.words])
             case do:
                 machine.control(plan.state / chosen.namespace, do, chosen.daemon)
     except LabError as error:

@@ -12,6 +12,7 @@ import pytest
 from tests.lab import images, lab, oci
 from tests.lab import placing as placing_on_the_lab
 from tests.lab.kubectl import Cluster
+from tests.lab.parts import CLUSTERS, MARKER
 from tests.lab.placing import Placing
 from tests.lab.plan import LabPlan
 from tests.lab.site import Site
@@ -50,6 +51,14 @@ def site() -> Site:
         Path(values["LAB_HELM"]),
         plan if ours else None,
     )
+
+
+@pytest.fixture(scope="module")
+def cluster(site: Site, request: pytest.FixtureRequest) -> Cluster:
+    """Give the cluster that the file's marker `beside` names."""
+    marker = request.node.get_closest_marker(MARKER)
+    assert marker is not None, "a file that is not marked so takes site.a or site.b"
+    return dict(zip(CLUSTERS, site.clusters, strict=True))[marker.kwargs["cluster"]]
 
 
 @pytest.fixture

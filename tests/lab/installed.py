@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import fcntl
 import json
 import os
 import shutil
@@ -19,6 +20,7 @@ from tests.lab import images, oci, platform_images
 from tests.lab.documented import OPERATIONS, WALK, Shell, block, shell
 from tests.lab.errors import LabError
 from tests.lab.kubectl import Cluster
+from tests.lab.plan import cache_folder
 from tests.lab.site import Site
 
 RELEASE: Final = "edge"
@@ -182,11 +184,7 @@ def platform(
     nodes: Cassandra's, 1 or 3.  becomes: how many there will be, when more: there are volumes for them.
     """
     claims = max(nodes, becomes) + _OTHER_CLAIMS
-    references = {
-        "tools": oci.push(platform_images.edge_tools(), site.registry),
-        "cassandra": oci.push(platform_images.cassandra(), site.registry),
-        "debian": oci.push(images.debian(), site.registry),
-    }
+    references = _pushed(site.registry)
     storage = {"size": "1Gi", "className": name if site.plan else ""}
     one = Platform(
         cluster,
@@ -225,6 +223,18 @@ def platform(
         for namespace, pod in ((one.gateway, "gateway"), (one.functions, CLIENT)):
             cluster.wait("-n", namespace, "--for=condition=Ready", f"pod/{pod}", within_s=READY_S)
         yield one
+
+
+def _pushed(registry: str) -> dict[str, str]:
+    """The references of its images.  Who comes meanwhile waits, and does not build the same anew."""
+    cache_folder().mkdir(parents=True, exist_ok=True)
+    with (cache_folder() / "platform-images.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return {
+            "tools": oci.push(platform_images.edge_tools(), registry),
+            "cassandra": oci.push(platform_images.cassandra(), registry),
+            "debian": oci.push(images.debian(), registry),
+        }
 
 
 def delete_namespace(cluster: Cluster, name: str) -> None:

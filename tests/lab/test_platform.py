@@ -22,13 +22,13 @@ from tests.lab import oci, platform_images
 from tests.lab.documented import OPERATIONS, WALK, block
 from tests.lab.errors import LabError
 from tests.lab.installed import CLIENT, READY_S, RELEASE, Platform, platform, tool_pod
-from tests.lab.kubectl import eventually
+from tests.lab.kubectl import Cluster, eventually
 from tests.lab.policies import enforced
 from tests.lab.reaching import prober
 from tests.lab.site import Site
 from tests.lab.stored import fires, rows
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.lab, pytest.mark.beside(cluster="a"), pytest.mark.timeout(900)]
 
 # Programs that run in a pod with the tools' image.  argv: the store's URL, then as each says.
 # Every 10 ms a row; prints its key once it is acknowledged, "-" where it is not or may not have been, "end" at last.
@@ -68,8 +68,8 @@ ENDS = ("cql", "storage", "function")
 
 
 @pytest.fixture(scope="module")
-def one(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    with platform(site, site.b, f"platform-{secrets.token_hex(3)}", tmp_path_factory.mktemp("platform")) as running:
+def one(site: Site, cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    with platform(site, cluster, f"platform-{secrets.token_hex(3)}", tmp_path_factory.mktemp("platform")) as running:
         yield running
 
 

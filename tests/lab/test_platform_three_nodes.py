@@ -23,12 +23,12 @@ import pytest
 from tests.lab.documented import OPERATIONS, block
 from tests.lab.errors import LabError
 from tests.lab.installed import READY_S, RELEASE, Platform, platform
-from tests.lab.kubectl import eventually
+from tests.lab.kubectl import Cluster, eventually
 from tests.lab.policies import enforced
 from tests.lab.site import Site
 from tests.lab.stored import Writers, fires, keys_on, rows, writing
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(2400)]
+pytestmark = [pytest.mark.lab, pytest.mark.beside(cluster="b"), pytest.mark.timeout(2400)]
 
 NODES = ("cassandra-0", "cassandra-1", "cassandra-2")
 JAVA = "org.apache.cassandra.service.CassandraDaemon"
@@ -52,10 +52,10 @@ class Growth:
 
 
 @pytest.fixture(scope="module")
-def growth(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Growth]:
+def growth(site: Site, cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Growth]:
     """By the page's commands, while rows are written."""
     folder = tmp_path_factory.mktemp("three")
-    with platform(site, site.b, f"three-{secrets.token_hex(3)}", folder, nodes=1, becomes=len(NODES)) as one:
+    with platform(site, cluster, f"three-{secrets.token_hex(3)}", folder, nodes=1, becomes=len(NODES)) as one:
         with writing(one, "grown") as writers:
             old, before = one.pod(NODES[0]), rows(one)
             commands = block(OPERATIONS, "cassandra.nodes=3")
