@@ -176,7 +176,7 @@ COREDNS = GoPrograms("coredns", (".",), "1 min")
 PROMETHEUS = GoPrograms(
     "prometheus",
     ("github.com/prometheus/prometheus/cmd/prometheus",),
-    "1 min",
+    "2 min",
     instead=(("github.com/prometheus/prometheus/plugins/plugins.go", "plugins.txt"),),
 )
 NODE = DebianFiles(
