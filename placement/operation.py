@@ -83,8 +83,7 @@ class Operation(Call, frozen=True, kw_only=True):
     hooks: what hooks of revisions that helm takes back may have made.  warnings: what its runs have warned of.
     is_seen: the last look found every pod ready, and had no time left to ask what they run with.
     attempt: runs of helm begun.  again: the last one was stopped for want of a processor, and another is to follow.
-    undoing: whether one has begun to go back.  since_s: when the last one began, by the
-    cluster's clock.
+    undoing: whether one has begun to go back.  since_s: when the last one began, by the cluster's clock.
     """
 
     caller: str
