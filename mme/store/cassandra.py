@@ -122,6 +122,7 @@ class CassandraStore(Seeking):
         self._timeout_s = timeout_s
         self._access = access or Access()
         self._pause = pause
+        self._is_alone = False
         self._pid = 0
         self._closed = False
         self._prepared: dict[tuple[str, str], PreparedStatement] = {}
@@ -280,14 +281,22 @@ class CassandraStore(Seeking):
     def _send(self, session: Session, statement: PreparedStatement, arguments: tuple[object, ...], profile: str) -> Any:
         """The driver's answer.  Where no node has a connection another one may, a moment later.
 
-        A conditional write, whose policy repeats nothing, was sent to nobody where there was no host for it.
+        What was sent to a node is not sent again: the policies do that.  Once the pauses were in vain, none are made
+        until something is answered, or a call that asks for fifty rows would wait for each.
         """
-        for pause_s in NO_CONNECTION_PAUSES_S:
+        for pause_s in (*(() if self._is_alone else NO_CONNECTION_PAUSES_S), None):
+            future = session.execute_async(statement, arguments, execution_profile=profile)
             try:
-                return session.execute(statement, arguments, execution_profile=profile)
+                found = future.result()
             except NoHostAvailable:
+                if future.attempted_hosts or pause_s is None:
+                    self._is_alone = not future.attempted_hosts
+                    raise
                 self._pause(pause_s)
-        return session.execute(statement, arguments, execution_profile=profile)
+            else:
+                self._is_alone = False
+                return found
+        raise AssertionError
 
     def _statement(self, session: Session, query: Query, table: Table | str = "") -> PreparedStatement:
         """The statement, prepared once per process."""

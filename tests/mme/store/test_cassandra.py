@@ -45,6 +45,19 @@ class Rows(list[dict[str, Any]]):
         return self[0]
 
 
+class Future:
+    """attempted_hosts: as the driver's, whom it was sent to; nobody, where NoHostAvailable names none."""
+
+    def __init__(self, answer: Any) -> None:
+        self._answer = answer
+        self.attempted_hosts = list(answer.errors) if isinstance(answer, NoHostAvailable) else ["a node"]
+
+    def result(self) -> Rows:
+        if isinstance(self._answer, Exception):
+            raise self._answer
+        return Rows(self._answer)
+
+
 class Session:
     """Answers with what it is given, in order; exceptions are raised."""
 
@@ -57,12 +70,12 @@ class Session:
         self.prepared += 1
         return Statement(query)
 
-    def execute(self, statement: Statement, _: object, *, execution_profile: str) -> Rows:
+    def execute(self, statement: Statement, arguments: object, *, execution_profile: str) -> Rows:
+        return self.execute_async(statement, arguments, execution_profile=execution_profile).result()
+
+    def execute_async(self, statement: Statement, _: object, *, execution_profile: str) -> Future:
         self.sent.append((statement, execution_profile))
-        answer = self.answers.pop(0)
-        if isinstance(answer, Exception):
-            raise answer
-        return Rows(answer)
+        return Future(self.answers.pop(0))
 
 
 def store_on(session: Session, pauses_s: list[float] | None = None) -> CassandraStore:
@@ -116,6 +129,29 @@ def test_what_found_no_connection_is_sent_again_until_a_lost_node_may_have_one()
         store_on(session).save(UE, "key", b"v", expect=None, writer="w")
     assert len(session.sent) == TRIES
     assert _RECONNECT_S[0] < sum(NO_CONNECTION_PAUSES_S) < CLIENT_TIMEOUT_S
+
+
+def test_what_a_node_was_sent_and_no_other_could_be_is_not_sent_again() -> None:
+    """With one node the policy's other host is nobody: NoHostAvailable, after a message that may have been obeyed."""
+    sent = NoHostAvailable("none", {"the node": WriteTimeout("t", write_type=WriteType.SIMPLE)})
+    session, pauses_s = Session(sent), list[float]()
+    with pytest.raises(StoreUnavailableError):
+        store_on(session, pauses_s).load(UE, "key")
+    assert (len(session.sent), pauses_s) == (1, [])
+
+
+def test_pauses_that_were_in_vain_are_not_made_for_each_of_a_calls_items() -> None:
+    session = Session(*[NOBODY] * (TRIES + 2), [], *[NOBODY] * TRIES)
+    pauses_s: list[float] = []
+    store = store_on(session, pauses_s)
+    for _ in range(3):
+        with pytest.raises(StoreUnavailableError):
+            store.load(UE, "key")
+    assert pauses_s == list(NO_CONNECTION_PAUSES_S)
+    assert store.load(UE, "key") is None
+    with pytest.raises(StoreUnavailableError):
+        store.load(UE, "key")
+    assert pauses_s == list(NO_CONNECTION_PAUSES_S) * 2
 
 
 def test_after_a_wait_for_a_connection_a_write_that_may_have_happened_is_not_sent_again() -> None:
