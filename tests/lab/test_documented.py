@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -149,3 +150,50 @@ def test_words_of_the_page_are_replaced_and_have_to_be_there(tmp_path: Path) -> 
         one.run("true", {"-n edge": "-n mine"})
     with pytest.raises(LabError, match="ended with 1"):
         one.run("false | true\ntrue")
+
+
+STAND_IN = """#!/bin/sh
+command="$(basename "$0") $*"
+echo "$command" >> "$LOG"
+case "$command" in
+  *"$FAILS"*) exit 1;;
+  *"nodetool status"*) [ "$(grep -c 'nodetool status' "$LOG")" -gt 1 ] && echo "DN  10.0.0.7  1 GiB  ?  lost  rack1";;
+esac
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "fails", "left"),
+    [
+        ("ALTER KEYSPACE edge", "cassandra-0 -- nodetool repair", "datacenter1': 3"),
+        ("ALTER KEYSPACE edge", "cassandra-2 -- nodetool repair", "datacenter1': 3"),
+        ("ALTER KEYSPACE edge", "ALTER KEYSPACE", "nodetool repair"),
+        ("nodetool removenode", "nodetool repair", "nodetool removenode"),
+        ("edge subscribers reseal", "edge subscribers reseal", "edge secrets drop-keys"),
+        ("config view --flatten", "kubectl config view", "mv keys/together"),
+    ],
+)
+def test_nothing_is_lost_by_what_comes_after_a_command_that_failed(
+    tmp_path: Path, words: str, fails: str, left: str
+) -> None:
+    """Whoever copies a block has an interactive shell, which goes on after a command that failed.
+
+    The stand-in of each program writes down how it was called; a node is lost from the second look on.
+    """
+    commands = block(OPERATIONS, words)
+    assert left.partition(":")[0] in commands
+    programs, log = tmp_path / "programs", tmp_path / "log"
+    for folder in (programs, tmp_path / "keys"):
+        folder.mkdir()
+    for name in ("kubectl", "edge", "mv", "sleep"):
+        (programs / name).write_text(STAND_IN)
+        (programs / name).chmod(0o755)
+    environment = {"PATH": f"{programs}:/usr/bin:/bin", "LOG": str(log), "STORE_URL": "sqlite:///x"}
+    for failing in (fails, "nothing"):
+        log.write_text("")
+        argv = ["/bin/bash", "-c", commands]
+        subprocess.run(argv, check=False, cwd=tmp_path, env=environment | {"FAILS": failing}, timeout=60)
+        called = log.read_text().splitlines()
+        assert any(left in one for one in called) == (failing != fails)
+        if failing == fails:
+            assert fails in called[-1]
