@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import re
+import shutil
 import subprocess
 import time
 from dataclasses import dataclass, replace
@@ -202,6 +203,28 @@ def test_cassandra_is_ready_once_it_has_joined_and_drains_before_it_ends(default
     assert spec["volumeClaimTemplates"][0]["spec"]["resources"]["requests"]["storage"] == "10Gi"
     assert named(default, "Service", "cassandra-nodes")["spec"]["publishNotReadyAddresses"] is True
     assert "publishNotReadyAddresses" not in named(default, "Service", "cassandra")["spec"]
+
+
+@pytest.mark.parametrize(("there", "nodes", "says"), [(1, 3, True), (1, 1, False), (2, 3, False), (3, 3, False)])
+def test_its_notes_tell_who_grows_from_one_node_to_three_what_is_to_be_done(
+    charts: Charts, tmp_path: Path, there: int, nodes: int, says: bool
+) -> None:
+    """there: replicas of the StatefulSet, which are two while volumes are mended (docs/operations.md).
+
+    helm renders notes only where there is a cluster to ask: here as a template, with that answer.
+    """
+    folder = tmp_path / "edge-platform"
+    shutil.copytree(FOLDER, folder)
+    asked = 'lookup "apps/v1" "StatefulSet" .Release.Namespace "cassandra"'
+    before, found, after = (folder / "templates/NOTES.txt").read_text().partition(asked)
+    assert found
+    notes = f'{before}dict "spec" (dict "replicas" {there}){after}'
+    wrapped = f'{{{{- define "notes" }}}}{notes}{{{{ end -}}}}\ntold: {{{{ include "notes" . | toJson }}}}\n'
+    (folder / "templates/notes.yaml").write_text(wrapped)
+    words = ("--show-only", "templates/notes.yaml", "--set", f"cassandra.nodes={nodes}")
+    told = yaml.safe_load(charts.run("template", "edge", str(folder), "-n", NAMESPACE, *words))["told"]
+    assert ("Cassandra grows from 1 to 3 nodes" in told) == ("Another number of" in told) == says
+    assert "faas-cli deploy" in told
 
 
 def test_three_nodes_are_each_others_seeds_and_one_may_go_at_a_time(charts: Charts, default: list[Manifest]) -> None:
