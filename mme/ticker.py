@@ -463,12 +463,15 @@ def run(ticker: Ticker, holder: LeaseHolder, stop: threading.Event, readiness: R
             ticker.tick()
             last_backup.look()
         except StoreError as e:
-            # What has answered and cannot be used yet does not answer better in another pod; and the job that makes the
-            # tables may wait for this one to be ready (helm's --wait).
-            if isinstance(e, NewerRowError | StoreNotMigratedError):
+            # What has answered and lacks tables does not answer better in another pod; and the job that makes them may
+            # wait for this one to be ready (helm's --wait).
+            if isinstance(e, StoreNotMigratedError):
                 readiness.answered()
+            else:
+                readiness.failed(str(e))
             logs.log("warning", "the store did not answer", why=str(e))
         except ClockOffError as e:
+            readiness.failed(str(e))
             if time.monotonic() - said_s >= _SAY_AGAIN_S:
                 said_s = time.monotonic()
                 logs.log("error", "clock is off, lease refused", why=str(e), member=holder.me)

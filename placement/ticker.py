@@ -85,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: stop.set())
     while not stop.wait(TICK_S):
-        looks = [_tick(ticker) for ticker in running]
+        looks = [_tick(ticker, readiness) for ticker in running]
         if all(look is Look.DONE for look in looks):
             metrics.LAST_TICK.set_to_current_time()
         if Look.SILENT not in looks:
@@ -95,12 +95,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _tick(ticker: Ticker) -> Look:
+def _tick(ticker: Ticker, readiness: Readiness) -> Look:
     try:
         ticker.tick()
     except StoreError as e:
         logs.log("warning", "the store did not answer", why=str(e))
-        return Look.NO_TABLES if isinstance(e, TablesMissingError) else Look.SILENT
+        if isinstance(e, TablesMissingError):
+            return Look.NO_TABLES
+        readiness.failed(str(e))
+        return Look.SILENT
     return Look.DONE
 
 

@@ -1,7 +1,8 @@
 """What a program that works by itself tells over HTTP: /metrics to Prometheus, /ready to kubelet.
 
-/ready is 200 while its store answers, and 503 with the reason once it has not for `unready_after_s`.  Not at once: a
-store that is restarted, or that loses a node, is back after seconds, and readiness that follows each says nothing.
+/ready is 200 while its store answers, and 503 with the reason once it has not for `unready_after_s`: the last error
+since the last answer, if any.  Not at once: a store that is restarted, or that loses a node, is back after seconds, and
+readiness that follows each says nothing.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from prometheus_client import make_wsgi_app
 
 UNREADY_AFTER_S: Final = 30.0
 """Three of the longest pauses between two tries to reach a store's node (10 s), and of a lease's lengths."""
+REASON_LENGTH: Final = 300
+"""Characters of an error that /ready gives: whoever reaches the port reads them."""
 
 
 class Readiness:
@@ -28,18 +31,30 @@ class Readiness:
         self._unready_after_s = unready_after_s
         self._clock = clock
         self._answered_s: float | None = None
+        self._error = ""
 
     def answered(self) -> None:
         """It did, just now."""
+        self._error = ""
         self._answered_s = self._clock()
+
+    def failed(self, error: str) -> None:
+        """It did not, or with an answer that is of no use.  error: what for, without anything secret."""
+        words = " ".join(error.split())
+        self._error = words if len(words) <= REASON_LENGTH else f"{words[: REASON_LENGTH - 1]}…"
 
     def why_not(self) -> str:
         """A sentence; "" = ready."""
-        answered_s = self._answered_s
-        if answered_s is None:
-            return "the store has not answered yet"
-        silent_s = self._clock() - answered_s
-        return f"the store has not answered for {silent_s:.0f} s" if silent_s > self._unready_after_s else ""
+        answered_s, error = self._answered_s, self._error
+        since = "yet"
+        if answered_s is not None:
+            silent_s = self._clock() - answered_s
+            if silent_s <= self._unready_after_s:
+                return ""
+            since = f"for {silent_s:.0f} s"
+        if not error:
+            return f"the store has not answered {since}"
+        return f"no look at the store has gone well {since}: {error}"
 
 
 class _Server(ThreadingMixIn, WSGIServer):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,8 +19,9 @@ from mme.errors import ClockOffError
 from mme.lease_holder import LeaseHolder
 from mme.store.base import Store, Table, TimerRow
 from mme.store.sqlite import SqliteStore
-from mme.ticker import BATCH, LOOK_BACK_S, PART_LIMIT_S, SHARD_LEASES, Ticker, leased
+from mme.ticker import BATCH, LOOK_BACK_S, PART_LIMIT_S, SHARD_LEASES, Ticker, leased, run
 from tests.mme.runtime.pair import Clock
+from trust.probes import Readiness
 
 
 @dataclass
@@ -283,6 +285,48 @@ def test_one_whose_clock_is_off_fires_nothing(site: Site) -> None:
     site.start()
     site.go(0.5)
     assert sorted(site.owners()) == list(range(16))
+
+
+@dataclass
+class Turns(threading.Event):
+    """Set after so many waits, by which the clock moves and nobody else waits."""
+
+    clock: Clock
+    left: int
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.clock.now_s += timeout or 0.0
+        self.left -= 1
+        return self.left < 0
+
+
+@pytest.mark.parametrize(
+    ("off_s", "answer_s", "why"),
+    [
+        (0.3, 0.0, "this machine's clock is 300 ms ahead of the store's"),
+        (0.0, 1.0, "the store answers too slowly to prove that this machine's clock is right"),
+    ],
+)
+def test_one_that_may_not_fire_is_not_ready_for_the_reason_that_there_is(
+    site: Site, monkeypatch: pytest.MonkeyPatch, off_s: float, answer_s: float, why: str
+) -> None:
+    """Of a store that does answer."""
+    machine = site.start(off_s=off_s)
+    readiness = Readiness(clock=site.clock)
+    machine.holder.renewed = readiness.answered
+    now_ms = site.store.now_ms
+
+    def slow_ms() -> int:
+        site.clock.now_s += answer_s
+        return now_ms()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(site.store, "now_ms", slow_ms)
+        run(machine.ticker, machine.holder, Turns(site.clock, 20), readiness)
+    assert readiness.why_not().startswith(f"no look at the store has gone well yet: {why}")
+    machine.off_s = 0.0
+    run(machine.ticker, machine.holder, Turns(site.clock, 20), readiness)
+    assert readiness.why_not() == ""
 
 
 def test_none_is_fired_earlier_than_due_minus_the_bound(site: Site) -> None:

@@ -13,6 +13,8 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
+import requests
+
 from bench.stub import kept_port
 from laptop.site import ROOT
 from reload.tables import TABLES as RELOAD
@@ -80,6 +82,7 @@ def test_it_tells_when_it_last_read_what_is_due_of_all_its_functions(tmp_path: P
             until("it to say so again", lambda: log.read_text().count("the store did not answer") > said + 1)
             assert last_tick_s(port) == stood_s
             until("it to be no more ready", lambda: ready(port) == 503)
+            assert "no such table" in requests.get(f"http://127.0.0.1:{port}/ready", timeout=10).text
             running.terminate()
             assert running.wait(60) == 0
         finally:
