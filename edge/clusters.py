@@ -32,14 +32,19 @@ NEEDED: tuple[tuple[str, str, str], ...] = (
     ("create", "coordination.k8s.io", "leases"),
 )
 """Verb, API group and resource that placing in a namespace needs at least; charts may need more."""
-UNWANTED: tuple[tuple[str, str, str], ...] = (("*", "*", "*"), ("create", "rbac.authorization.k8s.io", "clusterroles"))
+UNWANTED: tuple[tuple[str, str, str], ...] = (
+    ("*", "*", "*"),
+    ("create", "rbac.authorization.k8s.io", "clusterroles"),
+    ("impersonate", "", "users"),
+    ("impersonate", "", "groups"),
+)
 EVERYWHERE: tuple[tuple[str, str, str], ...] = (
     ("get", "", "secrets"),
     ("create", "rbac.authorization.k8s.io", "rolebindings"),
 )
 """Either, in a namespace that is nobody's to place in, leads to all (charts/placement-target, createNamespaces)."""
 BY_ITSELF = ("get", "", "secrets")
-"""What an account may not by itself in a namespace where another one acts for it."""
+"""What a token may not by itself in a namespace where another account acts for it."""
 _EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 
 
@@ -193,17 +198,18 @@ def _asked(secrets: Secrets, cluster: Cluster, namespace: str | None) -> tuple[s
             return "-", room.why
         cpu_m, memory_b = sum(n.free_cpu_m for n in room.nodes), sum(n.free_memory_b for n in room.nodes)
         shown = f"{len(room.nodes)} nodes, {cpu_m}m CPU, {memory_b // 2**20} MiB"
-        told = []
+        told, asked = [], [api]
         if namespace:
             inside = Api(cluster.name, credentials.within(namespace))
+            asked.append(inside)
             lacks = [_named(right) for right in NEEDED if not _may(inside, namespace, right)]
             told += [f"lacks in {namespace}: {', '.join(lacks)}"] if lacks else []
-        if any(_may(api, None, right) for right in UNWANTED):
+        if any(_may(one, None, right) for one in asked for right in UNWANTED):
             told.append("its account may do everything: give it charts/placement-target's instead")
         elif any(_may(api, "kube-system", right) for right in EVERYWHERE):
             shown += "; may place in every namespace, kube-system too (createNamespaces)"
         if namespace and _may(api, namespace, BY_ITSELF):
-            shown += "; one account for all its namespaces: a chart placed in one reaches the others"
+            told.append("one account for all its namespaces, so that a chart placed in one reaches the others")
         return shown, "; ".join(told) or "ok"
     except (PlacementError, ApiError) as e:
         return "-", e.detail if isinstance(e, PlacementError) else str(e)

@@ -58,6 +58,7 @@ class Api:
     def __init__(self, cluster: str, credentials: Credentials, *, read_s: float = READ_S) -> None:
         self.cluster = cluster
         self.account = credentials.account
+        self._acts_as = credentials.acts_as
         self.offset_s = 0.0
         self.until: float | None = None
         self._server = credentials.server
@@ -110,10 +111,11 @@ class Api:
         return answer.status, received(answer, until)
 
     def itself(self) -> Api:
-        """The same server over the same connections, with the kubeconfig's own rights: for what is in no namespace."""
+        """The same server over the same connections, for what is in no namespace: with the kubeconfig's own rights."""
         own = copy.copy(self)
-        own.account = ""
+        own.account = account.account_of(self._acts_as, "")
         own._headers = {name: value for name, value in self._headers.items() if name != account.HEADER}
+        own._headers |= account.headers_of(self._acts_as, "")
         return own
 
     def left_s(self) -> float:

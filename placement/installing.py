@@ -118,10 +118,8 @@ class Installer:
                 raise NotNowError from e
             raise
         except PlacementError as e:
-            if book is None or not self._makes_namespace(api, run, e.code):
+            if book is None or not self._made_namespace(api, run, book, e.code):
                 raise
-            if namespaces.make(api, run.namespace):
-                book.namespace_made()
             if api.account:
                 raise NotNowError from e  # its rights do not count at once
             lease.take()
@@ -132,10 +130,16 @@ class Installer:
         return lease
 
     @staticmethod
-    def _makes_namespace(api: Api, run: Run, told: Code) -> bool:
-        if not run.create_namespace or told not in (Code.NAMESPACE_MISSING, Code.CLUSTER_REFUSED):
+    def _made_namespace(api: Api, run: Run, book: Book, told: Code) -> bool:
+        """Whether the namespace is there now, and its account is let in, or will be in a moment."""
+        if not run.create_namespace:
             return False
-        return told is Code.NAMESPACE_MISSING or (bool(api.account) and namespaces.is_being_made(api, run.namespace))
+        if told is Code.NAMESPACE_MISSING:
+            if namespaces.make(api, run.namespace):
+                book.namespace_made()
+            namespaces.grant(api, run.namespace)
+            return True
+        return told is Code.CLUSTER_REFUSED and bool(api.account) and namespaces.is_to_be_finished(api, run.namespace)
 
     def _kept(self, lease: Lease) -> Keepalive:
         return Keepalive(lease.renew, since=lease.written, every_s=RENEW_EVERY_S, patience_s=PATIENCE_S)

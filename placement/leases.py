@@ -56,7 +56,7 @@ class Lease:
         except PlacementError as e:
             # Where a namespace is gone the rights in it are, too: who has none elsewhere is refused and not told.
             if e.code is Code.CLUSTER_REFUSED and namespaces.is_missing(self._api, self._namespace):
-                raise self._namespace_missing() from e
+                raise namespaces.missing(self._api, self._namespace) from e
             raise
         spec = current.get("spec") or {}
         if spec.get("holderIdentity") and spec["holderIdentity"] != self.holder:
@@ -104,14 +104,10 @@ class Lease:
             if e.status == 409:
                 raise HeldError from e
             if e.status == 404 and "namespaces" in e.message:
-                raise self._namespace_missing() from e
+                raise namespaces.missing(self._api, self._namespace) from e
             if e.status == 404:  # removed by its holder between our read and our write
                 raise HeldError from e
             raise
-
-    def _namespace_missing(self) -> PlacementError:
-        detail = f"Cluster {self._api.cluster} has no namespace {self._namespace}."
-        return PlacementError(Code.NAMESPACE_MISSING, detail)
 
     def _body(self, current: Mapping[str, Any] | None) -> dict[str, Any]:
         now = datetime.fromtimestamp(self._api.now(), UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

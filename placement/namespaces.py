@@ -9,9 +9,11 @@ from placement.api import Api, ApiError
 from placement.errors import Code, PlacementError
 from placement.quantities import unix_s
 
-LABELS = {"app.kubernetes.io/managed-by": "telco-edge-placement"}
-FINISHED_WITHIN_S = 30.0
-"""Rights count a moment after they are written, and a function that was killed has written half: longer, never."""
+MADE_BY = {"app.kubernetes.io/managed-by": "telco-edge-placement"}
+LABELS = MADE_BY | {"pod-security.kubernetes.io/enforce": "baseline"}
+"""Of a namespace: a pod that may read its node's disk would reach what the account does not."""
+COUNTS_WITHIN_S = 30.0
+"""Of rights that were written, in what the API server decides."""
 _ACCOUNT = "system:serviceaccount:"
 _RBAC = "rbac.authorization.k8s.io"
 
@@ -27,33 +29,58 @@ def is_missing(api: Api, namespace: str) -> bool:
     return False
 
 
-def is_being_made(api: Api, namespace: str) -> bool:
-    """Whether a call has made it just now: its account may not be let in yet.  Raises PlacementError."""
+def missing(api: Api, namespace: str) -> PlacementError:
+    """That it is, as the caller is told."""
+    return PlacementError(Code.NAMESPACE_MISSING, f"Cluster {api.cluster} has no namespace {namespace}.")
+
+
+def make(api: Api, namespace: str) -> bool:
+    """Make it, without an account; whether it was not there.  Raises PlacementError."""
+    return _made(api, "/api/v1/namespaces", "v1", "Namespace", {"name": namespace, "labels": LABELS})
+
+
+def is_to_be_finished(api: Api, namespace: str) -> bool:
+    """Whether a call has made it, and its account is not let in yet: now it will be.  Raises PlacementError.
+
+    Rights count a moment after they are written; and a call that was cut off has written some of them, or none.
+    """
     try:
         metadata = _read(api, namespace).get("metadata") or {}
     except ApiError:
         return False
-    is_ours = (metadata.get("labels") or {}).items() >= LABELS.items()
-    return is_ours and api.now() - unix_s(metadata.get("creationTimestamp")) < FINISHED_WITHIN_S
+    if not (metadata.get("labels") or {}).items() >= MADE_BY.items():
+        return False
+    is_new = api.now() - unix_s(metadata.get("creationTimestamp")) < COUNTS_WITHIN_S
+    return grant(api, namespace) or is_new
 
 
-def make(api: Api, namespace: str) -> bool:
-    """Make what is missing of it; whether all was, the namespace too.  Raises PlacementError."""
-    is_new = _made(api, "/api/v1/namespaces", "v1", "Namespace", {"name": namespace, "labels": LABELS})
-    if api.account.startswith(_ACCOUNT):
-        home, name = api.account.removeprefix(_ACCOUNT).split(":")
-        metadata = {"name": name, "namespace": home, "labels": LABELS}
-        path = f"/api/v1/namespaces/{home}/serviceaccounts"
-        _made(api, path, "v1", "ServiceAccount", metadata, automountServiceAccountToken=False)
-        role = f"placement-target-{name.removesuffix(f'-{namespace}')}"
-        _made(
+def grant(api: Api, namespace: str) -> bool:
+    """Make its account and let that in, where there is to be one; whether any of it was not there.
+
+    Raises PlacementError.
+    """
+    if not api.account.startswith(_ACCOUNT):
+        return False
+    home, name = api.account.removeprefix(_ACCOUNT).split(":")
+    metadata = {"name": name, "namespace": home, "labels": MADE_BY}
+    path = f"/api/v1/namespaces/{home}/serviceaccounts"
+    is_new = _made(api, path, "v1", "ServiceAccount", metadata, automountServiceAccountToken=False)
+    role = f"placement-target-{name.removesuffix(f'-{namespace}')}"
+    path = f"/apis/{_RBAC}/v1/namespaces/{namespace}/rolebindings"
+    account = {"kind": "ServiceAccount", "name": name, "namespace": home}
+    pods = {"apiGroup": _RBAC, "kind": "Group", "name": f"system:serviceaccounts:{namespace}"}
+    for binding, bound, subject in (
+        (role, f"{role}-namespace", account),
+        (f"{role}-events", f"{role}-events", pods),
+    ):
+        is_new |= _made(
             api,
-            f"/apis/{_RBAC}/v1/namespaces/{namespace}/rolebindings",
+            path,
             f"{_RBAC}/v1",
             "RoleBinding",
-            {"name": role, "namespace": namespace, "labels": LABELS},
-            roleRef={"apiGroup": _RBAC, "kind": "ClusterRole", "name": f"{role}-namespace"},
-            subjects=[{"kind": "ServiceAccount", "name": name, "namespace": home}],
+            {"name": binding, "namespace": namespace, "labels": MADE_BY},
+            roleRef={"apiGroup": _RBAC, "kind": "ClusterRole", "name": bound},
+            subjects=[subject],
         )
     return is_new
 

@@ -13,6 +13,7 @@ from placement import (
     helm_warnings,
     hooks,
     manifest,
+    namespaces,
     policy,
     registries,
     releases,
@@ -126,6 +127,8 @@ class Planning:
                 after, secret = manifest.objects(target.manifest), secret_words(target.config)
                 changed = _replace(operation, chart=target.chart)
             else:
+                if not kept and api.account and namespaces.is_missing(api, operation.namespace):
+                    raise namespaces.missing(api, operation.namespace)  # nothing is rendered where nobody is let in
                 changed, after, secret = self._rendered(operation, request, until)
         finally:
             api.close()

@@ -23,9 +23,10 @@ _SIGN = rf"""(?: {_NAME} | {WORD}[\w.-]{{0,60}} | key ) ["'\]]? \s* [:=>] \s*"""
 _NAMED = re.compile(rf"(?ix) {_SIGN}")
 _WITH_SIGN = re.compile(rf"(?ix) ^ (.*? {_SIGN}) (.*) $")
 _WITH_SPACE = re.compile(
-    rf"""(?ix) ^ (.*? (?: {_NAME} | (?<![a-z_])(?:pass|psk) | [_-]key ) ["']? \s+) ([^\s:=>].*) $"""
+    rf"""(?ix) ^ (.*? (?: {_NAME} | (?<![a-z_])(?:pass|pwd?|psk|pin[12]?|puk[12]?) | [_-]key
+    | (?: (?!(?<=_)pass) {WORD}[\w.-]{{0,60}} | (?<![\w-])key ) (?= ["']? \s+ \S*\d ) ) ["']? \s+) ([^\s:=>].*) $"""
 )
-"""As routers have it: `enable password …`."""
+"""As routers and osmo-hlr have it: `enable password …`, `key 7 …`, `aud3g milenage k …`: these before digits only."""
 _COMMENT = ("#", ";", "//", "!")
 _START = re.compile(r"(?:\s|-\s)*")
 _SHORTEST = 4

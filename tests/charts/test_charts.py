@@ -180,13 +180,29 @@ def test_each_namespace_has_an_account_that_lives_elsewhere_and_is_let_into_no_o
 def test_what_may_make_namespaces_still_places_by_their_accounts(charts: Charts) -> None:
     manifests = charts.render("placement-target", {"createNamespaces": True})
     roles = {m["metadata"]["name"]: m["rules"] for m in of_kind(manifests, "ClusterRole")}
-    assert set(roles) == {"placement-target-placement", "placement-target-placement-namespace"}
+    names = ("", "-events", "-namespace")
+    assert set(roles) == {f"placement-target-placement{name}" for name in names}
     mine = [(rule["resources"], rule["verbs"]) for rule in roles["placement-target-placement"]]
     assert (["namespaces"], ["create"]) in mine
     assert (["rolebindings"], ["create"]) in mine
     assert not [resources for resources, _ in mine if "secrets" in resources]
     (binds,) = [rule for rule in roles["placement-target-placement"] if rule["verbs"] == ["bind"]]
-    assert binds["resourceNames"] == ["placement-target-placement-namespace"]
+    assert binds["resourceNames"] == ["placement-target-placement-namespace", "placement-target-placement-events"]
+    assert roles["placement-target-placement-events"] == [
+        {"apiGroups": [""], "resources": ["events"], "verbs": ["create"]}
+    ]
+    (own,) = [m for m in of_kind(manifests, "Role") if m["metadata"]["namespace"] == "placement-system"]
+    assert own["rules"] == [{"apiGroups": [""], "resources": ["serviceaccounts"], "verbs": ["create", "impersonate"]}]
+
+
+def test_no_pod_of_a_namespace_that_is_made_reads_its_nodes_disk(charts: Charts) -> None:
+    for given, label in ((None, "baseline"), ("privileged", "privileged"), ("", None)):
+        values = {"namespaces": ["lab"]} | ({"podSecurity": given} if given is not None else {})
+        made = {
+            m["metadata"]["name"]: m["metadata"]
+            for m in of_kind(charts.render("placement-target", values), "Namespace")
+        }
+        assert made["lab"].get("labels", {}).get("pod-security.kubernetes.io/enforce") == label
 
 
 def test_the_account_lives_in_no_namespace_that_is_placed_in(charts: Charts) -> None:

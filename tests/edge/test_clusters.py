@@ -17,6 +17,8 @@ from tests.placement.fake_cluster import FakeCluster
 
 ALL = ("*", "*", "")
 ROLES = ("create", "clusterroles", "")
+USERS = ("impersonate", "users", "")
+GROUPS = ("impersonate", "groups", "")
 SYSTEM = ("get", "secrets", "kube-system")
 BINDINGS = ("create", "rolebindings", "kube-system")
 
@@ -29,7 +31,14 @@ def url(tmp_path: Path) -> str:
 @pytest.fixture
 def target() -> Iterator[FakeCluster]:
     cluster = FakeCluster()
-    cluster.forbidden |= {ALL, ROLES, SYSTEM, BINDINGS}  # as charts/placement-target gives an account its rights
+    cluster.forbidden |= {
+        ALL,
+        ROLES,
+        USERS,
+        GROUPS,
+        SYSTEM,
+        BINDINGS,
+    }  # as charts/placement-target gives an account its rights
     cluster.start()
     try:
         yield cluster
@@ -97,6 +106,8 @@ def test_what_nobody_could_read_again_is_not_registered(
         ({SYSTEM}, "may place in every namespace", 0),
         ({BINDINGS}, "may place in every namespace", 0),
         ({ROLES}, "its account may do everything", 1),
+        ({USERS}, "its account may do everything", 1),
+        ({GROUPS}, "its account may do everything", 1),
         ({ALL, ROLES, SYSTEM}, "its account may do everything", 1),
     ],
 )
@@ -127,13 +138,17 @@ def test_check_asks_as_the_namespaces_account(
     check = ["clusters", "check", "--namespace", "lab", "--secrets", str(tmp_path), "--store", url]
     assert main(["clusters", "add", "m-1", "--location", "munich", "--store", url]) == 0
     (tmp_path / "edge-kubeconfigs").write_text(target.kubeconfig)
-    assert main(check) == 0
+    assert main(check) == 1
     assert "one account for all its namespaces" in capsys.readouterr().out
     target.acts_as = "system:serviceaccount:home:placement-{namespace}"
     target.accounts = {"lab": "system:serviceaccount:home:placement-lab"}
     (tmp_path / "edge-kubeconfigs").write_text(target.kubeconfig)
     assert main(check) == 0
     assert "one account" not in capsys.readouterr().out
+    target.mighty = "system:serviceaccount:home:placement-lab"
+    assert main(check) == 1
+    assert "its account may do everything" in capsys.readouterr().out
+    target.mighty = "nobody"
     target.accounts = {}
     assert main(check) == 1
     assert "lacks in lab: get secrets" in capsys.readouterr().out

@@ -13,6 +13,7 @@ from placement.api import Api, ApiError
 from placement.cluster import Cluster
 from placement.errors import Code, PlacementError
 from placement.settings import Secrets
+from tests.lab.errors import LabError
 from tests.lab.placing import CALLER, ROOT, Placing, install_target, push
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
@@ -187,7 +188,7 @@ def test_a_chart_reaches_no_other_namespace(placing: Placing, tmp_path: Path, wa
     assert answer["status"] == "deployed", answer
 
 
-def test_a_namespace_is_made_with_an_account_that_reaches_no_other(placing: Placing) -> None:
+def test_a_namespace_is_made_with_an_account_that_reaches_no_other(placing: Placing, tmp_path: Path) -> None:
     made = f"{placing.name}-made"
     policy = (placing.secrets / "placement-policy").read_text()
     try:
@@ -202,6 +203,12 @@ def test_a_namespace_is_made_with_an_account_that_reaches_no_other(placing: Plac
         credentials = Secrets(placing.secrets).kubeconfig(Cluster("edge-b", "munich"))
         inside = Api("edge-b", credentials.within(made))
         assert inside.get(f"/api/v1/namespaces/{made}/secrets")["items"]
+        reading = {"name": "main", "image": "none", "volumeMounts": [{"name": "disk", "mountPath": "/disk"}]}
+        disk = {"name": "disk", "hostPath": {"path": "/"}}
+        pod = tmp_path / "pod.json"
+        pod.write_text(json.dumps(POD | {"spec": {"containers": [reading], "volumes": [disk]}}))
+        with pytest.raises(LabError, match="violates PodSecurity"):
+            placing.around.b.kubectl("-n", made, "create", "--dry-run=server", "-f", pod)
         for elsewhere in (placing.namespace, "kube-system", placing.account_namespace):
             with pytest.raises(PlacementError) as forbidden:
                 inside.get(f"/api/v1/namespaces/{elsewhere}/secrets")

@@ -58,8 +58,9 @@ class FakeCluster:
     refuse_bodies: a text whose Deployments are answered 422 with `invalid`.  slow_s: how long every answer takes.
     trouble: (method, part of a path, status) answered so once each.  forbidden: (verb, resource, namespace, "" = all),
     which an access review tells so; all else is allowed.
-    acts_as: what the user of the kubeconfig has in `as`.  accounts: by namespace, who alone is let in, beside those
-    whom RoleBindings name, and they nowhere else (`lets_in`); None = whoever comes.
+    mighty: as whom a review tells that all is allowed.  acts_as: what the user of the kubeconfig has in `as`.
+    accounts: by namespace, who alone is let in, beside those whom RoleBindings name, and they nowhere else (`lets_in`);
+    None = whoever comes.
     """
 
     def __init__(self) -> None:
@@ -76,6 +77,7 @@ class FakeCluster:
         self.trouble: list[tuple[str, str, int]] = []
         self.forbidden: set[tuple[str, str, str]] = set()
         self.acts_as = ""
+        self.mighty = "nobody"
         self.accounts: dict[str, str] | None = None
         self.calls: list[tuple[str, str]] = []
         self.lock = threading.RLock()
@@ -109,7 +111,7 @@ class FakeCluster:
         if self.accounts is None:
             return True
         bound = {
-            f"system:serviceaccount:{subject['namespace']}:{subject['name']}"
+            f"system:serviceaccount:{subject.get('namespace')}:{subject['name']}"
             for binding in self.things("rolebindings")
             if binding["metadata"]["namespace"] == namespace
             for subject in binding["subjects"]
@@ -363,6 +365,7 @@ def _handler(cluster: FakeCluster) -> type[BaseHTTPRequestHandler]:
                 if asked["namespace"]:
                     path = f"/api/v1/namespaces/{asked['namespace']}/{asked['resource']}"
                     may = may and cluster.lets_in(path, self.headers.get("Impersonate-User", ""))
+                may = may or self.headers.get("Impersonate-User") == cluster.mighty
                 self.answer(201, {**body, "status": {"allowed": may}})
                 return
             account = self.headers.get("Impersonate-User", "")

@@ -6,7 +6,6 @@ import time
 
 import pytest
 
-from placement import namespaces
 from placement.api import Api
 from placement.errors import Code, PlacementError
 from placement.kubeconfig import credentials
@@ -79,19 +78,38 @@ def test_a_namespace_that_is_made_gets_an_account_as_the_chart_gives_the_others(
     (account,) = cluster.things("serviceaccounts")
     assert (account["metadata"]["namespace"], account["metadata"]["name"]) == ("home", "placement-made-1")
     assert account["automountServiceAccountToken"] is False
-    (binding,) = cluster.things("rolebindings")
-    assert binding["metadata"]["namespace"] == "made-1"
-    assert binding["roleRef"]["name"] == "placement-target-placement-namespace"
-    assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "placement-made-1", "namespace": "home"}]
+    bindings = {
+        (thing["metadata"]["namespace"], thing["metadata"]["name"]): (thing["roleRef"]["name"], thing["subjects"])
+        for thing in cluster.things("rolebindings")
+    }
+    pods = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "system:serviceaccounts:made-1"}
+    role = "placement-target-placement"
+    assert bindings == {
+        ("made-1", role): (
+            f"{role}-namespace",
+            [{"kind": "ServiceAccount", "name": "placement-made-1", "namespace": "home"}],
+        ),
+        ("made-1", f"{role}-events"): (f"{role}-events", [pods]),
+    }
+    labels = cluster.objects["/api/v1/namespaces/made-1"]["metadata"]["labels"]
+    assert labels["pod-security.kubernetes.io/enforce"] == "baseline"
     posted = [path for method, path in cluster.calls if (method, path) == ("POST", "/api/v1/namespaces")]
     assert len(posted) == 1
 
 
+@pytest.mark.parametrize("later_s", [0, 3600])
 @pytest.mark.parametrize("lost", ["serviceaccounts", "rolebindings"])
-def test_a_call_that_was_cut_off_while_it_made_one_is_finished_by_its_repeat(apart: Site, lost: str) -> None:
-    apart.clusters[0].trouble.append(("POST", lost, 500))
+def test_a_call_that_was_cut_off_while_it_made_one_tells_it_and_another_finishes(
+    apart: Site, lost: str, later_s: float
+) -> None:
+    cluster = apart.clusters[0]
+    cluster.trouble.append(("POST", lost, 500))
     answer = apart.call(cluster="a", run_namespace="made-1", wait=True)
     assert answer.code == "cluster_down"
+    left = "Left on the cluster: the namespace made-1, made for this call."
+    assert answer.body["error"]["message"].endswith(left)
+    made = cluster.objects["/api/v1/namespaces/made-1"]["metadata"]
+    made["creationTimestamp"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - later_s))
     answer = apart.call(cluster="a", run_namespace="made-1", wait=True)
     assert answer.status == "ready", answer.body
 
@@ -103,16 +121,30 @@ def test_rights_that_do_not_count_at_once_are_waited_for(apart: Site) -> None:
 
 
 def test_somebody_elses_namespace_is_given_no_account(apart: Site) -> None:
-    """Neither one that was made by hand nor one that a call made long ago, whose account was taken away since."""
     cluster = apart.clusters[0]
-    inside = Api("a", credentials(cluster.kubeconfig, "", "a").within("made-1"))
-    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "made-1", "labels": namespaces.LABELS}}
-    made_s = time.time() - namespaces.FINISHED_WITHIN_S
-    for seconds, labels, is_new in ((5, namespaces.LABELS, True), (-5, namespaces.LABELS, False), (5, {}, False)):
-        when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(made_s + seconds))
-        metadata = {"name": "made-1", "labels": labels, "creationTimestamp": when}
-        cluster.put("/api/v1/namespaces/made-1", namespace | {"metadata": metadata})
-        assert namespaces.is_being_made(inside, "made-1") is is_new
+    cluster.put("/api/v1/namespaces/made-1", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "made-1"}})
+    assert apart.call(cluster="a", run_namespace="made-1").code == "cluster_refused"
+    assert cluster.things("serviceaccounts") == cluster.things("rolebindings") == []
+
+
+def test_an_account_that_is_refused_though_it_is_let_in_is_not_waited_for(apart: Site) -> None:
+    cluster = apart.clusters[0]
+    assert apart.call(cluster="a", run_namespace="made-1", wait=True).status == "ready"
+    made = cluster.objects["/api/v1/namespaces/made-1"]["metadata"]
+    made["creationTimestamp"] = "2026-01-01T00:00:00Z"
+    cluster.refuse.add("/made-1/leases")
+    assert apart.call(cluster="a", run_namespace="made-1", values={"replicas": 2}).code == "cluster_refused"
+
+
+def test_what_is_asked_of_a_namespace_that_is_not_there(apart: Site) -> None:
+    """Its account is refused whatever it asks: that must not be told for what it is not."""
+    there = {"cluster": "a", "run_namespace": "made-1", "chart_repository": None, "chart_version": None}
+    assert apart.call(action="status", **there).status == "absent"
+    assert apart.call(action="rollback", **there).code == "no_such_release"
+    assert apart.call(action="uninstall", **there).status == "absent"
+    assert apart.call(action="uninstall", dry_run=True, **there).status == "planned"
+    assert apart.call(cluster="a", run_namespace="made-1", dry_run=True).code == "namespace_missing"
+    assert apart.call(cluster="a", run_namespace="made-1", action="diff").code == "namespace_missing"
 
 
 def test_a_token_that_may_make_none_says_so(apart: Site) -> None:
@@ -133,3 +165,8 @@ def test_the_same_server_is_asked_with_the_tokens_own_rights(cluster: FakeCluste
     assert (inside.account, inside.itself().account) == (ACTS_AS.replace("{namespace}", "lab"), "")
     with pytest.raises(PlacementError):
         api(cluster).get("/api/v1/namespaces/lab/secrets")
+    cluster.acts_as = "jane"  # who is named without a namespace is whom all is done as
+    whole = Api("a", credentials(cluster.kubeconfig, "", "a").within("lab")).itself()
+    assert whole.account == "jane"
+    with pytest.raises(PlacementError, match="User jane cannot GET"):
+        whole.get("/api/v1/nodes")

@@ -44,7 +44,9 @@ def test_a_run_tells_whether_it_had_a_processor(
 class Starving:
     """Helm, whose first `times` upgrades are stopped in their middle; starved: for want of a processor."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, times: int, *, starved: bool = True) -> None:
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, times: int, *, starved: bool = True, stopped: Code = Code.TIMEOUT
+    ) -> None:
         self.runs = 0
         real = Turn.run
 
@@ -53,7 +55,7 @@ class Starving:
                 return real(turn, argv, files, **options)
             self.runs += 1
             ran = real(turn, argv, files, **options)
-            return Ran(-15, "", "", 3.5, Code.TIMEOUT, starved) if self.runs <= times else ran
+            return Ran(-15, "", "", 3.5, stopped, starved) if self.runs <= times else ran
 
         monkeypatch.setattr(Turn, "run", run)
 
@@ -93,12 +95,15 @@ def test_one_that_had_done_all_of_it_is_not(site: Site, monkeypatch: pytest.Monk
     assert (answer.status, answer.body["revision"], helm.runs) == ("ready", 1, 1)
 
 
-@pytest.mark.parametrize(("starved", "runs"), [(True, MOST_RUNS), (False, 1)])
+@pytest.mark.parametrize(
+    ("starved", "stopped", "runs"),
+    [(True, Code.TIMEOUT, MOST_RUNS), (False, Code.TIMEOUT, 1), (True, Code.LEASE_LOST, 1)],
+)
 def test_it_ends_in_time_that_is_told_where_it_is_always_so_or_for_another_reason(
-    site: Site, monkeypatch: pytest.MonkeyPatch, *, starved: bool, runs: int
+    site: Site, monkeypatch: pytest.MonkeyPatch, *, starved: bool, stopped: Code, runs: int
 ) -> None:
-    helm = Starving(monkeypatch, 100, starved=starved)
+    helm = Starving(monkeypatch, 100, starved=starved, stopped=stopped)
     site.clusters[0].refuse_bodies = '"Deployment"'
     answer = placed(site)
-    assert (answer.status, answer.code, helm.runs) == ("failed", "timeout", runs)
+    assert (answer.status, answer.code, helm.runs) == ("failed", stopped.value, runs)
     assert "Left on the cluster: revision " in answer.body["error"]["message"]

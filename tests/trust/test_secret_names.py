@@ -25,6 +25,8 @@ def test_a_name_of_something_secret_is_one_everywhere(name: str) -> None:
     for line in (f"  {name}: {WORD}", f"{name} = {WORD}", f'"{name}": "{WORD}"', f"<{name}>{WORD}</{name}>"):
         assert WORD in hiding.assigned(line)
         assert WORD not in "".join(hiding.shown([line]))
+    assert WORD in hiding.assigned(f"  subscriber {name} {WORD}")
+    assert WORD not in "".join(hiding.shown([f"  subscriber {name} {WORD}"]))
     for sentence in (f"no digits: {name}={WORD}", f'bad line "{name}: {WORD}"'):
         assert WORD not in hiding.without_assigned(sentence)
         assert hiding.without_assigned(sentence).startswith(sentence[:8])
@@ -67,3 +69,22 @@ def test_a_key_in_a_file_without_signs_is_struck() -> None:
     """As interfaces(5) and ipsec.secrets(5) have it."""
     assert hiding.shown([f"    wpa-psk {WORD}", f': PSK "{WORD}"']) == ["    wpa-psk ***", ": PSK ***"]
     assert WORD in hiding.assigned(f': PSK "{WORD}"')
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        (
+            "aud3g milenage k 465b5ce8b199b49faa5f0a2ee238a6bc opc cd63cb71954a9f4e48a5994e37a02baf",
+            "aud3g milenage k ***",
+        ),
+        (" neighbor 10.0.0.1 password key 7 0822455D0A16", " neighbor 10.0.0.1 password ***"),
+        ("key 7 0822455D0A16", "key ***"),
+        ("pin secretive", "pin ***"),
+        ("the key is told", "the key is told"),
+        ("op code", "op code"),
+    ],
+)
+def test_behind_a_space_as_routers_and_osmo_hlr_have_it(line: str, shown: str) -> None:
+    """OsmoHLR User Manual, VTY reference: `subscriber … update aud3g milenage k K (op|opc) OP_C`."""
+    assert hiding.shown([line]) == [shown]

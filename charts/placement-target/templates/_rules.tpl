@@ -29,3 +29,10 @@
   resources: [pods/proxy]
   verbs: [get]
 {{- end -}}
+
+{{/* What is placed there may write events about itself, without the function's being allowed to make Roles. */}}
+{{- define "placement-target.events" -}}
+- apiGroups: [""]
+  resources: [events]
+  verbs: [create]
+{{- end -}}

@@ -102,8 +102,8 @@ if worker is not None:
     server.socket.close()
     say(f"{started} worker {worker}")
     while True:
-        signal.pause()
+        time.sleep(0.1)
 say(started)
 threading.Thread(target=server.serve_forever, daemon=True).start()
 while True:
-    signal.pause()
+    time.sleep(0.1)  # not pause(): of a signal that comes just before it nothing wakes it, and Python runs no handler
