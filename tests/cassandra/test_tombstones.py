@@ -44,18 +44,23 @@ class Traced:
 
     def __init__(self, store: CassandraStore) -> None:
         self.session: Any = store._opened()
-        self.ids: list[Any] = []
-        self._execute = self.session.execute
-        self.session.execute = self.execute
+        self.asked: list[Any] = []
+        self._execute_async = self.session.execute_async
+        self.session.execute_async = self.execute_async  # what `execute` goes by, too
 
-    def execute(self, *arguments: Any, **named: Any) -> Any:
-        result = self._execute(*arguments, **named, trace=True)
-        self.ids += result.response_future._query_traces
-        return result
+    def execute_async(self, query: Any, arguments: Any = None, _trace: bool = False, *rest: Any, **named: Any) -> Any:
+        future = self._execute_async(query, arguments, True, *rest, **named)
+        self.asked.append(future)
+        return future
+
+    def _execute(self, query: str) -> Any:
+        """Without a trace."""
+        return self._execute_async(query).result()
 
     def since(self) -> tuple[list[str], list[str]]:
         """(queries, what each read of them met: "Read 1 live rows and 0 tombstone cells"), as the server has it."""
-        asked, self.ids = {trace.trace_id for trace in self.ids}, []
+        asked = {trace.trace_id for future in self.asked for trace in future._query_traces or ()}
+        self.asked = []
         deadline = time.monotonic() + PATIENCE_S
         while True:
             sessions = list(self._execute("SELECT session_id, duration, parameters FROM system_traces.sessions"))

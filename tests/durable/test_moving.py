@@ -61,6 +61,9 @@ class Cluster:
     def execute(self, *_: object, **__: object) -> Any:
         raise self._error
 
+    def execute_async(self, *_: object, **__: object) -> Any:
+        return SimpleNamespace(result=self.execute, attempted_hosts=[])
+
     def shutdown(self) -> None:
         self.ended = True
 
