@@ -284,19 +284,20 @@ class CassandraStore(Seeking):
         What was sent to a node is not sent again: the policies do that.  Once the pauses were in vain, none are made
         until something is answered, or a call that asks for fifty rows would wait for each.
         """
-        for pause_s in (*(() if self._is_alone else NO_CONNECTION_PAUSES_S), None):
+        pauses_s = iter(() if self._is_alone else NO_CONNECTION_PAUSES_S)
+        while True:
             future = session.execute_async(statement, arguments, execution_profile=profile)
             try:
                 found = future.result()
             except NoHostAvailable:
-                if future.attempted_hosts or pause_s is None:
+                pause_s = None if future.attempted_hosts else next(pauses_s, None)
+                if pause_s is None:
                     self._is_alone = not future.attempted_hosts
                     raise
                 self._pause(pause_s)
             else:
                 self._is_alone = False
                 return found
-        raise AssertionError
 
     def _statement(self, session: Session, query: Query, table: Table | str = "") -> PreparedStatement:
         """The statement, prepared once per process."""

@@ -12,17 +12,17 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-import requests
 
 from bench.stub import kept_port
 from laptop.site import ROOT
+from tests.ready import ready
 
 pytestmark = pytest.mark.timeout(200)
 
 
 @contextmanager
-def ticker(module: str, hosts: str, folder: Path) -> Iterator[str]:
-    """Where it tells whether it is ready."""
+def ticker(module: str, hosts: str, folder: Path) -> Iterator[int]:
+    """The port where it tells whether it is ready."""
     (folder / "edge-signing-key").write_text("ab" * 32)
     store = f"cassandra://{hosts}/no_tables_{secrets.token_hex(4)}"
     argv = [sys.executable, "-m", module, "--store", store, "--gateway", "http://127.0.0.1:9", "--metrics-port"]
@@ -33,37 +33,29 @@ def ticker(module: str, hosts: str, folder: Path) -> Iterator[str]:
         subprocess.Popen([*argv, str(port)], env=environment, stdin=subprocess.DEVNULL, stderr=log) as running,
     ):
         try:
-            yield f"http://127.0.0.1:{port}/ready"
+            yield port
         finally:
             running.kill()
-
-
-def status(url: str) -> int:
-    """0: nobody serves it yet."""
-    try:
-        return requests.get(url, timeout=20).status_code
-    except requests.ConnectionError:
-        return 0
 
 
 @pytest.mark.cassandra
 @pytest.mark.parametrize("module", ["mme.ticker", "placement.ticker"])
 def test_a_store_that_has_no_tables_yet_answers(module: str, cassandra_hosts: str, tmp_path: Path) -> None:
     """The job that makes them may wait for its release's pods: helm's --wait."""
-    with ticker(module, cassandra_hosts, tmp_path) as url:
+    with ticker(module, cassandra_hosts, tmp_path) as port:
         give_up = time.monotonic() + 100
-        while status(url) != 200:
+        while ready(port) != 200:
             assert time.monotonic() < give_up, (tmp_path / "log").read_text()
             time.sleep(0.1)
 
 
 @pytest.mark.parametrize("module", ["mme.ticker", "placement.ticker"])
 def test_no_store_is_no_answer(module: str, tmp_path: Path) -> None:
-    with ticker(module, "127.0.0.1:9", tmp_path) as url:
+    with ticker(module, "127.0.0.1:9", tmp_path) as port:
         give_up = time.monotonic() + 100
         # Between two tries to renew its leases a ticker without any has nothing to ask.
         while (tmp_path / "log").read_text().count("the store did not answer") < 3:
             assert time.monotonic() < give_up
-            assert status(url) in (0, 503)
+            assert ready(port) in (0, 503)
             time.sleep(0.1)
-        assert status(url) == 503
+        assert ready(port) == 503

@@ -9,7 +9,6 @@ import sqlite3
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from mme.overload_guard import LEASE
 from mme.store.base import Table
 from mme.store.sqlite import SqliteStore
 from mme.ticker import SHARD_LEASES, parser, readiness_for
+from tests.ready import ready
 
 NO_MSGPACK = b"\xc1"
 """Which the format never uses (msgpack's specification, "Formats")."""
@@ -57,19 +57,9 @@ class Process:
             return float(value)
         return None
 
-    def ready(self) -> int | None:
-        """The status of /ready; None: nobody serves it."""
-        try:
-            return urllib.request.urlopen(f"http://127.0.0.1:{self.port}/ready", timeout=10).status
-        except urllib.error.HTTPError as e:
-            with e:
-                return e.code
-        except OSError:
-            return None
-
     def wait_until_ready_is(self, status: int) -> None:
         until = time.monotonic() + 60
-        while self.ready() != status:
+        while ready(self.port) != status:
             assert time.monotonic() < until, f"waited in vain for {status}"
             assert self.running.poll() is None, "it has ended"
             time.sleep(0.05)

@@ -8,7 +8,6 @@ import sqlite3
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +17,7 @@ import requests
 from bench.stub import kept_port
 from laptop.site import ROOT
 from reload.tables import TABLES as RELOAD
+from tests.ready import ready
 
 NAME = "placement_ticker_last_tick_timestamp_seconds"
 
@@ -29,17 +29,6 @@ def last_tick_s(port: int) -> float:
         (value,) = (line.split()[1] for line in answer.splitlines() if line.startswith(f"{NAME} "))
         return float(value)
     return 0.0
-
-
-def ready(port: int) -> int:
-    """The status of /ready; 0: nobody serves it."""
-    try:
-        return urllib.request.urlopen(f"http://127.0.0.1:{port}/ready", timeout=10).status
-    except urllib.error.HTTPError as e:
-        with e:
-            return e.code
-    except OSError:
-        return 0
 
 
 def until(what: str, condition: Callable[[], bool]) -> None:
