@@ -197,3 +197,23 @@ def test_nothing_is_lost_by_what_comes_after_a_command_that_failed(
         assert any(left in one for one in called) == (failing != fails)
         if failing == fails:
             assert fails in called[-1]
+
+
+KEYS = ("edge-signing-key", "subscriber-key", "m-tmsi-key")
+
+
+@pytest.mark.parametrize("page", list(LEFT), ids=lambda page: page.name)
+@pytest.mark.parametrize("missing", ["exit 1", "exit 0"], ids=["no secret", "a secret without it"])
+def test_a_key_that_cannot_be_had_leaves_the_file_of_it_as_it_was(tmp_path: Path, page: Path, missing: str) -> None:
+    """An empty one would be handed out to the cluster by the next command."""
+    programs, keys = tmp_path / "programs", tmp_path / "keys"
+    for folder in (programs, keys):
+        folder.mkdir()
+    for name in KEYS:
+        (keys / name).write_text("old")
+    kubectl = programs / "kubectl"
+    kubectl.write_text(f'#!/bin/sh\ncase "$*" in *subscriber-key*) {missing};; *) printf bmV3;; esac\n')
+    kubectl.chmod(0o755)
+    argv = ["/bin/bash", "-c", block(page, "get secret $name")]
+    subprocess.run(argv, check=False, cwd=tmp_path, env={"PATH": f"{programs}:/usr/bin:/bin"}, timeout=60)
+    assert [(keys / name).read_text() for name in KEYS] == ["new", "old", "old"]
