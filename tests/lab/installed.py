@@ -206,16 +206,7 @@ def platform(
             "monitoring": {"deploy": False},
         },
     )
-    with contextlib.ExitStack() as stack:
-        if site.plan:
-            volumes = site.plan.state / cluster.name / "volumes" / name
-            stack.enter_context(local_volumes(cluster, name, volumes, claims))
-        else:
-            require_storage(cluster, claims)
-        for namespace in (one.namespace, one.gateway, one.functions):
-            stack.callback(delete_namespace, cluster, namespace)
-            if namespace != one.namespace:  # that one the command of the page makes
-                cluster.kubectl("create", "namespace", namespace)
+    with places(site, cluster, name, claims, (one.namespace, one.gateway, one.functions)):
         cluster.apply(*_gateway(one.gateway, references["debian"]), client(one, CLIENT))
         # As docs/operations.md has it: helm waits for the tables, and these for two nodes.
         one.install(*(["--timeout", "20m"] if nodes > 1 else []))
@@ -223,6 +214,25 @@ def platform(
         for namespace, pod in ((one.gateway, "gateway"), (one.functions, CLIENT)):
             cluster.wait("-n", namespace, "--for=condition=Ready", f"pod/{pod}", within_s=READY_S)
         yield one
+
+
+@contextlib.contextmanager
+def places(site: Site, cluster: Cluster, name: str, claims: int, namespaces: Sequence[str]) -> Iterator[None]:
+    """So many volumes, in the lab of a class of this name; namespaces, but the first, which the page's command makes.
+
+    Gone when the block ends, all of them.
+    """
+    with contextlib.ExitStack() as stack:
+        if site.plan:
+            volumes = site.plan.state / cluster.name / "volumes" / name
+            stack.enter_context(_local_volumes(cluster, name, volumes, claims))
+        else:
+            _require_storage(cluster, claims)
+        for namespace in namespaces:
+            stack.callback(_delete_namespace, cluster, namespace)
+        for namespace in namespaces[1:]:
+            cluster.kubectl("create", "namespace", namespace)
+        yield
 
 
 def _pushed(registry: str) -> dict[str, str]:
@@ -237,7 +247,7 @@ def _pushed(registry: str) -> dict[str, str]:
         }
 
 
-def delete_namespace(cluster: Cluster, name: str) -> None:
+def _delete_namespace(cluster: Cluster, name: str) -> None:
     """With its pods at once: nobody waits for what they would do with their grace."""
     cluster.kubectl("delete", "namespace", name, "--wait=false", "--ignore-not-found")
     cluster.kubectl("-n", name, "delete", "pods", "--all", "--force", "--grace-period=0", timeout_s=120)
@@ -297,7 +307,7 @@ def _gateway(namespace: str, image: str) -> list[dict[str, Any]]:
 
 
 @contextlib.contextmanager
-def local_volumes(cluster: Cluster, name: str, folder: Path, count: int) -> Iterator[None]:
+def _local_volumes(cluster: Cluster, name: str, folder: Path, count: int) -> Iterator[None]:
     """Folders of the node as volumes of a class of this name: local ones, which is all that the lab has."""
     numbers = range(count)
     kind = {
@@ -337,7 +347,7 @@ def local_volumes(cluster: Cluster, name: str, folder: Path, count: int) -> Iter
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def require_storage(cluster: Cluster, count: int) -> None:
+def _require_storage(cluster: Cluster, count: int) -> None:
     """Raise LabError at once where no claim without a class would get a volume, for helm would wait for minutes."""
     default = "storageclass.kubernetes.io/is-default-class"
     for found in cluster.get("storageclasses")["items"]:

@@ -43,16 +43,23 @@ from mme.store.opening import open_store
 
 store, stop = open_store(sys.argv[1]), pathlib.Path(sys.argv[2])
 
+def save(key, value, expect):
+    try:
+        done = save_resolved(store, Table.UE_CONTEXT, key, value.encode(), expect=expect, writer=value)
+    except StoreError as error:
+        done = (error, error.__cause__)
+    if isinstance(done, Saved):
+        return f"{key}={done.version}"
+    return f"-{key}:{done!r}".replace(" ", "_")
+
 def write(name):
-    number = 0
+    number, version = 0, None
     while not stop.exists():
-        key, number = f"{name}{number}", number + 1
-        try:
-            done = save_resolved(store, Table.UE_CONTEXT, key, key.encode(), expect=None, writer=key)
-        except StoreError as error:
-            done = (error, error.__cause__)
-        told = key if isinstance(done, Saved) else f"-{key}:{done!r}".replace(" ", "_")
-        os.write(1, f"{told}\\n".encode())  # at once: what two print gets mixed
+        new, old = save(f"{name}{number}", f"{name}{number}", None), save(f"{name}old", f"{name}{number}", version)
+        if not old.startswith("-"):
+            version = (version or 0) + 1
+        os.write(1, f"{new}\\n{old}\\n".encode())  # at once: what two print gets mixed
+        number += 1
         time.sleep(0.02)
 
 threads = [threading.Thread(target=write, args=(f"{sys.argv[3]}{letter}",)) for letter in "abc"]
@@ -62,7 +69,8 @@ for thread in threads:
     thread.join()
 print("end", flush=True)
 """
-"""Three at a time, a row each every 20 ms: its key once it is acknowledged, "-" and why where it is not.
+"""Three at a time, each a new row every 20 ms, and its old one anew: key and version of what is acknowledged, "-" and
+why where it is not.
 
 As functions write: of a conditional write whose answer was lost they read what became of it.
 """
@@ -82,25 +90,28 @@ for row in session.execute("SELECT key FROM ue_context WHERE version > 0 ALLOW F
 
 @dataclass
 class Writers:
-    """Clients that write while something happens.  acknowledged, refused: in the end; the latter with why."""
+    """Clients that write while something happens.
+
+    acknowledged, refused: in the end: each row's newest version by key; what was not, with why.
+    """
 
     one: Platform
     name: str
-    acknowledged: list[str]
+    acknowledged: dict[str, int]
     refused: list[str]
 
     def written(self) -> list[str]:
-        """What has become of each row until now."""
+        """What has become of each write until now."""
         return self.one.cluster.exec(CLIENT, "cat", f"/tmp/{self.name}.rows", namespace=self.one.functions).split()  # noqa: S108
 
     def go_on(self, count: int = 50) -> None:
-        """Wait until so many more rows are acknowledged."""
+        """Wait until so many more writes are acknowledged."""
 
         def known() -> int:
             return len([row for row in self.written() if not row.startswith("-")])
 
         wanted = known() + count
-        eventually(lambda: known() >= wanted, f"{count} more rows of {self.name}", within_s=60)
+        eventually(lambda: known() >= wanted, f"{count} more writes of {self.name}", within_s=60)
 
 
 @contextlib.contextmanager
@@ -110,7 +121,7 @@ def writing(one: Platform, name: str) -> Iterator[Writers]:
     command = 'python -c "$1" "$2" "$3" "$4" > "$5" 2> "$6" &'
     words = [_WRITERS, one.store, files[0], f"{name}-", *files[1:]]
     one.cluster.exec(CLIENT, "sh", "-c", command, "writers", *words, namespace=one.functions)
-    writers = Writers(one, name, [], [])
+    writers = Writers(one, name, {}, [])
     try:
         writers.go_on()
         yield writers
@@ -119,7 +130,11 @@ def writing(one: Platform, name: str) -> Iterator[Writers]:
         one.cluster.exec(CLIENT, "touch", files[0], namespace=one.functions)
     eventually(lambda: writers.written()[-1] == "end", f"the end of {name}", within_s=60)
     for row in writers.written()[:-1]:
-        (writers.refused if row.startswith("-") else writers.acknowledged).append(row)
+        if row.startswith("-"):
+            writers.refused.append(row)
+        else:
+            key, _, version = row.partition("=")
+            writers.acknowledged[key] = int(version)
 
 
 def keys_on(one: Platform, address: str) -> set[str]:

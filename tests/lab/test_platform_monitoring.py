@@ -20,7 +20,7 @@ import yaml
 from tests.lab import images, oci, platform_images
 from tests.lab.documented import ROOT, WALK, block, shell
 from tests.lab.errors import LabError
-from tests.lab.installed import READY_S, RELEASE, delete_namespace, image_values, local_volumes, require_storage
+from tests.lab.installed import READY_S, RELEASE, image_values, places
 from tests.lab.kubectl import Cluster, eventually
 from tests.lab.site import Site
 
@@ -112,16 +112,7 @@ def watching(site: Site, folder: Path) -> Iterator[Watched]:
         },
     }
     (folder / "values.json").write_text(json.dumps(values))
-    with contextlib.ExitStack() as stack:
-        if site.plan:
-            kept = site.plan.state / cluster.name / "volumes" / name
-            stack.enter_context(local_volumes(cluster, name, kept, CLAIMS))
-        else:
-            require_storage(cluster, CLAIMS)
-        for namespace in (one.namespace, one.gateway, one.functions):
-            stack.callback(delete_namespace, cluster, namespace)
-        for namespace in (one.gateway, one.functions):
-            cluster.kubectl("create", "namespace", namespace)
+    with places(site, cluster, name, CLAIMS, (one.namespace, one.gateway, one.functions)):
         secret = {"basic-auth-user": "admin", "basic-auth-password": PASSWORD}
         meta = {"name": "basic-auth", "namespace": one.gateway}
         cluster.apply(
