@@ -3,10 +3,14 @@
 /ready is 200 while its store answers, and 503 with the reason once it has not for `unready_after_s`: the last error
 since the last answer, if any.  Not at once: a store that is restarted, or that loses a node, is back after seconds, and
 readiness that follows each says nothing.
+
+What goes wrong in an answer is logged by `logging`, which trust.lines makes lines of.
 """
 
 from __future__ import annotations
 
+import logging
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -20,6 +24,8 @@ UNREADY_AFTER_S: Final = 30.0
 """Three of the longest pauses between two tries to reach a store's node (10 s), and of a lease's lengths."""
 REASON_LENGTH: Final = 300
 """Characters of an error that /ready gives: whoever reaches the port reads them."""
+
+_LOG = logging.getLogger(__name__)
 
 
 class Readiness:
@@ -60,6 +66,11 @@ class Readiness:
 class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
 
+    def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002  socketserver's
+        """Log what broke a connection, which socketserver writes as plain text; but not that a client went away."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            _LOG.exception("connection failed")
+
 
 class _Silent(WSGIRequestHandler):
     def log_message(self, format: str, *args: object) -> None:
@@ -72,7 +83,12 @@ def serve(port: int, readiness: Readiness) -> WSGIServer:
 
     def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         if environ["PATH_INFO"] != "/ready":
-            return metrics(environ, start_response)
+            try:
+                return metrics(environ, start_response)
+            except Exception:  # noqa: BLE001  wsgiref would write whatever a gauge's function raises as plain text
+                _LOG.exception("metrics failed")
+                start_response("500 Internal Server Error", [("Content-Type", "text/plain; charset=utf-8")])
+                return [b"metrics failed\n"]
         why = readiness.why_not()
         status = "503 Service Unavailable" if why else "200 OK"
         start_response(status, [("Content-Type", "text/plain; charset=utf-8")])

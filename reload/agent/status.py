@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -107,6 +108,15 @@ def health(snapshot: Snapshot, now_s: float) -> Tuple[int, str]:
     return 200, "ok"
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Write what broke a connection, as socketserver does; but not that a client went away."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
+
+
 class Server:
     """Serves on a thread of its own.  port: where, once it is open.  Raises OSError."""
 
@@ -139,8 +149,7 @@ class Server:
             def log_message(self, format: str, *args: object) -> None:
                 """Probes come every few seconds: nobody reads them."""
 
-        self._server = ThreadingHTTPServer((host, port), Handler)
-        self._server.daemon_threads = True
+        self._server = _Server((host, port), Handler)
         self.port = int(self._server.server_address[1])
         threading.Thread(target=self._server.serve_forever, daemon=True, name="status").start()
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from wsgiref.simple_server import WSGIServer
 
 import pytest
 import requests
+from prometheus_client import REGISTRY
+from prometheus_client.core import Metric
+from prometheus_client.registry import Collector
 
+from tests.going_away import broken, reset_in_mid_request
 from trust.probes import REASON_LENGTH, UNREADY_AFTER_S, Readiness, serve
 
 
@@ -28,13 +33,18 @@ def readiness(clock: Clock) -> Readiness:
 
 
 @pytest.fixture
-def url(readiness: Readiness) -> Iterator[str]:
+def server(readiness: Readiness) -> Iterator[WSGIServer]:
     server = serve(0, readiness)
     try:
-        yield f"http://127.0.0.1:{server.server_port}"
+        yield server
     finally:
         server.shutdown()
         server.server_close()
+
+
+@pytest.fixture
+def url(server: WSGIServer) -> str:
+    return f"http://127.0.0.1:{server.server_port}"
 
 
 def asked(url: str) -> tuple[int, str]:
@@ -85,3 +95,60 @@ def test_metrics_are_there_whether_it_is_ready_or_not(url: str) -> None:
     status, text = asked(f"{url}/metrics")
     assert status == 200
     assert "# HELP python_info" in text
+
+
+def test_a_client_that_went_away_is_no_event(
+    server: WSGIServer,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    over = broken(server, monkeypatch)
+    reset_in_mid_request(server.server_port)
+    assert over()
+    assert capfd.readouterr() == ("", "")
+    assert not caplog.records
+
+
+def test_what_else_breaks_a_connection_is_logged_once_and_not_as_text(
+    server: WSGIServer,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("of a connection")
+
+    over = broken(server, monkeypatch)
+    monkeypatch.setattr(server, "finish_request", fail)
+    with pytest.raises(requests.ConnectionError):
+        asked(f"http://127.0.0.1:{server.server_port}/ready")
+    assert over()
+    assert capfd.readouterr() == ("", "")
+    (record,) = caplog.records
+    assert record.levelname == "ERROR"
+    assert record.exc_info
+    assert str(record.exc_info[1]) == "of a connection"
+
+
+class Torn(Collector):
+    def describe(self) -> Iterable[Metric]:
+        return []
+
+    def collect(self) -> Iterable[Metric]:
+        raise RuntimeError("of a gauge")
+
+
+def test_a_metric_that_cannot_be_had_is_logged_once_and_not_as_text(
+    url: str, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    torn = Torn()
+    REGISTRY.register(torn)
+    try:
+        assert asked(f"{url}/metrics") == (500, "metrics failed\n")
+    finally:
+        REGISTRY.unregister(torn)
+    assert capfd.readouterr() == ("", "")
+    (record,) = caplog.records
+    assert record.exc_info
+    assert str(record.exc_info[1]) == "of a gauge"

@@ -1,4 +1,4 @@
-"""What GET /status says in the middle of a change."""
+"""What GET /status says in the middle of a change, and that a client which goes away says nothing."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from reload.agent.core import Phase, Plan, Policy, State, Verdict
-from reload.agent.status import ALIVE_S, Counters, Snapshot, health, metrics, status
+from reload.agent.status import ALIVE_S, Counters, Server, Snapshot, health, metrics, status
+from tests.going_away import broken, reset_in_mid_request
 
 NEWS = State(Plan(Policy.SIGNAL, wrapper=True), applied="good", placed="good", candidate="new")
 
@@ -72,3 +73,16 @@ def test_times_are_unix_milliseconds() -> None:
     told = status(snapshot)
     assert (told["seen_ms"], told["applied_ms"]) == (1_800_000_001_000, 1_800_000_001_250)
     assert "reload_last_applied_timestamp_seconds 1800000001.250\n" in metrics(snapshot)
+
+
+def test_a_client_that_went_away_writes_nothing_between_the_daemon_s_lines(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    server = Server("127.0.0.1", 0, lambda: Snapshot(RUNS, Counters(), 0, "wrapper", 0.0), lambda: 0.0)
+    try:
+        over = broken(server._server, monkeypatch)
+        reset_in_mid_request(server.port)
+        assert over()
+    finally:
+        server.close()
+    assert capfd.readouterr() == ("", "")
