@@ -43,6 +43,8 @@ from trust.secrets import M_TMSI_KEY, SIGNING_KEY, SUBSCRIBER_KEY, read_keys
 
 _HALF_A_SECOND = 0.5
 """What a timestamp of whole seconds has been cut by, on average."""
+_SHOWN_OF_ID = 200
+"""Characters of an id that may be of any length: more than those of one that is taken."""
 MOST_WAIT_MS = 2000
 """An item asks at most four times in line, and has mme.settling.FRESH_S from its beginning to its write."""
 DEFAULT_WINDOW_S = 180  # no longer than the ids of items are remembered (three times ack_wait)
@@ -106,7 +108,18 @@ class Function:
     def _worked(self, item: Item, caller: str, waited_ms: float | None = None) -> tuple[Reply, Cost]:
         fault = fault_of(item, caller)
         if fault is not None:
-            return Reply(item.id[:200], ItemResult.REJECTED.value, label="not allowed", error=fault), Cost()
+            shown = item.id[:_SHOWN_OF_ID]
+            metrics.REFUSED_ITEMS.inc()
+            logs.log(
+                "warning",
+                "item refused",
+                function=self._name,
+                trace=logs.trace_of(shown),
+                item=shown,
+                caller=caller,
+                why=fault,
+            )
+            return Reply(shown, ItemResult.REJECTED.value, label="not allowed", error=fault), Cost()
         try:
             load = self._load(item, waited_ms)
             reply, cost, message = self._runtime.work(item, load)

@@ -63,6 +63,7 @@ LAST_BACKUP = Gauge(
 LAST_BACKUP.set(math.nan)
 REFUSED_REQUESTS = Counter("mme_requests_refused", "Requests refused whole, by HTTP status.", ["status"])
 begin_at_0(REFUSED_REQUESTS, REFUSALS)
+REFUSED_ITEMS = Counter("mme_items_refused", "Items that their caller's key may not have worked off.")
 ITEM_SECONDS = Histogram(
     "mme_item_seconds",
     "Time to work off one item.",

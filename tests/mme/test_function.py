@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from prometheus_client import REGISTRY
 
 from enb_app.association import Association, Plan
 from enb_app.effects import SendS1ap
@@ -528,6 +529,32 @@ def test_log_of_a_refused_request_says_why_and_nothing_of_the_body(
     refused = [line for line in lines if line["event"] == "request refused"]
     assert [line["status"] for line in refused] == [400, 401]
     assert not any(IMSI in json.dumps(line) for line in lines)
+
+
+def refused_items() -> float:
+    return REGISTRY.get_sample_value("mme_items_refused_total") or 0.0
+
+
+@pytest.mark.parametrize("id_", [f"{ENB}/r1/1", f"{ENB}/{'r' * 5000}/1", f"{ENB}/\n{{}}/1"])
+def test_an_item_that_its_caller_may_not_say_is_counted_and_one_line_of_bounded_length(
+    mme: Assembled, capsys: pytest.CaptureFixture[str], id_: str
+) -> None:
+    before = refused_items()
+    mme.call(INITIAL_UE, [initial_item(id=id_)], party=OTHER_ENB)
+    assert refused_items() == before + 1
+    (line,) = (json.loads(text) for text in capsys.readouterr().err.splitlines() if OTHER_ENB in text)
+    assert (line["level"], line["event"], line["function"]) == ("warning", "item refused", INITIAL_UE)
+    assert (line["item"], line["trace"]) == (id_[:200], "/".join(id_[:200].split("/")[:2]))
+    assert line["caller"] == OTHER_ENB
+    assert line["why"]
+    assert not {"s1ap", "body"} & line.keys()
+
+
+def test_an_item_that_its_caller_may_say_is_no_refusal(mme: Assembled, capsys: pytest.CaptureFixture[str]) -> None:
+    before = refused_items()
+    mme.call(INITIAL_UE, [initial_item(), initial_item("r2")])
+    assert refused_items() == before
+    assert "item refused" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("missing", ["edge-signing-key", "subscriber-key", "m-tmsi-key"])

@@ -103,6 +103,7 @@ def shows(promtool: str, folder: Path, series: Mapping[str, str], looks: Sequenc
 
 
 RARE = [
+    ("scaling", "Items refused", 'mme_items_refused_total{function_name="mme-enb.openfaas-fn"}'),
     ("mme", "NAS rejects by cause", 'mme_nas_rejects_total{message="AttachReject",cause="22 congestion"}'),
     (
         "placement-and-reload",

@@ -152,6 +152,17 @@ SCALING = Dashboard(
                         Query('function:threshold{of="error_share"}', "threshold {{function_name}}"),
                     ),
                 ),
+                Panel(
+                    "Items refused",
+                    "short",
+                    "In ten minutes, of calls that were answered 200: a key that spoke for another eNB, or a caller "
+                    "with what only others may send. The function's log, event `item refused`, has both.",
+                    (
+                        Query(
+                            _count('mme_items_refused_total{function_name!=""}', "function_name"), "{{function_name}}"
+                        ),
+                    ),
+                ),
             ),
         ),
     ),
