@@ -1,7 +1,7 @@
 """Every query of every dashboard, asked of a real Prometheus that has scraped a real run: each must give series.
 
 The run: an eNB sets up, UEs attach and leave again, one has a wrong key, one answers wrongly; timers come and go; a
-stranger calls.
+stranger calls, and an eNB for another one.
 Gateway, functions, ticker and caller are scraped, with the rules of k8s/monitoring loaded.
 """
 
@@ -24,10 +24,12 @@ import yaml
 from bench.stub import kept_port
 from enb_app.cli import BROKEN
 from laptop.site import ROOT, Site
+from mme.codec import envelope
 from mme.enums import EmmState
 from mme.rows import ue_context
 from mme.store.base import Table
 from mme.store.opening import open_store
+from tests.mme.assembled import OTHER_ENB, headers, initial_item
 from tools.monitoring import thresholds
 from tools.monitoring.dashboards import DASHBOARDS
 
@@ -140,6 +142,20 @@ def stranger(gateway: Any) -> bool:
     return answer.status_code == requests.codes.unauthorized
 
 
+def impostor(site: Site, gateway: Any) -> bool:
+    """Call with an eNB's key and an item of another eNB; whether the item, and not the call, was refused."""
+    body = envelope.encode(envelope.Request([initial_item(enb=OTHER_ENB)]))
+    master = bytes.fromhex((site.secrets / "edge-signing-key").read_text())
+    answer = requests.post(
+        f"{gateway.url}/function/mme-initial-ue",
+        data=body,
+        headers=headers("mme-initial-ue", body, master=master),
+        timeout=20,
+    )
+    assert answer.status_code == requests.codes.ok, answer.text
+    return [reply["result"] for reply in answer.json()["replies"]] == ["rejected"]
+
+
 # What a run that goes well may never, or for one moment only, be above 0 with.
 MAY_BE_NOTHING = {"Asynchronous backlog", "Cold replicas", "Share of errors", "Timers due"}
 
@@ -191,6 +207,8 @@ def run(tmp_path_factory: pytest.TempPathFactory, prometheus_program: str) -> It
         leaving = calls(1 + UES, UES, "--concurrency", "3", "--detach")
         until_it_left("sessions that are given back", lambda: found(given_back), 60, leaving)
         until("a stranger is refused", lambda: stranger(gateway) and found("function:refusals:share > 0"), 60)
+        refused = "mme_items_refused_total > 0"
+        until("an impostor's item is refused", lambda: impostor(site, gateway) and found(refused), 60)
         until("there were reasons to scale", lambda: found("max_over_time(function:wants_replicas[10m])"), 60)
         yield prometheus, begin_s, site
 
