@@ -126,6 +126,8 @@ class MmeConfig:
 
 
 _SECRET = ("m_tmsi_key", "other_m_tmsi_keys")
+SETTINGS = tuple(each.name for each in fields(MmeConfig) if each.name not in _SECRET)
+"""Names of the variables that `load` reads; charts/edge-platform takes no others for its tickers."""
 
 
 def _numbers(key: str, text: str) -> tuple[int, ...]:
@@ -150,9 +152,9 @@ def load(
     env = os.environ if environment is None else environment
     default = MmeConfig()
     values: dict[str, object] = {}
-    for name in MmeConfig.__dataclass_fields__:
+    for name in SETTINGS:
         text = env.get(name)
-        if text is None or name in _SECRET:
+        if text is None:
             continue
         old = getattr(default, name)
         try:

@@ -18,12 +18,14 @@ import pytest
 import yaml
 
 from edge import cli as edge
+from mme import config
 from mme.store.base import Table
 from mme.store.opening import open_store
 from tests.charts.kubernetes_schema import NotOfTheApiError, check
 from tests.charts.rendering import NAMESPACE, ROOT, Charts, Manifest, RefusedValuesError, named, of_kind, pods
 from tests.lab.policies import Allowed, peers_of
 from tests.monitoring.conftest import program
+from tools.monitoring import thresholds
 
 FOLDER = ROOT / "charts/edge-platform"
 CASES = sorted((FOLDER / "ci").glob("*-values.yaml"))
@@ -570,6 +572,36 @@ def test_a_threshold_is_a_value(charts: Charts) -> None:
     assert told["mme-enb.openfaas-fn", "invocations"] == "vector(5)"
 
 
+def test_a_function_of_ones_own_has_thresholds_beside_the_others(charts: Charts) -> None:
+    changed = {
+        "monitoring": {
+            "thresholds": {"mme-enb": {"invocations": 8}},
+            "otherThresholds": {"my-function": {"invocations": 2, "p99_seconds": 1}},
+        }
+    }
+    manifests = charts.render("edge-platform", changed, release="edge")
+    rules = yaml.safe_load(named(manifests, "ConfigMap", "edge-rules")["data"]["thresholds.yml"])["groups"][0]["rules"]
+    told = {(rule["labels"]["function_name"], rule["labels"]["of"]): rule["expr"] for rule in rules}
+    assert {of: expr for (name, of), expr in told.items() if name == "my-function.openfaas-fn"} == {
+        "invocations": "vector(2)",
+        "p99_seconds": "vector(1)",
+    }
+    assert told["mme-enb.openfaas-fn", "invocations"] == "vector(8)"
+    assert told["mme-enb.openfaas-fn", "p99_seconds"] == "vector(1)"
+
+
+def test_names_that_the_schema_takes_are_the_code_s() -> None:
+    schema = json.loads((FOLDER / "values.schema.json").read_text())
+    of_ticker = schema["properties"]["ticker"]["properties"]["settings"]["propertyNames"]["enum"]
+    assert of_ticker == sorted(config.SETTINGS)
+    monitoring = schema["properties"]["monitoring"]["properties"]
+    functions = sorted(thresholds.load(ROOT / "k8s/monitoring/thresholds.yaml"))
+    assert functions == sorted(yaml.safe_load((ROOT / "stack.yml").read_text())["functions"])
+    assert monitoring["thresholds"]["propertyNames"]["enum"] == functions
+    assert {"not": {"enum": functions}} in monitoring["otherThresholds"]["propertyNames"]["allOf"]
+    assert set(schema["definitions"]["figures"]["properties"]) == {*thresholds.SCALING, *thresholds.HEALTH}
+
+
 @pytest.mark.parametrize(
     ("scaling", "kept", "repeated"),
     [({}, "1m", "25s"), ({"keepFiringFor": "10s", "repeatInterval": "85s"}, "10s", "85s")],
@@ -620,7 +652,13 @@ def test_every_dashboard_is_a_configmap_that_grafana_finds(default: list[Manifes
         {"store": {"keyspace": "Edge-1"}},
         {"ticker": {"replicas": 0}},
         {"ticker": {"settings": {"A B": 1}}},
+        {"ticker": {"settings": {"clok_bound_ms": 100}}},
+        {"ticker": {"settings": {"m_tmsi_key": "00"}}},
         {"monitoring": {"thresholds": {"mme-enb": {"calls": 5}}}},
+        {"monitoring": {"thresholds": {"mme-uplnk-nas": {"invocations": 5}}}},
+        {"monitoring": {"otherThresholds": {"mme-enb": {"invocations": 5}}}},
+        {"monitoring": {"otherThresholds": {"my function": {"invocations": 5}}}},
+        {"monitoring": {"otherThresholds": {"my-function": {"calls": 5}}}},
         {"monitoring": {"thresholds": {"mme-enb": {"invocations": 0}}}},
         {"networkPolicies": {"storeFrom": [{}]}},
         {"networkPolicies": {"storeFunctions": []}},
