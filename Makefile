@@ -75,7 +75,7 @@ lab-test: $(STAMP) ## every test that needs the lab, started when it is not up (
 test-cassandra: $(STAMP) ## the tests on a real Cassandra: CASSANDRA_HOSTS names one, else a node is started
 	@which="cassandra"; $(BIN)/python -m cassandra_lab check || { [ "$${CI:-}" != true ] || exit 1; [ -n "$${CASSANDRA_HOSTS:-}" ] || exit 0; \
 		which="cassandra and not nodes"; echo "left out: what starts nodes of its own; the rest runs on CASSANDRA_HOSTS"; }; \
-	$(BIN)/pytest --cassandra -m "$$which" tests/cassandra tests/mme tests/edge/test_store.py tests/e2e/test_tickers.py tests/localfaas/test_cold_start.py
+	$(BIN)/pytest --cassandra -m "$$which" tests/cassandra tests/durable tests/mme tests/edge/test_store.py tests/e2e/test_tickers.py tests/localfaas/test_cold_start.py
 
 chaos: $(STAMP) ## 2000 UEs for MINUTES=10 while nodes, replicas and the ticker die; then judge (SEED=n, UES=n, NODES=3, STORE=sqlite)
 	@$(BIN)/python -m chaos $(if $(SEED),--seed $(SEED)) --minutes $(or $(MINUTES),10) --ues $(if $(filter command line environment,$(origin UES)),$(UES),2000) --store $(if $(filter command line environment,$(origin STORE)),$(STORE),cassandra)$(if $(filter command line environment,$(origin NODES)), --nodes $(NODES))

@@ -164,9 +164,10 @@ class CassandraStore(Seeking):
                 raise ValueError("a removal needs the version that it expects")
             query, arguments = f"DELETE FROM {name} WHERE key = ? IF version = ?", (key, expect)  # noqa: S608
         elif expect is None:
-            columns = "(key, version, writer, value) VALUES (?, 1, ?, ?)"
-            query = f"INSERT INTO {name} {columns} IF NOT EXISTS USING TTL ?"
-            arguments = (key, writer, value, ttl_s or 0)  # type: ignore[assignment]
+            # INSERT would leave a row marker, which outlasts its columns: no row to a reader, one to the next insert.
+            # Those that an earlier version left are no hindrance to this.
+            query = f"UPDATE {name} USING TTL ? SET version = 1, writer = ?, value = ? WHERE key = ? IF version = null"  # noqa: S608
+            arguments = (ttl_s or 0, writer, value, key)  # type: ignore[assignment]
         else:
             query = f"UPDATE {name} USING TTL ? SET version = ?, writer = ?, value = ? WHERE key = ? IF version = ?"  # noqa: S608
             arguments = (ttl_s or 0, expect + 1, writer, value, key, expect)  # type: ignore[assignment]
