@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from typing import Protocol
+from urllib.parse import quote
 
 import urllib3
 from urllib3.exceptions import HTTPError
 
 from trust import signing
 from trust.access import Access
+from trust.envelope import CALL_ID_HEADER
 from trust.signing import Signed, Way
 
 TIMEOUT_S = 1.0
@@ -41,6 +43,18 @@ def pause_s(tries: int) -> float | None:
     return None if tries >= TRIES else min(_LONGEST_PAUSE_S, 0.5 * 2**tries)
 
 
+def _in_header(call_id: str) -> str:
+    """As a header can hold it: percent-encoded (RFC 3986, UTF-8) where it has letters beyond Latin-1.
+
+    No new call's id has any; one that was taken earlier would never be told of its end.
+    """
+    try:
+        call_id.encode("latin-1")
+    except UnicodeEncodeError:
+        return quote(call_id)
+    return call_id
+
+
 class HttpCallbacks:
     """Over HTTP, as the gateway's own callbacks come: X-Call-Id, X-Function-Name, X-Function-Status."""
 
@@ -56,7 +70,7 @@ class HttpCallbacks:
         signed = Signed(to.caller, str(int(time.time())), Way.DOWN, self._function, to.url, body)
         headers = signing.headers(self._access.key(to.caller), signed) | {
             "Content-Type": "application/json",
-            "X-Call-Id": to.call_id,
+            CALL_ID_HEADER: _in_header(to.call_id),
             "X-Function-Name": self._function,
             "X-Function-Status": "200",
         }

@@ -7,9 +7,9 @@ from typing import Any, Literal
 
 import msgspec
 
+from durable.call_ids import ID_CHARACTERS, is_call_id
 from placement import quantities
 from placement.errors import Code, PlacementError
-from trust.envelope import MAX_CALL_ID_CHARACTERS
 
 Action = Literal["apply", "status", "diff", "rollback", "uninstall", "list"]
 MAX_RELEASE = 53  # Helm's own limit: names of objects are made from it
@@ -113,8 +113,8 @@ def decode(body: bytes) -> Request:
 
 def check(request: Request) -> None:
     """Raises PlacementError bad_request or bad_name, for the first thing wrong."""
-    if request.id is not None and not (0 < len(request.id) <= MAX_CALL_ID_CHARACTERS and request.id.isprintable()):
-        raise _bad(f"id has 1 to {MAX_CALL_ID_CHARACTERS} printable characters")
+    if request.id is not None and not is_call_id(request.id):
+        raise _bad(f"id has {ID_CHARACTERS}")
     if request.cluster and request.eks_cluster_name and request.cluster != request.eks_cluster_name:
         raise _bad("cluster and eks_cluster_name name two clusters: give one")
     if not 1 <= request.timeout_s <= MAX_WAIT_S:

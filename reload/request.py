@@ -7,8 +7,8 @@ from typing import Literal
 
 import msgspec
 
+from durable.call_ids import ID_CHARACTERS, is_call_id
 from reload.errors import ReloadError
-from trust.envelope import MAX_CALL_ID_CHARACTERS
 
 LONGEST_WAIT_S = 1800
 Action = Literal["apply", "diff", "history", "rollback", "status"]
@@ -67,6 +67,6 @@ def parse(body: bytes) -> Request:
         raise ReloadError("request_invalid", f"{wrong[:100]!r} is no file name that a ConfigMap can hold")
     if not 1 <= request.timeout_s <= LONGEST_WAIT_S:
         raise ReloadError("request_invalid", f"timeout_s is 1 to {LONGEST_WAIT_S}")
-    if len(request.call) > MAX_CALL_ID_CHARACTERS or not request.call.isprintable():
-        raise ReloadError("request_invalid", f"call has at most {MAX_CALL_ID_CHARACTERS} printable characters")
+    if request.call and not is_call_id(request.call):
+        raise ReloadError("request_invalid", f"call has {ID_CHARACTERS}", "or leave it out")
     return request

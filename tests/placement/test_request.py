@@ -31,6 +31,8 @@ def asked(**changes: Any) -> Request:
         ({"id": ""}, Code.BAD_REQUEST, "id has 1 to 128"),
         ({"id": "x" * 129}, Code.BAD_REQUEST, "id has 1 to 128"),
         ({"id": "one\ntwo"}, Code.BAD_REQUEST, "id has 1 to 128"),
+        ({"id": "заказ-1"}, Code.BAD_REQUEST, "printable ASCII"),
+        ({"id": "commandé"}, Code.BAD_REQUEST, "printable ASCII"),
         ({"cluster": "a", "eks_cluster_name": "b"}, Code.BAD_REQUEST, "name two clusters"),
         ({"timeout_s": 0}, Code.BAD_REQUEST, "timeout_s is 1 to 1800"),
         ({"timeout_s": -5}, Code.BAD_REQUEST, "timeout_s is 1 to 1800"),
@@ -89,7 +91,7 @@ def test_a_long_name_is_told_in_part_only() -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"function_name": "x" * 53, "run_namespace": "x" * 63, "id": "x" * 128, "timeout_s": 1800},
+        {"function_name": "x" * 53, "run_namespace": "x" * 63, "id": "~ " + "x" * 126, "timeout_s": 1800},
         {"function_name": "5gc-1", "chart_version": "v1.2.3-rc.1+build.5", "timeout_s": 1},
         {"chart_repository": "oci://127.0.0.1:5000/a/b-c/d_e"},
         {"values_yaml_file": "s3://bucket/path/to/values test.yaml"},
