@@ -8,13 +8,6 @@ from durable.journal import C, Journal, key_of
 from trust.envelope import CALL_ID_HEADER, MAX_CALL_ID_CHARACTERS
 from trust.signing import SIGNATURE_HEADER
 
-ID_CHARACTERS = f"1 to {MAX_CALL_ID_CHARACTERS} printable ASCII characters"
-
-
-def is_call_id(text: str) -> bool:
-    """Whether a caller may give it: it goes back in a callback's header, which holds no other alphabets."""
-    return 0 < len(text) <= MAX_CALL_ID_CHARACTERS and text.isascii() and text.isprintable()
-
 
 def call_id_of(journal: Journal[C], caller: str, own: str, headers: Mapping[str, str]) -> str:
     """The id that an authenticated call goes by, of bounded length.  own: of its signed body, "" without one.

@@ -7,9 +7,9 @@ from typing import Any, Literal
 
 import msgspec
 
-from durable.call_ids import ID_CHARACTERS, is_call_id
 from placement import quantities
 from placement.errors import Code, PlacementError
+from trust.envelope import ID_CHARACTERS, is_call_id
 
 Action = Literal["apply", "status", "diff", "rollback", "uninstall", "list"]
 MAX_RELEASE = 53  # Helm's own limit: names of objects are made from it

@@ -7,8 +7,8 @@ from typing import Literal
 
 import msgspec
 
-from durable.call_ids import ID_CHARACTERS, is_call_id
 from reload.errors import ReloadError
+from trust.envelope import ID_CHARACTERS, is_call_id
 
 LONGEST_WAIT_S = 1800
 Action = Literal["apply", "diff", "history", "rollback", "status"]

@@ -14,7 +14,13 @@ Answer = tuple[bytes, int, dict[str, str]]
 """Body, HTTP status, headers."""
 CALL_ID_HEADER = "X-Call-Id"
 MAX_CALL_ID_CHARACTERS = 128
+ID_CHARACTERS = f"1 to {MAX_CALL_ID_CHARACTERS} printable ASCII characters"
 JSON = {"Content-Type": "application/json"}
+
+
+def is_call_id(text: str) -> bool:
+    """Whether a caller may give it: it goes back in a callback's header, which holds no other alphabets."""
+    return 0 < len(text) <= MAX_CALL_ID_CHARACTERS and text.isascii() and text.isprintable()
 
 
 class Event(Protocol):

@@ -8,9 +8,9 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from durable.call_ids import is_call_id
 from durable.callbacks import HttpCallbacks, To
 from trust.access import Access
+from trust.envelope import is_call_id
 
 MASTER = bytes(32)
 
