@@ -38,16 +38,24 @@ def between(before: Sequence[Object], after: Sequence[Object], words: Iterable[s
 def _shown(thing: Object | None, forms: frozenset[str]) -> list[str]:
     if thing is None:
         return []
-    return yaml.safe_dump(_struck(masking.masked(thing), forms), sort_keys=True, width=200).splitlines()
+    is_configuration = thing.get("kind") == "ConfigMap"
+    struck = _struck(masking.masked(thing), forms, is_configuration=is_configuration)
+    return yaml.safe_dump(struck, sort_keys=True, width=200).splitlines()
 
 
-def _struck(value: Any, forms: frozenset[str]) -> Any:
-    """Before it becomes YAML, which quotes, escapes and folds: a word would have more forms there than one can name."""
+def _struck(value: Any, forms: frozenset[str], *, is_configuration: bool) -> Any:
+    """Before it becomes YAML, which quotes, escapes and folds: a word would have more forms there than one can name.
+
+    is_configuration: what is of one line is a file as well, as config-reload's diff has it; of several, it is anyway.
+    """
     if isinstance(value, dict):
-        return {key: _struck(part, forms) for key, part in value.items()}
+        return {key: _struck(part, forms, is_configuration=is_configuration) for key, part in value.items()}
     if isinstance(value, list):
-        return [_struck(part, forms) for part in value]
+        return [_struck(part, forms, is_configuration=is_configuration) for part in value]
     if isinstance(value, str):
-        return hiding.without_assigned(hiding.without(value, forms))
+        text = hiding.without(value, forms)
+        if is_configuration or "\n" in text:
+            return "\n".join(hiding.shown(text.split("\n")))
+        return hiding.without_assigned(text)
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return hiding.STRUCK if is_number and str(value) in forms else value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from trust import hiding
@@ -39,6 +39,27 @@ def all_words(values: object) -> set[str]:
     as far as they stand in quotes; and every secret word.
     """
     return secret_words(values) | _every_word(values)
+
+
+def words_of_files(objects: Iterable[Mapping[str, Any]]) -> set[str]:
+    """What the files of ConfigMaps give to names of something secret, as config-reload strikes it from what is said of
+    them.  objects: of a manifest, of any kind."""
+    found: set[str] = set()
+    for thing in objects:
+        if thing.get("kind") != "ConfigMap":
+            continue
+        for text in (thing.get("data") or {}).values():
+            found |= hiding.assigned(str(text))
+        for encoded in (thing.get("binaryData") or {}).values():
+            found |= hiding.assigned(_decoded(str(encoded)))
+    return found
+
+
+def _decoded(encoded: str) -> str:
+    try:
+        return base64.b64decode(encoded).decode("utf-8", "replace")
+    except ValueError:
+        return ""  # the cluster would not take it
 
 
 def _every_word(values: object) -> set[str]:
@@ -82,12 +103,14 @@ def strike(text: str, words: Iterable[str]) -> str:
 
 
 def masked(thing: dict[str, Any]) -> dict[str, Any]:
-    """An object to be shown: a Secret without its content, other kinds without fields and variables named as secret."""
+    """An object to be shown: a Secret without its content, other kinds without fields and variables named as secret.
+
+    And a ConfigMap without its octets: in base64 nothing tells what is secret among them.
+    """
+    unreadable = {"Secret": ("data", "stringData"), "ConfigMap": ("binaryData",)}.get(str(thing.get("kind")), ())
+    thing = {**thing, **{part: dict.fromkeys(thing[part], STRUCK) for part in unreadable if thing.get(part)}}
     if thing.get("kind") == "Secret":
-        return {
-            **thing,
-            **{part: dict.fromkeys(thing[part], STRUCK) for part in ("data", "stringData") if thing.get(part)},
-        }
+        return thing
     found = _masked(thing)
     return found if isinstance(found, dict) else {}
 

@@ -131,7 +131,9 @@ class Settling:
         if error is None or error.code is not Code.CONFIG_REJECTED:
             return error
         newest = releases.latest(api, operation.namespace, operation.release)
-        words = masking.secret_words(newest.config if newest else {}) | self._parts.secrets.secret_words()
+        words = self._parts.secrets.secret_words()
+        if newest is not None:
+            words |= masking.secret_words(newest.config) | masking.words_of_files(manifest.objects(newest.manifest))
         return PlacementError(error.code, masking.strike(error.detail, words))
 
     def watch(self, operation: Operation, asked: Asked, connected: Api | None = None) -> Next:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from placement import differences
-from placement.masking import LONGEST_TEXT, all_words, masked, secret_words, strike
+from placement.masking import LONGEST_TEXT, all_words, masked, secret_words, strike, words_of_files
 
 WORD = "correct-horse-battery"
 
@@ -153,9 +153,9 @@ def test_a_diff_strikes_words_that_stand_in_the_middle_of_a_file() -> None:
         return [{"kind": "ConfigMap", "metadata": {"name": "c"}, "data": {"app.conf": text}}]
 
     words = secret_words({"password": WORD, "token": "correct-horse"})
-    lines = "\n".join(differences.between(config(f"pw={WORD} tac=7"), config(f"pw={WORD} tac=8"), words))
-    assert "pw=*** tac=7" in lines
-    assert "pw=*** tac=8" in lines
+    lines = "\n".join(differences.between(config(f"login {WORD} tac=7"), config(f"login {WORD} tac=8"), words))
+    assert "login *** tac=7" in lines
+    assert "login *** tac=8" in lines
     assert "battery" not in lines
 
 
@@ -169,6 +169,30 @@ def test_a_diff_strikes_numbers_and_what_a_file_assigns_to_names_of_secrets() ->
     assert "n: '***'" in lines
     for hidden in ("12345678", "hidden"):
         assert hidden not in lines
+
+
+def test_a_diff_shows_texts_as_configurations_and_no_octets() -> None:
+    def thing(kind: str, **fields: Any) -> list[dict[str, Any]]:
+        return [{"kind": kind, "metadata": {"name": "c"}, **fields}]
+
+    several = f"passphrase: {WORD} staple\nmtu=1\n"
+    lines = "\n".join(differences.between([], thing("Thing", spec={"text": several})))
+    assert "passphrase: ***" in lines
+    assert "mtu=1" in lines
+    assert "staple" not in lines
+    one = f"enable password 8 {WORD}"
+    assert WORD not in "\n".join(differences.between([], thing("ConfigMap", data={"c": one})))
+    octets = base64.b64encode(several.encode()).decode()
+    lines = "\n".join(differences.between([], thing("ConfigMap", binaryData={"c": octets})))
+    assert "c: '***'" in lines
+    assert octets not in lines
+
+
+def test_the_words_of_files_are_those_of_configmaps_texts_and_octets() -> None:
+    octets = base64.b64encode(b"secret: geheim-2\n").decode()
+    config = {"kind": "ConfigMap", "data": {"a": f"password {WORD}\ntac=77777"}, "binaryData": {"b": octets, "c": "Y"}}
+    other = {"kind": "Thing", "data": {"a": "password: geheim-3"}}
+    assert words_of_files([config, other, {"kind": "ConfigMap"}]) == {WORD, "geheim-2"}
 
 
 def test_a_changed_secret_is_told_and_not_shown() -> None:

@@ -148,6 +148,35 @@ def test_a_configuration_that_is_refused_is_told_without_the_password_in_its_lin
     assert "zq 9" not in told
 
 
+K = "465b5ce8b199b49faa5f0a2ee238a6bc"
+ONE = f"aud3g milenage k {K} tac=1\nenable password 8 correct horse battery\n"
+TWO = f"aud3g milenage k {K} tac=2\nenable password 8 correct horse battery\nmtu 1\n"
+
+
+def test_a_check_that_quotes_a_secret_of_the_configuration_is_told_without_it(site: Site) -> None:
+    """It stands in a text among the values, under no key of its own."""
+    chart = agents.push(site, "amf")
+    assert site.call(cluster="a", chart_repository=chart, values={"amf": ONE}).status == "ready"
+    said = f'app.conf:1: unexpected "{K}" before mtu, nor is it horse battery'
+    agents.let_say(
+        site, "amf", digest=agents.digest(ONE), candidate=agents.digest(TWO), verdict="rejected", reason=said
+    )
+    answer = site.call(cluster="a", chart_repository=chart, values={"amf": TWO})
+    assert answer.code == "config_rejected"
+    assert 'app.conf:1: unexpected "***" before mtu, nor is it ***' in answer.body["error"]["message"]
+
+
+def test_a_diff_shows_a_configuration_as_config_reload_does(site: Site) -> None:
+    chart = agents.push(site, "amf")
+    assert site.call(cluster="a", chart_repository=chart, values={"amf": ONE}).status == "ready"
+    told = "\n".join(site.call(action="diff", chart_repository=chart, values={"amf": TWO}).body["diff"])
+    assert "aud3g milenage k ***" in told
+    assert "enable password ***" in told
+    assert "mtu 1" in told
+    for secret in (K, "horse", "battery"):
+        assert secret not in told
+
+
 def test_a_diff_of_what_is_there_already_is_empty_and_a_changed_secret_is_a_changed_one(site: Site) -> None:
     site.call(cluster="a")
     ways: tuple[dict[str, Any], ...] = ({"action": "diff"}, {"dry_run": True})
