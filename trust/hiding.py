@@ -1,4 +1,4 @@
-"""What is secret in a text, known by the name that it is given to, and by URLs and PEM blocks: struck.  Pure."""
+"""What is secret in a text, known by the name it is given to, and by URLs, headers and PEM blocks: struck.  Pure."""
 
 from __future__ import annotations
 
@@ -15,6 +15,14 @@ _ASSIGNED = re.compile(
     ( "[^"]*" | '[^']*' | [^\s"',;]+ )"""
 )
 _URL = re.compile(r"""(://[^\s:/@"']{0,200}:)([^\s/"']+)(?=@)""")
+_AUTHORIZATION = re.compile(
+    r"""(?ix) ( authorization [\w.-]{0,60} ["'>]? \s{0,8} [:=,]? \s{0,8} ["']? (?:basic|bearer|negotiate) \s{1,8} )
+    ( [^\s"';,<]+ )"""
+)
+"""The header field, in a configuration or a sentence (RFC 7617, 2; RFC 6750, 2.1; RFC 4559, 4).
+
+Only behind its name: a bearer is also what a session of a subscriber's has.
+"""
 _BEGIN, _END = "-----BEGIN ", "-----END "
 _PEM = re.compile(r"(?s)(-----BEGIN [A-Z0-9 ]{0,60}-----).+?(?=-----END |\Z)")
 _PEM_EDGE = re.compile(r"-----(?:BEGIN|END) [A-Z0-9 ]{0,60}-----")
@@ -41,14 +49,15 @@ _NO_SECRETS = ("true", "false", "null", "none")
 def without_assigned(text: str) -> str:
     """A sentence without what it assigns to names of something secret (password=…, "token": …, k: …).
 
-    And without the passwords in its URLs, and the contents of PEM blocks.
+    And without the passwords in its URLs, the credentials of a header Authorization, and the contents of PEM blocks.
     """
-    text = _ASSIGNED.sub(rf"\1{STRUCK}", text)
+    text = _AUTHORIZATION.sub(rf"\1{STRUCK}", _ASSIGNED.sub(rf"\1{STRUCK}", text))
     return _PEM.sub(rf"\1{STRUCK}", _URL.sub(rf"\1{STRUCK}", text))
 
 
 def assigned(text: str) -> frozenset[str]:
-    """What a configuration gives to names of something secret, or to users in URLs: four characters or more.
+    """What a configuration gives to names of something secret, to users in URLs, or to a header Authorization: four
+    characters or more.
 
     For `without` in what is said of that configuration, which may quote it without its name, and only a part of it: of
     a scalar of several words the longer ones, and words in a row, stand for themselves, too.
@@ -56,7 +65,7 @@ def assigned(text: str) -> frozenset[str]:
     found: set[str] = set()
     for line, in_block, is_below in _placed(text.splitlines()):
         found |= {value.strip("\"'") for _, value in _ASSIGNED.findall(line)}
-        found |= {password for _, password in _URL.findall(line)}
+        found |= {password for _, password in (*_URL.findall(line), *_AUTHORIZATION.findall(line))}
         for block in _PEM.finditer(line):
             found |= set(_PEM_EDGE.sub("", block[0]).split("\\n"))
         if in_block:

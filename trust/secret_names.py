@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import re
 
-PARTS = r"pass(?:w(?:or)?d|phrase)|secret|token|credential|community|(?:api|private|auth)[_-]?key"
-"""A regular expression, whatever the case, of what says it wherever it stands in a name."""
+PARTS = (
+    r"pass(?:w(?:or)?d|phrase)|secret|token|credential|community|(?:api|private|auth)[_-]?key"
+    r"|requirepass|masterauth|(?:root|bind)pw"
+)
+"""A regular expression, whatever the case, of what says it wherever it stands in a name.
+
+The last ones are those of redis.conf, slapd.conf(5) and ldap.conf(5), where no sign parts the words.
+"""
 _WORDS = ("pass", "pw", "pwd", "psk", "k", "ki", "kasme", "op", "opc", "adm1?", "pin[12]?", "puk[12]?")
 _FIRST = r"(?-i:(?<![A-Za-z0-9])|(?<=[a-z0-9])(?=[A-Z]))"
 _LAST = r"(?-i:(?![A-Za-z0-9])|(?<=[a-z0-9])(?=[A-Z]))"

@@ -135,8 +135,9 @@ def test_a_part_of_a_secret_is_struck_from_what_is_said_of_its_configuration(
         '"a" ' * 40_000,
         "secret: " + "a b " * 40_000,
         "usim_k-" * 30_000,
+        "authorization " * 15_000,
     ],
-    ids=["names", "mapping", "markup", "quotes", "words", "parts of names"],
+    ids=["names", "mapping", "markup", "quotes", "words", "parts of names", "headers"],
 )
 def test_a_long_line_takes_no_long_time(line: str) -> None:
     hiding.assigned(f"tokens:\n{line}")

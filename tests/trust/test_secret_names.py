@@ -15,6 +15,8 @@ WORD = "465b5ce8b199b49f"
     [
         *("password", "db_passwd", "PASSPHRASE", "dbPass", "pw", "dbPwd", "clientSecret", "accessToken", "credentials"),
         *("apikey", "api-key-id", "privateKeyPem", "authkey", "snmpCommunity", "wpa-psk", "sim_psk"),
+        # as redis.conf, slapd.conf(5) and ldap.conf(5) name them
+        *("requirepass", "masterauth", "rootpw", "bindpw"),
         # what a subscriber is authenticated with: TS 33.102, TS 35.206
         *("k", "Ki", "op", "OPc", "usim_opc", "opc_hex", "usimOpc", "subscriberK", "amf_op", "kasme"),
         *("adm", "adm1", "simADM", "PIN", "pin1", "pin2", "puk", "puk1", "PUK2"),
@@ -80,6 +82,10 @@ def test_a_key_in_a_file_without_signs_is_struck() -> None:
         ),
         (" neighbor 10.0.0.1 password key 7 0822455D0A16", " neighbor 10.0.0.1 password ***"),
         ("key 7 0822455D0A16", "key ***"),
+        ("requirepass hunter2secret", "requirepass ***"),
+        ("masterauth hunter2secret", "masterauth ***"),
+        ("rootpw {SSHA}c2VjcmV0", "rootpw ***"),
+        ("proxy_pass http://backend:80;", "proxy_pass http://backend:80;"),
         ("pin secretive", "pin ***"),
         ("the key is told", "the key is told"),
         ("op code", "op code"),
@@ -88,3 +94,24 @@ def test_a_key_in_a_file_without_signs_is_struck() -> None:
 def test_behind_a_space_as_routers_and_osmo_hlr_have_it(line: str, shown: str) -> None:
     """OsmoHLR User Manual, VTY reference: `subscriber … update aud3g milenage k K (op|opc) OP_C`."""
     assert hiding.shown([line]) == [shown]
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        # RFC 7617, 2: Aladdin and his password
+        ('set Authorization "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==";', 'set Authorization "Basic ***";'),
+        ("Authorization: Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==", "Authorization: Basic ***"),
+        # RFC 6750, 2.1
+        ("Proxy-Authorization: Bearer mF_9.B5f-4.1JqM", "Proxy-Authorization: Bearer ***"),
+        ('{"authorization": "bearer mF_9.B5f-4.1JqM", "tac": 7}', '{"authorization": "bearer ***", "tac": 7}'),
+        ("default bearer 5 of the subscriber", "default bearer 5 of the subscriber"),
+        ("authorization: enabled", "authorization: enabled"),
+    ],
+)
+def test_the_credentials_of_a_header_are_secret_and_its_name_alone_tells_nothing(line: str, shown: str) -> None:
+    assert hiding.shown([line]) == [shown]
+    assert hiding.without_assigned(line) == shown
+    struck = "*" in shown
+    for credential in ("QWxhZGRpbjpvcGVuIHNlc2FtZQ==", "mF_9.B5f-4.1JqM"):
+        assert (credential in hiding.assigned(line)) is (struck and credential in line)
