@@ -6,6 +6,7 @@ import importlib.metadata
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from fnmatch import fnmatch
@@ -201,10 +202,34 @@ def test_what_an_image_installs_stays_small(name: str) -> None:
     assert 40_000_000 < total <= INSTALLED_BYTES[name]
 
 
+def environment_of_functions() -> dict[str, str]:
+    """What the template's image sets."""
+    words = " ".join(words for name, words in instructions(DOCKERFILES[0]) if name == "ENV")
+    return dict(word.split("=", 1) for word in shlex.split(words))
+
+
 def test_the_watchdog_leaves_log_lines_as_they_are() -> None:
-    settings = " ".join(words for name, words in instructions(DOCKERFILES[0]) if name == "ENV")
-    assert "prefix_logs=false" in settings.split()  # of-watchdog's own default is true
-    assert "log_buffer_size=1048576" in settings.split()  # its own is 65536, and a longer line is its last
+    settings = environment_of_functions()
+    assert settings["prefix_logs"] == "false"  # of-watchdog's own default is true
+    assert settings["log_buffer_size"] == "1048576"  # its own is 65536, and a longer line is its last
+
+
+def test_a_replica_is_ready_by_index_py_s_lock_and_by_no_other() -> None:
+    """The watchdog's own comes before Python listens, and calls are lost; none at all, and kubelet kills after 6 s."""
+    settings = environment_of_functions()
+    assert settings["suppress_lock"] == "true"  # of-watchdog's own default is false
+    assert 0 < float(settings["READY_WITHIN_S"]) < 6  # index.py's own is 0: never early
+    index = (REPO / "template/python3-flask-edge/index.py").read_text()
+    asked = re.findall(r"environ\.get\(\"(\w+)\"", index)
+    assert {"READY_WITHIN_S", "DRAIN_DELAY_S", "DRAIN_TIMEOUT_S"} <= set(asked)
+
+
+def test_python_accepts_calls_for_longer_than_the_watchdog_sends_them() -> None:
+    """Those that it sends after SIGTERM, for healthcheck_interval, would be lost: async calls are never sent again."""
+    settings = environment_of_functions()
+    interval = re.fullmatch(r"([0-9]+)s", settings["healthcheck_interval"])
+    assert interval
+    assert float(settings["DRAIN_DELAY_S"]) > float(interval[1])
 
 
 def test_every_function_of_the_stack_asks_for_a_read_only_root() -> None:
