@@ -46,6 +46,14 @@ def test_every_panel_has_unit_legend_and_description(path: Any) -> None:
             assert target["legendFormat"] not in ("", "__auto"), panel["title"]
 
 
+def test_an_axis_begins_at_0_but_where_a_figure_may_drift_below() -> None:
+    shown = [panel for path in FILES for panel in panels(path)]
+    below = {panel["title"] for panel in shown if "below 0" in panel["description"]}
+    assert below == {"UEs by EMM state", "UEs by ECM state"}
+    for panel in shown:
+        assert panel["fieldConfig"]["defaults"].get("min") == (None if panel["title"] in below else 0), panel["title"]
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_panels_do_not_overlap_and_ask_the_source_that_is_chosen(path: Any) -> None:
     taken: set[tuple[int, int]] = set()

@@ -221,12 +221,15 @@ MME = Dashboard(
                     "after its last scrape is missing, and all that it counted before its container was started again "
                     "in the same pod: this drifts, also below 0; `edge ue` knows exactly.",
                     (Query(_population("EMM-.*"), "{{state}}"),),
+                    signed=True,
                 ),
                 Panel(
                     "UEs by ECM state",
                     "short",
-                    "As above. A UE whose eNB has lost its association is ECM-IDLE, and counted so when next touched.",
+                    "As above, also below 0. A UE whose eNB has lost its association is ECM-IDLE, and counted so when "
+                    "next touched.",
                     (Query(_population("ECM-.*"), "{{state}}"),),
+                    signed=True,
                 ),
                 Panel(
                     "NAS rejects by cause",

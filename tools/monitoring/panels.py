@@ -29,12 +29,13 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """unit: a Grafana unit id.  description: what it means and what to do about it."""
+    """unit: a Grafana unit id.  description: what it means and what to do about it.  signed: may be below 0."""
 
     title: str
     unit: str
     description: str
     queries: tuple[Query, ...]
+    signed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,6 @@ def _panel(panel: Panel) -> TimeSeries:
         .title(panel.title)
         .description(panel.description)
         .unit(panel.unit)
-        .min(0)
         .datasource(_SOURCE)
         .height(_HEIGHT)
         .span(_WIDTH // _COLUMNS)
@@ -87,6 +87,8 @@ def _panel(panel: Panel) -> TimeSeries:
         )
         .tooltip(VizTooltipOptions().mode(TooltipDisplayMode.MULTI).sort(SortOrder.DESCENDING))
     )
+    if not panel.signed:
+        built = built.min(0)
     for number, query in enumerate(panel.queries):
         ref = chr(ord("A") + number)
         built = built.with_target(Dataquery().ref_id(ref).expr(query.expr).legend_format(query.legend).range())
