@@ -52,8 +52,12 @@ class Charts:
 
     def run(self, *arguments: str, text: str = "") -> str:
         """Raises RefusedValuesError."""
+        command = [self._helm, *arguments]
+        # It asks no cluster, and a helm that was built without its release's flags takes 1.20 for granted.
+        if "template" in arguments and "--kube-version" not in arguments:
+            command += ["--kube-version", artefacts.KUBERNETES_VERSION]
         ended = subprocess.run(
-            [self._helm, *arguments],
+            command,
             input=text,
             capture_output=True,
             text=True,

@@ -572,6 +572,26 @@ def test_a_threshold_is_a_value(charts: Charts) -> None:
     assert told["mme-enb.openfaas-fn", "invocations"] == "vector(5)"
 
 
+@pytest.mark.parametrize(
+    ("version", "taken"),
+    [
+        ("v1.26.15", False),
+        ("v1.27.0", True),
+        ("v1.27.3-gke.100", True),
+        ("v1.29.1-eks-508b6b3", True),
+        ("v1.34.4", True),
+    ],
+)
+def test_a_cluster_that_does_not_know_all_that_it_makes_is_refused(charts: Charts, version: str, taken: bool) -> None:
+    """Before 1.27 the tickers' budgets would be without unhealthyPodEvictionPolicy, and hold a node that is drained."""
+    command = ("template", "edge", str(charts.folder / "edge-platform"), "--kube-version", version)
+    if taken:
+        assert "unhealthyPodEvictionPolicy: AlwaysAllow" in charts.run(*command)
+    else:
+        with pytest.raises(RefusedValuesError, match="incompatible with Kubernetes"):
+            charts.run(*command)
+
+
 def test_a_function_of_ones_own_has_thresholds_beside_the_others(charts: Charts) -> None:
     changed = {
         "monitoring": {
