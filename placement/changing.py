@@ -16,7 +16,7 @@ from placement.errors import Code, PlacementError
 from placement.helm import registry_files, registry_flags
 from placement.installing import FailedRunError, Installed, Installer, Run, left
 from placement.masking import all_words
-from placement.operation import ErrorAnswer, Operation, Phase, error_answer, with_left, without_left
+from placement.operation import ErrorAnswer, Operation, Phase, error_answer, left_of, with_left, without_left
 from placement.parts import TRY_AGAIN_S, Next, Parts
 from placement.plan import helm_argv, rollback_argv, uninstall_argv
 from placement.releases import GOOD, Revision
@@ -229,7 +229,8 @@ class Changing:
             if self._parts.now_ms() < operation.deadline_ms:
                 return Next(operation, TRY_AGAIN_S)
             cause = e.error if isinstance(e, FailedRunError) else as_told(e)
-            message = f"{error.message} Going back failed too: {cause.detail}"
+            message = f"{without_left(error.message)} Going back failed too: {cause.detail}"
+            message = with_left(message, _left_on_the_way_back(operation, error, e))
             return self._ending.finish(operation, "failed", error=_replace(error, message=message))
         finally:
             api.close()
@@ -310,6 +311,16 @@ def _standing(error: PlacementError, revision: Revision) -> ErrorAnswer:
     """An error after helm was done, with what stands on the cluster."""
     left = f"revision {revision.number} marked {revision.status}"
     return error_answer(PlacementError(error.code, error.detail, left=left))
+
+
+def _left_on_the_way_back(operation: Operation, error: ErrorAnswer, failed: Exception) -> str:
+    """What stands on the cluster where going back has failed.  error: why it began, with what was left then."""
+    if isinstance(failed, FailedRunError) and failed.kept:
+        newest = failed.kept[-1]
+        return f"revision {newest.number} marked {newest.status}"
+    if operation.undoing:
+        return "not known, helm had begun to go back; ask again by action status"
+    return left_of(error.message)
 
 
 def _before(operation: Operation, kept: Sequence[Revision]) -> int:

@@ -15,10 +15,11 @@ from placement.operation import (
     Why,
     encode_answer,
     error_answer,
+    left_of,
     with_left,
-    without_left,
 )
 from placement.parts import Next, Parts
+from placement.releases import Revision
 
 UNDO_S = 120.0
 _UNDOABLE = (Phase.HELM, Phase.MEND, Phase.WATCH, Phase.RELOAD)
@@ -31,8 +32,12 @@ class Ending:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
 
-    def failed(self, operation: Operation, error: ErrorAnswer) -> Next:
-        """The operation has failed; atomic ones go back first, if there is anything to go back from."""
+    def failed(self, operation: Operation, error: ErrorAnswer, newest: Revision | None = None) -> Next:
+        """The operation has failed; atomic ones go back first, if there is anything to go back from.
+
+        newest: the release's newest revision, where it was looked at; None = as helm has left it.
+        """
+        error = _with_standing(operation, error, newest)
         operation = _replace(operation, error=error, is_seen=False)
         began = operation.revision > 0
         if operation.atomic and operation.action == "apply" and operation.phase in _UNDOABLE and began:
@@ -163,10 +168,17 @@ def _digest_of(known: Placement | None, revision: int) -> str:
 
 def _with_namespace(operation: Operation, error: ErrorAnswer) -> ErrorAnswer:
     """What was made for the release stays where the release failed, and is told once."""
-    is_told = without_left(error.message) != error.message
-    if not operation.namespace_made or operation.revision or is_told:
+    if not operation.namespace_made or operation.revision or left_of(error.message):
         return error
     return _replace(error, message=with_left(error.message, namespace_left(operation)))
+
+
+def _with_standing(operation: Operation, error: ErrorAnswer, newest: Revision | None) -> ErrorAnswer:
+    """What helm was done with stays where the release failed later, unless the error tells already what is left."""
+    if not operation.revision or error.code == Code.NO_SUCH_RELEASE or left_of(error.message):
+        return error
+    number, status = (newest.number, newest.status) if newest is not None else (operation.revision, "deployed")
+    return _replace(error, message=with_left(error.message, f"revision {number} marked {status}"))
 
 
 def namespace_left(operation: Operation) -> str:

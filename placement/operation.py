@@ -156,6 +156,11 @@ def without_left(message: str) -> str:
     return message.split(_LEFT, maxsplit=1)[0]
 
 
+def left_of(message: str) -> str:
+    """What `with_left` was given beside the message, "" = nothing."""
+    return message.partition(_LEFT)[2].removesuffix(".")
+
+
 def encode_answer(answer: Answer) -> bytes:
     """JSON; the fields of diff, status, list and uninstall, and warnings, only where they are."""
     fields = msgspec.to_builtins(answer)

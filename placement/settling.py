@@ -186,18 +186,18 @@ class Settling:
             overtaken = newest.number > operation.revision
             return self._ending.finish(operation, "rolled-back", error=error, overtaken=overtaken)
         if operation.error is not None:
-            return self._ending.failed(operation, operation.error)
+            return self._ending.failed(operation, operation.error, newest)
         silent = behind.silent & set(operation.under_pods)  # of what did not change, nothing is owed
         if unheard := (behind.waiting | behind.refused | silent) - set(operation.configs):
             return self._to_reload(operation, unheard)
         if look.verdict is Verdict.FAILED:
-            return self._ending.failed(operation, told(Code.PODS_CRASH, look.why))
+            return self._ending.failed(operation, told(Code.PODS_CRASH, look.why), newest)
         if not operation.waits:
             return self._ending.finish(operation, "deployed" if look.verdict is Verdict.WAITING else "ready")
         if look.verdict is Verdict.READY:
             return self._ending.finish(operation, "ready")
         if self._is_late(operation):
-            return self._ending.failed(operation, told(Code.NOT_READY, look.why))
+            return self._ending.failed(operation, told(Code.NOT_READY, look.why), newest)
         return Next(self._ending.telling(operation, "progressing"), LOOK_EVERY_S)
 
     def _unseen(self, operation: Operation, error: PlacementError) -> Next:

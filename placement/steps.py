@@ -139,7 +139,7 @@ class Placer:
         except (NotNowError, TakenError):
             done = Next(hand.call, TRY_AGAIN_S)
         except (ApiError, PlacementError) as e:
-            done = self._ending.failed(hand.call, error_answer(_with_left(hand.call, as_told(e))))
+            done = self._ending.failed(hand.call, error_answer(as_told(e)))
         except StoreError:
             raise
         except Exception:  # noqa: BLE001  a fault of ours must end this operation, not be met again at every step
@@ -179,11 +179,3 @@ class Placer:
                 return self._changing.undo(hand)
             case _:
                 return self._ending.notify(operation)
-
-
-def _with_left(operation: Operation, error: PlacementError) -> PlacementError:
-    """An error after helm is done, with what stands on the cluster."""
-    is_there = operation.phase in (Phase.RELOAD, Phase.WATCH) and operation.revision > 0
-    if not is_there or error.code is Code.NO_SUCH_RELEASE:
-        return error
-    return PlacementError(error.code, error.detail, left=f"revision {operation.revision} marked deployed")

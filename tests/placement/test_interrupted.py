@@ -128,6 +128,67 @@ def test_what_another_call_places_while_pods_of_the_way_back_are_looked_at_stays
     assert (placed.revision, placed.chart, placed.values_digest) == (4, "nf-2.0.0", known.values_digest)
 
 
+@pytest.mark.parametrize("waits", [False, True])
+def test_a_release_whose_pods_crash_is_told_as_left(site: Site, waits: bool) -> None:
+    site.clusters[0].pods = "crash"
+    answer = site.call(cluster="a", wait=waits)
+    assert (answer.status, answer.code, answer.body["revision"]) == ("failed", "pods_crash", 1)
+    assert answer.body["error"]["message"].endswith(". Left on the cluster: revision 1 marked deployed.")
+    assert release_states(site) == [(1, "deployed")]
+
+
+def test_what_is_left_is_what_another_call_has_placed_since(site: Site) -> None:
+    site.clusters[0].pods = "pending"
+    begun(site, "slow", wait=True, timeout_s=2)
+    site.turn_until(lambda: operation(site, "slow").phase is Phase.WATCH, "helm's end")
+    assert site.call(cluster="a", values={"tac": "2"}, id="other").body["revision"] == 2
+    answer = turn_to_end(site, "slow")
+    assert (answer.status, answer.code, answer.body["revision"]) == ("failed", "not_ready", 1)
+    assert answer.body["error"]["message"].endswith(" Left on the cluster: revision 2 marked deployed.")
+
+
+def test_where_going_back_fails_the_call_has_failed_and_what_is_left_is_told(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ending, "UNDO_S", 0.0)
+    site.clusters[0].pods = "crash"
+    begun(site, "bad", atomic=True)
+    site.turn_until(lambda: operation(site, "bad").phase is Phase.UNDO, "the way back")
+    site.clusters[0].stop()
+    answer = turn_to_end(site, "bad")
+    site.clusters[0].start()
+    assert (answer.status, answer.code, answer.body["revision"]) == ("failed", "pods_crash", 1)
+    message = answer.body["error"]["message"]
+    assert " Going back failed too: The API server of a does not answer" in message
+    assert message.endswith(" Left on the cluster: revision 1 marked deployed.")
+    assert release_states(site) == [(1, "deployed")]
+    [placed] = site.inventory.all()
+    assert (placed.is_placed, placed.revision, placed.history[-1].outcome) == (True, 1, "pods_crash")
+
+
+@pytest.mark.parametrize(
+    ("is_told", "left"),
+    [(True, "revision 3 marked failed"), (False, "not known, helm had begun to go back; ask again by action status")],
+)
+def test_a_way_back_that_fails_in_the_middle_tells_what_it_left_itself(
+    site: Site, monkeypatch: pytest.MonkeyPatch, is_told: bool, left: str
+) -> None:
+    monkeypatch.setattr(ending, "UNDO_S", 0.0)
+    site.call(cluster="a", values={"image": "registry.test/nf:of-before"})
+    site.clusters[0].pods = "crash"
+    begun(site, "bad", atomic=True, values={"tac": "2", "image": "registry.test/nf:bad"})
+    site.turn_until(lambda: operation(site, "bad").phase is Phase.UNDO, "the way back")
+    site.clusters[0].refuse_bodies = "nf:of-before"
+    if not is_told:
+        refuse_after_helm(site, monkeypatch)
+    answer = turn_to_end(site, "bad")
+    assert (answer.status, answer.code, answer.body["revision"]) == ("failed", "pods_crash", 2)
+    message = answer.body["error"]["message"]
+    assert " Going back failed too: " in message
+    assert message.endswith(f" Left on the cluster: {left}.")
+    assert message.count("Left on the cluster") == 1
+
+
 def refuse_after_helm(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """The cluster refuses to show its Secrets from the end of helm's run on."""
     real = Turn.run

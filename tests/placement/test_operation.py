@@ -8,7 +8,16 @@ import pytest
 
 from durable.journal import key_of
 from placement.errors import Code, PlacementError
-from placement.operation import Answer, Operation, Phase, encode_answer, error_answer, with_left, without_left
+from placement.operation import (
+    Answer,
+    Operation,
+    Phase,
+    encode_answer,
+    error_answer,
+    left_of,
+    with_left,
+    without_left,
+)
 
 
 def operation(caller: str = "operator/alice", call_id: str = "one", phase: Phase = Phase.HELM) -> Operation:
@@ -45,6 +54,7 @@ def test_what_is_left_is_told_behind_the_sentence_and_can_be_taken_off() -> None
     assert told.message == "Helm was stopped. Left on the cluster: revision 2 marked failed."
     assert (told.code, told.hint) == ("timeout", Code.TIMEOUT.hint)
     assert without_left(told.message) == "Helm was stopped."
+    assert (left_of(told.message), left_of("Helm was stopped.")) == ("revision 2 marked failed", "")
     assert with_left("Helm was stopped.", "") == without_left("Helm was stopped.") == "Helm was stopped."
 
 
