@@ -161,13 +161,12 @@ class Service:
         clock: _CallClock,
     ) -> tuple[Answer, Target | None]:
         past = history.load(cluster, request.namespace, name)
-        mine = (entry for entry in past.entries if (entry.by, entry.call) == (caller, request.call))
-        done = next(mine, None) if request.call else None
+        done = past.of(caller, request.call) if request.call else None
         if done is not None:
             # The same call again: what it wrote is written; the answer tells how far the pods are with what is there.
             written = self._read(cluster, request, name, selector)
             answer, target = self._nudged(cluster, written, clock, wait=request.wait)
-            return {**answer, "revision": done.revision}, target
+            return {**answer, "revision": done.revision} if done.changed else answer, target
         change = self._back(past.entries, request.revision) if request.action == "rollback" else self._change(request)
         written = apply.write(
             cluster,
@@ -180,7 +179,9 @@ class Service:
             clock=clock,
         )
         if not written.changed:
-            return self._nudged(cluster, written, clock, wait=request.wait)
+            noted = self._noted(cluster.until(WRITTEN_BY_S, clock), written, caller, request.call, past)
+            answer, target = self._nudged(cluster, written, clock, wait=request.wait)
+            return {**answer, **noted}, target
         # Before anything else that may fail: what is not in the history, rollback cannot go back to.
         remembered = self._remembered(cluster.until(WRITTEN_BY_S, clock), written, caller, request.call, past)
         if request.action == "rollback" and not _is_known(past.entries, written.before):
@@ -203,6 +204,18 @@ class Service:
             if e.code == "cluster_unreachable":  # an answer that is late is no refusal
                 what, hint = "perhaps its history is not", f"action history shows whether; if it is not, {hint}"
             return {"revision": None, "warning": written_but(written.target.config, what, e, hint)}
+
+    def _noted(self, cluster: Cluster, written: apply.Written, caller: str, call: str, past: history.Past) -> Answer:
+        """Have the history know a call that found nothing to write, or a warning: later it might find something."""
+        if not call:
+            return {}
+        try:
+            history.note_unchanged(cluster, written.after, at=int(self._clock()), by=caller, call=call, past=past)
+        except ReloadError as e:
+            message = f"perhaps the history of ConfigMap {written.target.config} does not know this call: {e.detail}"
+            hint = "sent again after another change it would be done anew"
+            return {"warning": {"code": e.code, "message": message, "hint": hint}}
+        return {}
 
     def _nudged(
         self, cluster: Cluster, written: apply.Written, clock: _CallClock, *, wait: bool

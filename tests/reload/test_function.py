@@ -7,6 +7,7 @@ import json
 import random
 import threading
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -208,6 +209,53 @@ def test_a_captured_call_is_known_after_more_writes_than_can_be_gone_back_to(edg
     before = edge.api.data("core", "amf-config")
     assert edge.send(captured, "two")[1]["revision"] == 1
     assert edge.api.data("core", "amf-config") == before
+
+
+def test_a_captured_call_that_found_nothing_to_write_finds_nothing_later(edge: Edge) -> None:
+    """Sent again after somebody else's change it is still the first one; neither is it anything to go back to."""
+    captured = edge.signed(files={"app.conf": "greeting=one\n"}, wait=False)
+    first = edge.send(captured, "one")[1]
+    own = edge.call(call="c-1", files={"app.conf": "greeting=one\n"}, wait=False)[1]
+    assert {(a["changed"], "revision" in a, "warning" in a) for a in (first, own)} == {(False, False, False)}
+    edge.call(files={"app.conf": "greeting=two\n"}, wait=False)
+    edge.call(files={"app.conf": "greeting=three\n"}, wait=False)
+    edge.call(call="c-2", files={"app.conf": "greeting=three\n"}, wait=False)
+    for again in (edge.send(captured, "two")[1], edge.call(call="c-1", files={"app.conf": "x\n"}, wait=False)[1]):
+        assert (again["changed"], "revision" in again) == (False, False)
+    assert edge.api.data("core", "amf-config")["app.conf"] == "greeting=three\n"
+    assert [entry["revision"] for entry in edge.call(action="history")[1]["history"]] == [2, 1]
+    edge.call(action="rollback", wait=False)
+    assert edge.api.data("core", "amf-config")["app.conf"] == "greeting=two\n"
+    edge.call(call="c-2", files={"app.conf": "greeting=three\n"}, wait=False)
+    assert edge.api.data("core", "amf-config")["app.conf"] == "greeting=two\n"
+
+
+def test_calls_that_found_nothing_to_write_take_no_writes_place_and_go_after_an_hour(
+    edge: Edge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history, "KNOWN", 3)
+    cluster = edge.function._clusters.for_caller(ALICE, "edge-a", "core")
+    before = cluster.config("core", "amf-config")
+    assert before is not None
+    after = replace(before, files={"app.conf": b"greeting=two\n"})
+    assert history.add(cluster, before, after, at=1000, by=ALICE, call="w") == 1
+    for n in range(5):
+        history.note_unchanged(cluster, after, at=1000 + n, by=ALICE, call=f"n{n}")
+    past = history.load(cluster, "core", "amf-config")
+    assert ([e.call for e in past.entries], [e.call for e in past.unchanged]) == (["w"], ["n4", "n3", "n2"])
+    assert past.entries[0].contents() == before.files
+    history.note_unchanged(cluster, after, at=1003 + history.KNOWN_S, by=ALICE, call="late")
+    past = history.load(cluster, "core", "amf-config")
+    assert ([e.call for e in past.entries], [e.call for e in past.unchanged]) == (["w"], ["late", "n4"])
+
+
+def test_a_call_that_found_nothing_to_write_and_cannot_be_remembered_is_told(edge: Edge) -> None:
+    edge.api.refuse["POST", "secrets"] = 403
+    status, answer = edge.call(files={"app.conf": "greeting=one\n"}, wait=False)
+    assert (status, answer["changed"], answer["warning"]["code"]) == (200, False, "cluster_denied")
+    assert answer["warning"]["message"].startswith(
+        "perhaps the history of ConfigMap amf-config does not know this call"
+    )
 
 
 def test_a_call_without_any_id_goes_by_its_signature(edge: Edge) -> None:
