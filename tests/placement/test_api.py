@@ -22,6 +22,7 @@ from placement.capacity import read_room
 from placement.cluster import Room, Unreachable
 from placement.errors import Code, PlacementError
 from placement.kubeconfig import Credentials, credentials
+from reload.kubernetes_cluster import Call
 from tests.lab.authority import Authority
 from tests.placement.fake_cluster import FakeCluster, api
 
@@ -90,8 +91,13 @@ DATE, DATE_S = "Sun, 06 Nov 1994 08:49:37 GMT", 784111777  # RFC 9110, 5.6.7
 
 
 @contextmanager
-def answering(context: ssl.SSLContext | None = None) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """An API server without any objects, in another time: its URL, and whom it was told that we are."""
+def answering(
+    context: ssl.SSLContext | None = None, *, elsewhere: str = ""
+) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """An API server without any objects, in another time: its URL, and whom it was told that we are.
+
+    elsewhere: the URL of a server where it says that everything is, "" = here.
+    """
     told: list[dict[str, Any]] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -100,7 +106,9 @@ def answering(context: ssl.SSLContext | None = None) -> Iterator[tuple[str, list
             subject: Any = (shown or {}).get("subject", ())
             name = next((pair[0][1] for pair in subject if pair[0][0] == "commonName"), None)
             told.append({"target": self.path, "token": self.headers.get("Authorization"), "certificate": name})
-            self.send_response(200)
+            self.send_response(302 if elsewhere else 200)
+            if elsewhere:
+                self.send_header("Location", elsewhere + self.path)
             self.send_header("Content-Length", "2")
             self.end_headers()
             self.wfile.write(b"{}")
@@ -162,6 +170,19 @@ def test_a_server_is_judged_by_the_kubeconfigs_own_authority_and_told_its_token_
             assert error.code is Code.CLUSTER_DOWN
         assert len(told) == 3
     assert list(temporary.iterdir()) == []
+
+
+def test_nobody_is_asked_but_the_server_of_the_kubeconfig() -> None:
+    """Whoever answers in its place would be told whose rights a call has, and could send it to a server within."""
+    with answering() as (within, heard), answering(elsewhere=within) as (url, told):
+        asking = Api("a", Credentials(url, None, None, token="t0ken", certificate=None, key=None))
+        error = asked(asking)
+        assert isinstance(error, ApiError)
+        assert error.status == 302
+        assert asking.send(Call("GET", "/api/v1/pods", (), {}, None, read_s=5.0))[0] == 302
+        asking.close()
+        assert [one["token"] for one in told] == ["Bearer t0ken", "Bearer t0ken"]
+        assert heard == []
 
 
 def test_what_time_it_is_there_is_learnt_from_each_answer() -> None:

@@ -128,6 +128,16 @@ def test_what_another_call_places_while_pods_of_the_way_back_are_looked_at_stays
     assert (placed.revision, placed.chart, placed.values_digest) == (4, "nf-2.0.0", known.values_digest)
 
 
+@pytest.mark.parametrize("grant", [{"namespaces": ["core"]}, {"repositories": []}, {"locations": ["munich"]}])
+def test_what_is_granted_no_more_when_the_step_comes_is_not_done(site: Site, grant: dict[str, Any]) -> None:
+    begun(site, "late")
+    assert operation(site, "late").phase is Phase.PLAN
+    site.policy(**grant)
+    answer = turn_to_end(site, "late")
+    assert (answer.status, answer.code) == ("refused", "not_allowed")
+    assert release_states(site) == []
+
+
 @pytest.mark.parametrize("waits", [False, True])
 def test_a_release_whose_pods_crash_is_told_as_left(site: Site, waits: bool) -> None:
     site.clusters[0].pods = "crash"

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from placement import installing
+from placement import helm, installing, leases
 from placement.operation import Phase
 from tests.placement.conftest import Answered, Site
 from tests.placement.fake_cluster import wait_for
@@ -59,3 +59,9 @@ def test_helm_is_stopped_when_a_renewal_is_refused(site: Site, monkeypatch: pyte
         wait_for(lambda: operation(site, "lost").phase is Phase.MEND, "helm's being stopped")
     told = answer.result()
     assert (told.status, told.code) == ("failed", "lease_lost")
+
+
+def test_a_helm_that_lost_its_lease_is_dead_before_another_may_take_it() -> None:
+    """A renewal that hangs is one that failed; helm is told to end when that is seen, and killed after its grace."""
+    assert installing.PATIENCE_S + helm.POLL_S + helm.TERM_GRACE_S < leases.DURATION_S
+    assert installing.RENEW_EVERY_S * 2 < installing.PATIENCE_S, "one renewal that fails is no loss"
