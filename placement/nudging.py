@@ -98,6 +98,22 @@ class Reloads:
         refused = frozenset(states["rejected"] | states["failed"])
         return Behind(frozenset(states["waiting"]), refused, frozenset(states["silent"]))
 
+    def unconfirmed(self, namespace: str, release: str) -> PlacementError | None:
+        """What keeps the release's pods from being known to run with its ConfigMaps as they are; none is nudged.
+
+        config_rejected: a pod keeps another one.  config_not_taken: it has not confirmed it, or does not answer.
+        None = all of them run with them, or may not be asked.  Raises PlacementError cluster_down.
+        """
+        try:
+            progress = apply.look(self._cluster, apply.targets_of_release(self._cluster, namespace, release))
+        except ReloadError as e:
+            if e.code == "cluster_denied":
+                return None
+            raise _told(e) from e
+        if self._api.left_s() <= 0:
+            raise self._api.too_slow()
+        return _taken(progress).error
+
     def _targets(self, namespace: str, release: str, configs: Sequence[str]) -> list[Target]:
         return [t for t in apply.targets_of_release(self._cluster, namespace, release) if t.config in configs]
 

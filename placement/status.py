@@ -13,6 +13,7 @@ from placement.api import ApiError
 from placement.cluster import Cluster, is_coming_to
 from placement.errors import Code, PlacementError
 from placement.inventory import Placement
+from placement.nudging import Reloads
 from placement.operation import Answer, Why, error_answer
 from placement.readiness import Verdict
 from placement.request import Request
@@ -79,13 +80,18 @@ def status(placer: Placer, grant: policy.Grant, caller: str, request: Request) -
         newest = kept[-1]
         objects = manifest.objects(newest.manifest)
         look = watching.look(api, request.run_namespace, objects)
+        behind: PlacementError | None = None
+        if look.verdict is Verdict.READY:
+            behind = Reloads(api).unconfirmed(request.run_namespace, request.function_name)
         drift = ([] if is_coming else _drift(known, newest)) + watching.drift(api, request.run_namespace, objects)
     except ApiError as e:
         raise e.told() from e
     finally:
         api.close()
     metrics.compared(found.cluster, drift=bool(drift))
-    word, error = _judged(newest, look, placer.parts.secrets.secret_words())
+    word, error = _judged(newest, look, behind, placer.parts.secrets.secret_words())
+    if is_coming and word == "progressing":
+        error = None  # there is a call yet to tell
     return msgspec.structs.replace(
         answer,
         status=word,
@@ -102,20 +108,26 @@ def _since(begun: float) -> float:
     return round(time.monotonic() - begun, 3)
 
 
-def _judged(newest: releases.Revision, look: watching.Look, secret: set[str]) -> tuple[str, PlacementError | None]:
+def _judged(
+    newest: releases.Revision, look: watching.Look, behind: PlacementError | None, secret: set[str]
+) -> tuple[str, PlacementError | None]:
+    """behind: of pods that are ready, what keeps them from their configuration."""
     if newest.status in releases.PENDING:
         return "progressing", None
     if newest.status == "failed":
         # Helm's own words, which quote values: who may ask for a status is not who gave them.
         said = masking.strike(newest.description.rstrip("."), masking.all_words(newest.config) | secret)
         return "failed", PlacementError(Code.APPLY_FAILED, f"Revision {newest.number} failed: {said}.")
-    match look.verdict:
-        case Verdict.READY:
-            return "ready", None
-        case Verdict.FAILED:
-            return "failed", PlacementError(Code.PODS_CRASH, f"Pods of the release crash or cannot start: {look.why}.")
-        case _:
-            return "progressing", None
+    if look.verdict is Verdict.FAILED:
+        return "failed", PlacementError(Code.PODS_CRASH, f"Pods of the release crash or cannot start: {look.why}.")
+    if look.verdict is Verdict.WAITING:
+        return "progressing", None
+    if behind is None:
+        return "ready", None
+    # A check tells of the line that it refuses, and any password in it.
+    words = masking.secret_words(newest.config) | masking.words_of_files(manifest.objects(newest.manifest))
+    told = PlacementError(behind.code, masking.strike(behind.detail, words | secret))
+    return ("failed" if behind.code is Code.CONFIG_REJECTED else "progressing"), told
 
 
 def _drift(known: Placement | None, newest: releases.Revision) -> list[str]:
