@@ -19,8 +19,8 @@ from placement.plan import (
     HelmPlan,
     Refused,
     candidates,
-    home_of,
     homes,
+    homes_of,
     plan,
     template_argv,
 )
@@ -57,7 +57,7 @@ class Chooser:
         Raises PlacementError: values, chart or registry.
         """
         rooms, workload = known.rooms, known.workload
-        if request.named is None and home_of(request, clusters, placed) is None:
+        if request.named is None and not homes_of(request, clusters, placed):
             asked = [cluster for cluster in candidates(request, clusters, placed) if cluster.name not in rooms]
             with ThreadPoolExecutor(_AT_ONCE) as pool:
                 found = {cluster.name: pool.submit(self._room, cluster, until) for cluster in asked}

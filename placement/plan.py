@@ -100,11 +100,16 @@ def plan(
     """Choose a cluster.
 
     state.rooms must hold every one of `candidates` unless the request names its cluster; one that is missing there
-    counts as unreachable.  Release placed already: stays where it is, or Refused when that cluster is forbidden now.
+    counts as unreachable.  Release placed already: stays where it is, or Refused when that cluster is forbidden now, or
+    when it is on several of which the request tells none.
     """
     if request.named is not None and request.named not in {cluster.name for cluster in clusters}:
         return Refused(Code.UNKNOWN_CLUSTER, f"No cluster {request.named!r} is registered.", {})
-    home = home_of(request, clusters, state.placed)
+    homes_there = homes_of(request, clusters, state.placed)
+    if len(homes_there) > 1:
+        detail = f"The release is on {', '.join(homes_there)}: name one of them, or another, as `cluster`."
+        return Refused(Code.BAD_REQUEST, detail, {})
+    home = homes_there[0] if homes_there else None
     why_not: dict[str, str] = {}
     good: list[Cluster] = []
     for cluster in sorted(clusters, key=lambda c: c.name):
@@ -125,16 +130,17 @@ def plan(
     return _best(request, clusters, good, state, home=home, why_not=why_not, argv=argv)
 
 
-def home_of(request: Request, clusters: Sequence[Cluster], placed: Sequence[Placed]) -> str | None:
-    """The cluster that the release is on, among those where the request asks for it.
+def homes_of(request: Request, clusters: Sequence[Cluster], placed: Sequence[Placed]) -> list[str]:
+    """The clusters that the release is on, among those where the request asks for it; with several, those that fit.
 
-    The same release may be at several locations; with several homes at one, only a named one counts.
+    The same release may be at several locations.
     """
     asked = {c.name for c in clusters if request.location in (None, c.location)}
     if request.named is not None:
-        return next(iter(homes(request, placed, asked & {request.named})), None)
+        return homes(request, placed, asked & {request.named})
     found = homes(request, placed, asked)
-    return found[0] if len(found) == 1 else None
+    fitting = {cluster.name for cluster in candidates(request, clusters, ())}
+    return [name for name in found if name in fitting] or found if len(found) > 1 else found
 
 
 def homes(request: Request, placed: Sequence[Placed], among: Collection[str]) -> list[str]:

@@ -67,6 +67,18 @@ def test_no_fitting_cluster_is_refused_with_a_reason_for_each(make_site: Callabl
     assert answer.body["cluster"] is None
 
 
+def test_a_release_on_two_clusters_comes_to_no_third_one_unasked(make_site: Callable[..., Site]) -> None:
+    site = make_site(3)
+    for name in ("a", "b"):
+        assert site.call(cluster=name).status == "ready"
+    for changes in ({}, {"action": "diff"}):
+        answer = site.call(values={"tac": "9"}, **changes)
+        assert (answer.status, answer.code) == ("refused", "bad_request")
+        assert "The release is on a, b: name one of them" in answer.body["error"]["message"]
+    assert site.clusters[2].calls == []
+    assert site.call(values={"tac": "9"}, location="munich").body["revision"] == 2
+
+
 def test_a_release_stays_where_it_is(make_site: Callable[..., Site]) -> None:
     site = make_site(2)
     first = site.call(location="munich")

@@ -17,7 +17,7 @@ from placement.plan import (
     HelmPlan,
     Refused,
     helm_argv,
-    home_of,
+    homes_of,
     misfit,
     plan,
     rollback_argv,
@@ -39,15 +39,46 @@ def ask(state: State = BOTH, *clusters: Cluster, choose: Choose | None = None, *
 
 
 @pytest.mark.parametrize(
-    ("placed", "home"),
+    ("placed", "homes"),
     [
-        ((Placed("a", "lab", "upf"), Placed("b", "lab", "upf", is_coming=True)), "a"),
-        ((Placed("b", "lab", "upf", is_coming=True),), "b"),
-        ((Placed("a", "lab", "upf"), Placed("b", "lab", "upf")), None),
+        ((Placed("a", "lab", "upf"), Placed("b", "lab", "upf", is_coming=True)), ["a"]),
+        ((Placed("b", "lab", "upf", is_coming=True),), ["b"]),
+        ((Placed("b", "lab", "upf"), Placed("a", "lab", "upf")), ["a", "b"]),
     ],
 )
-def test_a_call_under_way_takes_no_release_from_its_home(placed: tuple[Placed, ...], home: str | None) -> None:
-    assert home_of(Request("upf", "lab", "oci://r.test/c", "1.0.0"), (A, B), placed) == home
+def test_a_call_under_way_takes_no_release_from_its_home(placed: tuple[Placed, ...], homes: list[str]) -> None:
+    assert homes_of(Request("upf", "lab", "oci://r.test/c", "1.0.0"), (A, B), placed) == homes
+
+
+TWICE = State({"c": ROOM}, (Placed("a", "lab", "upf"), Placed("b", "lab", "upf")))
+C = Cluster("c", "hamburg", "h1", {"gpu": "yes"})
+
+
+@pytest.mark.parametrize("choose", [Choose(), Choose(zone="h1"), Choose(labels={"ran": "no"})])
+def test_a_release_on_several_clusters_gets_no_other_one_by_itself(choose: Choose) -> None:
+    found = ask(TWICE, A, B, C, choose=choose)
+    assert isinstance(found, Refused)
+    assert found.code is Code.BAD_REQUEST
+    assert found.detail == "The release is on a, b: name one of them, or another, as `cluster`."
+
+
+@pytest.mark.parametrize(
+    ("choose", "fields", "chosen"),
+    [
+        (Choose(), {"cluster": "b"}, "b"),
+        (Choose(), {"cluster": "c"}, "c"),
+        (Choose(), {"location": "berlin"}, "a"),
+        (Choose(), {"location": "hamburg"}, "c"),
+        (Choose(zone="m1"), {}, "b"),
+        (Choose(labels={"gpu": "yes"}), {}, "a"),
+    ],
+)
+def test_which_of_several_is_meant_may_be_told_in_any_way(
+    choose: Choose, fields: dict[str, object], chosen: str
+) -> None:
+    found = ask(TWICE, A, B, C, choose=choose, **fields)
+    assert isinstance(found, HelmPlan)
+    assert found.cluster == chosen
 
 
 FULL = State({"a": SMALL, "b": ROOM}, (Placed("a", "lab", "upf"),), (Pods(1, 200, 0),))
