@@ -7,7 +7,7 @@ import gzip
 import json
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from placement import namespaces
@@ -29,7 +29,7 @@ class Revision:
     """One revision.  status: Helm's: deployed, superseded, failed, pending-…, uninstalling.  config: given values.
 
     installed: when the release's first revision was made, Helm's text: another one after an uninstall.
-    hooks: their manifests, which are no part of the release's own.
+    hooks: their manifests, which are no part of the release's own.  written_s: when somebody's helm wrote it last.
     """
 
     number: int
@@ -40,6 +40,7 @@ class Revision:
     description: str
     installed: str = ""
     hooks: tuple[str, ...] = ()
+    written_s: float = field(default=0.0, compare=False)
 
 
 def decode(secret: Mapping[str, Any]) -> dict[str, Any]:
@@ -61,7 +62,7 @@ def encode(record: Mapping[str, Any]) -> str:
 
 def revisions(api: Api, namespace: str, release: str) -> list[Revision]:
     """Every revision that Helm kept, oldest first.  Raises PlacementError."""
-    found = [revision_of(decode(secret)) for secret in _secrets(api, namespace, release)]
+    found = [_read(secret, decode(secret)) for secret in _secrets(api, namespace, release)]
     return sorted(found, key=lambda r: r.number)
 
 
@@ -110,11 +111,10 @@ def recover(
     """
     kept = sorted(_secrets(api, namespace, release), key=_number)
     records = [decode(secret) for secret in kept]
-    found = [revision_of(record) for record in records]
+    found = [_read(secret, record) for secret, record in zip(kept, records, strict=True)]
     if not is_pending(found):
         return found
-    written_s = _written_s(kept[-1])
-    if not (is_ours(found) or written_s <= ended_s or api.now() - written_s > STALE_S):
+    if not (is_ours(found) or found[-1].written_s <= ended_s or is_abandoned(found[-1], api.now())):
         return found
     newest, record = kept[-1], records[-1]
     record["info"] = {**record["info"], "status": "failed", "description": RECOVERED}
@@ -132,6 +132,15 @@ def recover(
 def is_pending(kept: Sequence[Revision]) -> bool:
     """Whether a helm works on the newest of these revisions, or was killed while it did."""
     return bool(kept) and kept[-1].status in PENDING
+
+
+def is_abandoned(newest: Revision, now_s: float) -> bool:
+    """Whether it is pending and was written so long ago that its helm counts as killed.  now_s: the server's clock."""
+    return newest.status in PENDING and now_s - newest.written_s > STALE_S
+
+
+def _read(secret: Mapping[str, Any], record: Mapping[str, Any]) -> Revision:
+    return replace(revision_of(record), written_s=_written_s(secret))
 
 
 def _secrets(api: Api, namespace: str, release: str) -> list[Mapping[str, Any]]:

@@ -83,6 +83,7 @@ def status(placer: Placer, grant: policy.Grant, caller: str, request: Request) -
         behind: PlacementError | None = None
         if look.verdict is Verdict.READY:
             behind = Reloads(api).unconfirmed(request.run_namespace, request.function_name)
+        is_abandoned = not is_coming and releases.is_abandoned(newest, api.now())
         drift = ([] if is_coming else _drift(known, newest)) + watching.drift(api, request.run_namespace, objects)
     except ApiError as e:
         raise e.told() from e
@@ -90,6 +91,8 @@ def status(placer: Placer, grant: policy.Grant, caller: str, request: Request) -
         api.close()
     metrics.compared(found.cluster, drift=bool(drift))
     word, error = _judged(newest, look, behind, placer.parts.secrets.secret_words())
+    if is_abandoned:
+        word, error = "failed", _abandoned(newest)
     if is_coming and word == "progressing":
         error = None  # there is a call yet to tell
     return msgspec.structs.replace(
@@ -106,6 +109,12 @@ def status(placer: Placer, grant: policy.Grant, caller: str, request: Request) -
 
 def _since(begun: float) -> float:
     return round(time.monotonic() - begun, 3)
+
+
+def _abandoned(newest: releases.Revision) -> PlacementError:
+    since = f"has been {newest.status} for more than {releases.STALE_S / 60:g} minutes"
+    then = "the helm that wrote it was killed, and the next apply goes on from there"
+    return PlacementError(Code.APPLY_FAILED, f"Revision {newest.number} {since}: {then}.")
 
 
 def _judged(

@@ -1,10 +1,13 @@
-"""A status tells of the release as it is now: also what its pods run with."""
+"""A status tells of the release as it is now: also what its pods run with, and a helm that was killed long ago."""
 
 from __future__ import annotations
+
+import time
 
 import pytest
 
 from placement import settling
+from placement.releases import STALE_S, decode, encode
 from tests.placement import agents
 from tests.placement.agents import digest, let_say, once
 from tests.placement.conftest import Answered, Site
@@ -61,3 +64,25 @@ def test_pods_that_may_not_be_asked_are_ready_as_far_as_anybody_knows(site: Site
     let_say(site, "amf", digest=digest("another"))
     site.clusters[0].refuse.add("/proxy/")
     assert (status(site).status, status(site).code) == ("ready", None)
+
+
+@pytest.mark.parametrize(
+    ("old_s", "word", "code"), [(STALE_S + 60, "failed", "apply_failed"), (60, "progressing", None)]
+)
+def test_a_release_that_a_killed_helm_left_pending_is_told_as_apply_takes_it(
+    site: Site, old_s: float, word: str, code: str | None
+) -> None:
+    site.call(cluster="a")
+    cluster, written = site.clusters[0], str(int(time.time() - old_s))
+    [secret] = [s for s in cluster.things("secrets") if s["metadata"]["name"].startswith("sh.helm")]
+    record = decode(secret)
+    record["info"]["status"] = "pending-upgrade"
+    secret["data"]["release"] = encode(record)
+    secret["metadata"]["labels"] |= {"status": "pending-upgrade", "createdAt": written, "modifiedAt": written}
+    secret["metadata"]["creationTimestamp"] = "2026-01-01T00:00:00Z"
+    asked = status(site)
+    assert (asked.status, asked.code) == (word, code)
+    if code:
+        assert asked.body["error"]["message"].startswith("Revision 1 has been pending-upgrade for more than 15 minutes")
+    applied = site.call(id="next")
+    assert (applied.status, applied.code) == (("ready", None) if code else ("failed", "busy"))
