@@ -181,7 +181,13 @@ def test_keys_are_hex_of_32_octets_alike_for_tickers_and_functions_and_kept(defa
     for secret in secrets:
         name = secret["metadata"]["name"]
         by_name.setdefault(name, {})[secret["metadata"]["namespace"]] = secret["data"][name]
-        assert secret["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+        # No part of a revision, and not made anew: without a policy helm deletes what is there before.
+        assert secret["metadata"]["annotations"] == {
+            "helm.sh/hook": "pre-install,pre-upgrade",
+            "helm.sh/hook-weight": "-1",
+            "helm.sh/hook-delete-policy": "hook-failed",
+            "helm.sh/resource-policy": "keep",
+        }
     assert set(by_name) == {"edge-signing-key", "subscriber-key", "m-tmsi-key"}
     contents = []
     for found in by_name.values():
@@ -795,16 +801,42 @@ def restored(job: BackupJob, command: list[str], name: str, rows: int) -> str:
     return said
 
 
-@pytest.mark.parametrize("keyspace", ["restored", "edge"])
-def test_a_restore_goes_into_a_keyspace_beside_what_runs_or_after_a_loss_into_that_one(keyspace: str) -> None:
+def restore_on(url: str, keyspace: str) -> subprocess.CompletedProcess[str]:
+    """k8s/restore.yaml's command where STORE_URL is this, with a stand-in of `edge` that says what it is to do."""
     patches = yaml.safe_load((ROOT / "k8s/restore.yaml").read_text())
     (command,) = (each["value"] for each in patches if each["path"].endswith("/command"))
     assert "KEYSPACE=restored " in command[-1]
     script = command[-1].replace("KEYSPACE=restored ", f"KEYSPACE={keyspace} ").replace("cd /backups", "ls() { :; }")
-    before = "cassandra://cassandra.edge:9042/edge?rf=3&dc=dc1"
     argv = ["/bin/sh", "-euc", f'edge() {{ echo "$*"; [ "$2" != status ]; }}\n{script}']
-    said = subprocess.run(argv, env={"STORE_URL": before}, capture_output=True, text=True, check=True, timeout=60)
-    assert f"store migrate --store cassandra://cassandra.edge:9042/{keyspace}?rf=3&dc=dc1\n" in said.stdout
+    return subprocess.run(argv, env={"STORE_URL": url}, capture_output=True, text=True, check=False, timeout=60)
+
+
+@pytest.mark.parametrize("keyspace", ["restored", "edge"])
+@pytest.mark.parametrize(
+    ("url", "changed"),
+    [
+        ("cassandra://cassandra.edge:9042/edge?rf=3&dc=dc1", "cassandra://cassandra.edge:9042/{}?rf=3&dc=dc1"),
+        ("cassandra://cassandra.edge:9042/lab?rf=1", "cassandra://cassandra.edge:9042/{}?rf=1"),
+        ("cassandra://db1.example,db2.example/edge", "cassandra://db1.example,db2.example/{}"),
+        ("cassandra://db1.example:9042/mme?ca_file=/edge/ca", "cassandra://db1.example:9042/{}?ca_file=/edge/ca"),
+        ("cassandra://db1.example:9042?rf=1", "cassandra://db1.example:9042/{}?rf=1"),
+    ],
+)
+def test_a_restore_goes_into_a_keyspace_beside_what_runs_or_after_a_loss_into_that_one(
+    url: str, changed: str, keyspace: str
+) -> None:
+    done = restore_on(url, keyspace)
+    assert done.returncode == 0, done.stderr
+    stores = {line.partition(" --store ")[2] for line in done.stdout.splitlines() if line.startswith("store ")}
+    assert stores == {changed.format(keyspace)}
+    assert "\nstore restore " in done.stdout
+
+
+def test_a_restore_into_no_keyspace_of_its_own_is_refused() -> None:
+    done = restore_on("cassandra:///edge", "restored")
+    assert done.returncode == 1
+    assert "store restore" not in done.stdout
+    assert "nothing is restored" in done.stdout
 
 
 @pytest.mark.parametrize(

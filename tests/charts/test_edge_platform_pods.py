@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -76,6 +78,28 @@ def test_tables_are_made_after_the_first_install_and_before_the_programs_that_wa
 ) -> None:
     hooks = named(default, "Job", "edge-migrate")["metadata"]["annotations"]["helm.sh/hook"]
     assert hooks == "post-install,pre-upgrade"
+
+
+@pytest.mark.parametrize(
+    ("status", "migrate", "asked"),
+    [("1 1 0", "1 0", ["status", "migrate", "status", "migrate"]), ("0", "1", ["status"])],
+    ids=["Cassandra is not there yet", "a newer program has migrated"],
+)
+def test_the_job_that_makes_tables_waits_for_cassandra_and_leaves_a_newer_schema_alone(
+    default: list[Manifest], tmp_path: Path, status: str, migrate: str, asked: list[str]
+) -> None:
+    """status, migrate: how `edge store` ends each time."""
+    (container,) = pods(default)["Job edge-migrate"]["spec"]["containers"]
+    (tmp_path / "status").write_text("\n".join(status.split()))
+    (tmp_path / "migrate").write_text("\n".join(migrate.split()))
+    edge = (
+        'edge() { echo "$2" >> asked; code=$(head -n 1 "$2"); sed -i 1d "$2"; [ "$3 $4" = "--store url" ]; '
+        'return "$code"; }; sleep() { :; }'
+    )
+    *shell, script = container["command"]
+    environment = {"PATH": "/usr/bin:/bin", "STORE_URL": "url"}
+    subprocess.run([*shell, f"{edge}\n{script}"], cwd=tmp_path, env=environment, check=True, timeout=20)
+    assert (tmp_path / "asked").read_text().split() == asked
 
 
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.name)
