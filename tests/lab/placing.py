@@ -239,22 +239,25 @@ class Placing:
         assert answer["status"] in ("uninstalled", "absent"), answer
         return answer
 
-    def bare_helm(self, release: str, *, yields: bool = False) -> float:
-        """Seconds of `helm upgrade --install` of the small chart on edge-a, by the same account, with nobody around.
+    def bare_helm(self, release: str, *, yields: bool = False, cluster: str = "edge-a", waits: bool = False) -> float:
+        """Seconds of `helm upgrade --install` of the small chart, by the same account, with nobody around.
 
         yields: with as little of the processors as the placement function's helm takes, instead of a usual share.
+        waits: until the pods are ready.
         """
         options = ["--reset-values", "--history-max", "10", "--plain-http", "--version", "1.0.0", "--output", "json"]
         words = ["upgrade", "--install", release, self.chart(), *options, "--set", f"image={self.image}"]
-        return self._bare(words, yields=yields)
+        if waits:
+            words += ["--wait", "--timeout", "300s"]
+        return self._bare(words, cluster, yields=yields)
 
-    def bare_uninstall(self, release: str) -> float:
-        return self._bare(["uninstall", release])
+    def bare_uninstall(self, release: str, *, cluster: str = "edge-a") -> float:
+        return self._bare(["uninstall", release], cluster)
 
-    def _bare(self, words: Sequence[str], *, yields: bool = False) -> float:
+    def _bare(self, words: Sequence[str], cluster: str, *, yields: bool = False) -> float:
         config = self.secrets / "edge-kubeconfigs"
         account = account_of(self.acts_as, self.namespace)
-        argv: list[str | Path] = [self.around.helm, f"--kubeconfig={config}", "--kube-context=edge-a"]
+        argv: list[str | Path] = [self.around.helm, f"--kubeconfig={config}", f"--kube-context={cluster}"]
         argv += [f"--kube-as-user={account}"]
         if yields:
             share = f'echo {NICE} > /proc/self/autogroup; exec nice -n {NICE} "$@"'
