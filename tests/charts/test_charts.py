@@ -385,7 +385,8 @@ def test_a_digest_names_the_image_before_a_tag_does(charts: Charts) -> None:
 def test_the_network_policy_lets_in_its_peers_and_nobody_else(charts: Charts) -> None:
     peers = [{"namespaceSelector": {"matchLabels": {"of": "core"}}}, {"ipBlock": {"cidr": "192.0.2.0/24"}}]
     nodes = [{"ipBlock": {"cidr": "198.51.100.0/24"}}]
-    ports = [{"name": "http", "port": 8080}, {"name": "pfcp", "port": 8805, "protocol": "UDP"}]
+    radio = [{"ipBlock": {"cidr": "203.0.113.0/24"}}]
+    ports = [{"name": "http", "port": 8080}, {"name": "ngap", "port": 38412, "protocol": "SCTP", "from": radio}]
     for given, expected, status in (
         ({}, [{"podSelector": {}}], {}),
         ({"from": peers, "statusFrom": nodes}, peers, {"from": nodes}),
@@ -396,10 +397,23 @@ def test_the_network_policy_lets_in_its_peers_and_nobody_else(charts: Charts) ->
             "podSelector": of_kind(manifests, "Deployment")[0]["spec"]["selector"],
             "policyTypes": ["Ingress"],
             "ingress": [
-                {"from": expected, "ports": [{"port": 8080, "protocol": "TCP"}, {"port": 8805, "protocol": "UDP"}]},
+                {"from": expected, "ports": [{"port": 8080, "protocol": "TCP"}]},
+                {"from": radio, "ports": [{"port": 38412, "protocol": "SCTP"}]},
                 {"ports": [{"port": 9797, "protocol": "TCP"}], **status},
             ],
         }
+
+
+def test_who_is_outside_of_the_cluster_reaches_n2_and_n3_of_the_core_and_nothing_else(charts: Charts) -> None:
+    """gNBs are, and pods of other namespaces are for their policies."""
+    reached = {
+        (policy["metadata"]["name"], port["port"])
+        for policy in of_kind(charts.render("open5gs", CORE, release="core"), "NetworkPolicy")
+        for rule in policy["spec"]["ingress"]
+        for port in rule["ports"]
+        if rule.get("from") != [{"podSelector": {}}] and port["port"] != 9797
+    }
+    assert reached == {("core-amf", 38412), ("core-upf", 2152)}
 
 
 @pytest.mark.parametrize(("given", "expected"), [({}, 1), ({"maxUnavailable": "25%"}, "25%")])

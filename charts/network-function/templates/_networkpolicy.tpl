@@ -12,17 +12,12 @@ spec:
       {{- include "nf.selector" . | nindent 6 }}
   policyTypes: [Ingress]
   ingress:
-    {{- if .Values.ports }}
+    {{- $peers := .Values.networkPolicy.from | default (list (dict "podSelector" dict)) }}
+    {{- range .Values.ports }}
     - from:
-        {{- if .Values.networkPolicy.from }}
-        {{- toYaml .Values.networkPolicy.from | nindent 8 }}
-        {{- else }}
-        - podSelector: {}
-        {{- end }}
+        {{- toYaml (.from | default $peers) | nindent 8 }}
       ports:
-        {{- range .Values.ports }}
         - {port: {{ .port }}, protocol: {{ .protocol | default "TCP" }}}
-        {{- end }}
     {{- end }}
     # The status holds digests and verdicts, no configuration; kubelet and the API server's proxy come from nodes.
     - ports:
