@@ -37,6 +37,9 @@ KUBECONFIG = "kubeconfig"
 VALUES_FILE = "values-file.yaml"
 VALUES = "values.yaml"
 REGISTRY_CONFIG = "registry.json"
+RENDERED_FOR = "1.34.0"
+"""The Kubernetes that a chart is rendered for where no cluster is asked: a helm that is built from its module takes 1.20,
+which many charts refuse.  The cluster's own version decides when it is installed."""
 
 
 def helm_argv(
@@ -66,6 +69,7 @@ def template_argv(request: Request, *, registry: tuple[str, ...] = ()) -> tuple[
     """Render without the cluster, to learn what the workload needs.  registry: as above."""
     argv = ["template", request.function_name, request.chart_repository, "--version", request.chart_version]
     argv += ["--namespace", request.run_namespace, "--registry-config", REGISTRY_CONFIG]
+    argv += ["--kube-version", RENDERED_FOR]
     if request.values_yaml_file is not None:
         argv += ["--values", VALUES_FILE]
     argv += ["--values", VALUES]

@@ -15,6 +15,7 @@ import pytest
 from laptop.site import ROOT, Site
 from mme.store.opening import open_store
 from tests.charts.rendering import helm_binary
+from tests.lab import artefacts
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
@@ -28,7 +29,7 @@ import os, re, subprocess, sys
 from pathlib import Path
 
 def template(chart):
-    argv = [{helm!r}, "template", name, chart, *old, *words]
+    argv = [{helm!r}, "template", name, chart, "--kube-version", {version!r}, *old, *words]
     return subprocess.run(argv, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 assert sys.argv[1:3] == ["upgrade", "--install"], sys.argv
@@ -81,7 +82,13 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
     for name, text in SHOWS.items():
         (shows / name).parent.mkdir(exist_ok=True)
         (shows / name).write_text(text)
-    helm = HELM.format(python=sys.executable, helm=helm_binary(), folder=str(programs), shows=str(shows))
+    helm = HELM.format(
+        version=artefacts.KUBERNETES_VERSION,
+        python=sys.executable,
+        helm=helm_binary(),
+        folder=str(programs),
+        shows=str(shows),
+    )
     for name, text in (("helm", helm), ("docker", DOCKER)):
         (programs / name).write_text(text)
         (programs / name).chmod(0o755)

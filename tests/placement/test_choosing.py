@@ -24,6 +24,7 @@ from placement.steps import Placer
 from placement.tables import Table
 from tests.placement.agents import once
 from tests.placement.conftest import CALLER, Event, Site, signed
+from tests.placement.fake_registry import FILES
 from tests.placement.test_interrupted import CALLBACK, operation, turn_to_end
 from trust.access import TICKER
 
@@ -49,6 +50,18 @@ def test_a_full_cluster_is_passed_over_by_what_the_chart_asks(make_site: Callabl
         "too full: pod 1 of 1 asks for 100m CPU and 64 MiB, and a node has at most 50m, 8192 MiB and 109 pods left"
     )
     assert site.call(function_name="small", values={"cpu": "10m"}, location="berlin").body["cluster"] == "a"
+
+
+def test_a_chart_that_wants_a_kubernetes_of_today_is_rendered_to_learn_what_it_asks_for(
+    make_site: Callable[..., Site],
+) -> None:
+    """helm takes 1.20 for granted where it asks no cluster, unless its release's flags were there when it was built."""
+    site = make_site(2)
+    chart = {"apiVersion": "v2", "name": "newer", "version": "1.0.0", "kubeVersion": ">=1.25.0-0"}
+    site.registry.push("newer", "1.0.0", files={**FILES, "Chart.yaml": json.dumps(chart)})
+    site.clusters[0].fill("3950m")
+    answer = site.call(chart_repository=site.registry.oci("newer"))
+    assert (answer.code, answer.body["cluster"]) == (None, "b")
 
 
 def test_no_fitting_cluster_is_refused_with_a_reason_for_each(make_site: Callable[..., Site]) -> None:

@@ -397,6 +397,7 @@ def test_rendering_is_told_the_same_chart_and_values_and_no_cluster() -> None:
     assert flag(argv, "--values") == ["values-file.yaml", "values.yaml"]
     assert "--plain-http" in argv
     assert "--kubeconfig" not in argv
+    assert len(flag(argv, "--kube-version")) == 1
 
 
 def test_the_ways_back_are_told_release_namespace_and_bounds() -> None:
