@@ -192,13 +192,14 @@ def _judge_one(thing: Object) -> tuple[Verdict, str, bool]:
             return _counted(label, min(updated, status.get("availableReplicas") or 0), wanted, rolling)
         case "StatefulSet":
             updated, wanted = status.get("updatedReplicas") or 0, spec.get("replicas", 1)
+            to_come = max(0, _rolled(spec, wanted) - updated)
             if status.get("currentRevision") == status.get("updateRevision"):
-                updated = wanted  # nothing rolls: the count of updated ones is left out then
-            return _counted(label, min(updated, status.get("readyReplicas") or 0), wanted, updated < wanted)
+                to_come = 0  # nothing rolls: the count of updated ones is left out then
+            return _counted(label, min(wanted - to_come, status.get("readyReplicas") or 0), wanted, to_come > 0)
         case "DaemonSet":
             wanted = status.get("desiredNumberScheduled") or 0
-            updated = status.get("updatedNumberScheduled") or 0
-            return _counted(label, min(updated, status.get("numberReady") or 0), wanted, updated < wanted)
+            to_come = max(0, _rolled(spec, wanted) - (status.get("updatedNumberScheduled") or 0))
+            return _counted(label, min(wanted - to_come, status.get("numberReady") or 0), wanted, to_come > 0)
         case "ReplicaSet":
             return _counted(label, status.get("readyReplicas") or 0, spec.get("replicas", 1), False)
         case "Job":
@@ -213,6 +214,17 @@ def _judge_one(thing: Object) -> tuple[Verdict, str, bool]:
             return Verdict.WAITING, f"{label} is not ready", False
         case _:
             return Verdict.READY, label, False
+
+
+def _rolled(spec: Mapping[str, Any], wanted: int) -> int:
+    """Of so many pods those that the controller makes anew by itself; the others are old until somebody deletes them.
+
+    Kubernetes' documentation, "StatefulSets", "Update strategies" and "Partitioned rolling updates".
+    """
+    strategy = spec.get("updateStrategy") or {}
+    if strategy.get("type") == "OnDelete":
+        return 0
+    return max(0, wanted - int((strategy.get("rollingUpdate") or {}).get("partition") or 0))
 
 
 def _counted(label: str, have: int, wanted: int, rolling: bool) -> tuple[Verdict, str, bool]:

@@ -124,6 +124,50 @@ def over(name: str, reason: str) -> dict[str, Any]:
     return thing
 
 
+PARTED = {"type": "RollingUpdate", "rollingUpdate": {"partition": 2}}
+
+
+@pytest.mark.parametrize(
+    ("strategy", "updated", "ready", "wanted", "why"),
+    [
+        ({"type": "OnDelete"}, 0, 3, Verdict.READY, "0 pods"),
+        ({"type": "OnDelete"}, 0, 2, Verdict.WAITING, "StatefulSet/db: 2 of 3 ready"),
+        (PARTED, 1, 3, Verdict.READY, "0 pods"),
+        (PARTED, 1, 2, Verdict.WAITING, "StatefulSet/db: 2 of 3 ready"),
+        (PARTED, 0, 3, Verdict.WAITING, "StatefulSet/db: 2 of 3 ready, old pods remain"),
+        ({"rollingUpdate": {"partition": 9}}, 0, 3, Verdict.READY, "0 pods"),
+        ({"type": "RollingUpdate"}, 1, 3, Verdict.WAITING, "StatefulSet/db: 1 of 3 ready, old pods remain"),
+    ],
+)
+def test_of_a_statefulset_those_pods_roll_that_its_strategy_lets(
+    strategy: dict[str, Any], updated: int, ready: int, wanted: Verdict, why: str
+) -> None:
+    """Kubernetes' documentation, "StatefulSets", "Update strategies"."""
+    status = {"observedGeneration": 2, "replicas": 3, "readyReplicas": ready, "updatedReplicas": updated}
+    status |= {"currentRevision": "db-1", "updateRevision": "db-2"}
+    spec = {"replicas": 3, "updateStrategy": strategy}
+    thing = {"kind": "StatefulSet", "metadata": {"name": "db", "generation": 2}, "spec": spec, "status": status}
+    assert judge([thing], [], now_s=NOW_S) == (wanted, why)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "ready", "wanted", "why"),
+    [
+        ("OnDelete", 2, Verdict.READY, "0 pods"),
+        ("OnDelete", 1, Verdict.WAITING, "DaemonSet/agent: 1 of 2 ready"),
+        ("RollingUpdate", 2, Verdict.WAITING, "DaemonSet/agent: 0 of 2 ready, old pods remain"),
+    ],
+)
+def test_a_daemonset_whose_pods_somebody_has_to_delete_is_not_waited_for(
+    strategy: str, ready: int, wanted: Verdict, why: str
+) -> None:
+    """Kubernetes' documentation, "Perform a Rolling Update on a DaemonSet", "DaemonSet Update Strategy"."""
+    status = {"observedGeneration": 2, "desiredNumberScheduled": 2, "numberReady": ready}
+    spec = {"updateStrategy": {"type": strategy}}
+    thing = {"kind": "DaemonSet", "metadata": {"name": "agent", "generation": 2}, "spec": spec, "status": status}
+    assert judge([thing], [], now_s=NOW_S) == (wanted, why)
+
+
 @pytest.mark.parametrize("reason", ["Evicted", "Terminated", "NodeAffinity", ""])
 def test_a_pod_that_another_has_replaced_fails_nothing(reason: str) -> None:
     """An eviction and a node's shutdown leave the pod: "Pod Lifecycle", "Pod garbage collection"; no controller
