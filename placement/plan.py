@@ -38,8 +38,8 @@ VALUES_FILE = "values-file.yaml"
 VALUES = "values.yaml"
 REGISTRY_CONFIG = "registry.json"
 RENDERED_FOR = "1.34.0"
-"""The Kubernetes that a chart is rendered for where no cluster is asked: a helm that is built from its module takes 1.20,
-which many charts refuse.  The cluster's own version decides when it is installed."""
+"""The Kubernetes that a chart is rendered for where no cluster is asked: a helm that is built from its module takes
+1.20, which many charts refuse.  The cluster's own version decides when it is installed."""
 
 
 def helm_argv(
