@@ -142,6 +142,11 @@ class Release:
             wait=True,
         )
 
+    def status(self) -> dict[str, Any]:
+        return self.placing.call(
+            self.name, action="status", cluster="edge-a", chart_repository=None, chart_version=None
+        )
+
     def pod(self) -> dict[str, Any]:
         labels = f"app.kubernetes.io/instance={self.name}"
         (found,) = self.placing.around.a.get("pods", namespace=self.placing.namespace, labels=labels)["items"]
@@ -278,10 +283,14 @@ def test_a_broken_value_is_told_and_the_daemon_keeps_its_last_good_file(release:
     assert (answer["status"], answer["error"]["code"]) == ("failed", "config_rejected"), answer
     assert "retrun" in answer["error"]["message"]
     assert "last good configuration" in answer["error"]["message"]
+    asked = release.status()
+    assert (asked["status"], asked["error"]["code"]) == ("failed", "config_rejected"), asked
     assert release.asked() == "tac=7 s-nssai=1-000001"
     assert release.state() == before
     mended = release.place(nginx_values(nginx, "signal", 9), "values-test.yaml")
     assert (mended["status"], mended["error"]) == ("ready", None), mended
+    asked = release.status()
+    assert (asked["status"], asked["error"], asked["drift"]) == ("ready", None, []), asked
     assert release.asked().startswith("tac=9 ")
     assert release.state() == before
     eventually(
@@ -301,6 +310,6 @@ def test_config_reload_changes_what_was_placed_by_the_same_account(release: Rele
     assert (answer["status"], answer["applied"], answer["of"]) == ("applied", 1, 1), answer
     assert release.asked() == "tac=11 s-nssai=2-00000b"
     assert release.state() == before
-    drift = placing.call(release.name, action="status", cluster="edge-a", chart_repository=None, chart_version=None)
+    drift = release.status()
     assert f"ConfigMap/{release.name}-config: data.nginx.conf differs" in drift["drift"]
     assert "tac=11" not in json.dumps(drift)
