@@ -17,7 +17,7 @@ def add_commands(p: argparse.ArgumentParser) -> None:
     """The command line."""
     p.add_argument("--cluster", help="only this one")
     p.add_argument("--namespace", help="only this one")
-    p.add_argument("--history", action="store_true", help="every operation of each release, the newest last")
+    p.add_argument("--history", action="store_true", help="the last 20 operations on each release, the newest last")
     p.add_argument("--all", action="store_true", help="also what was uninstalled")
     p.add_argument("--store", metavar="URL", help="the functions' store (default: variable STORE_URL)")
     p.set_defaults(run=show)

@@ -1,7 +1,8 @@
-"""Change one value in a YAML or JSON file, and nothing else in it: comments, quotes, order and spacing stay.
+"""Change one value in a YAML or JSON file, and nothing else in it: comments, quotes, order and spacing stay in YAML.
 
 A path is `path.to.key`, `list[0].key`, or `["key.with.dots"]`.  A scalar is replaced where it stands in the text; only
 a value that is a list or a mapping, or a new key, makes the file be written anew (by ruamel.yaml, comments kept).
+JSON is always written anew, in its order and with its first indentation; what would not be the same then is refused.
 Whatever was done, the result is parsed again and must differ from the original in that path and nowhere else.
 """
 
@@ -9,8 +10,10 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -241,7 +244,8 @@ def _quoted(value: object) -> object:
 
 
 def _in_json(name: str, text: str, changes: Mapping[Path, object], create: bool) -> str:
-    document = _json(name, text)
+    _json(name, text)
+    document = _as_it_will_be(name, text)
     for path, value in changes.items():
         _put(name, document, path, value, create)
     indent = re.match(r"\s*[\[{]\r?\n([ \t]+)", text)
@@ -254,6 +258,29 @@ def _json(name: str, text: str) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError) as e:
         raise _unparsable(name, e) from None
+
+
+def _as_it_will_be(name: str, text: str) -> Any:
+    """What is parsed, where nothing of it is lost when it is written.  Raises ReloadError values_invalid."""
+    try:
+        return json.loads(text, parse_float=_exact, parse_constant=_exact, object_pairs_hook=_each_once)
+    except (ValueError, ArithmeticError):
+        detail = f"{name} has a key twice, or a number that is none of JSON's or has more digits than a double"
+        raise ReloadError("values_invalid", detail, "give the whole file under `files`") from None
+
+
+def _exact(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number) or Decimal(text) != Decimal(repr(number)):
+        raise ValueError
+    return number
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError
+    return found
 
 
 def _unparsable(name: str, error: Exception) -> ReloadError:

@@ -261,6 +261,32 @@ def test_json_keeps_its_indentation_and_order() -> None:
 
 
 @pytest.mark.parametrize(
+    "lost",
+    [
+        b"1e400",
+        b"-1e400",
+        b"NaN",
+        b"Infinity",
+        b"0.12345678901234567890",
+        b"1e-400",
+        b"1e-99999999999999999999",
+        b'{"b": 1, "b": 2}',
+    ],
+)
+def test_json_that_would_not_be_the_same_when_it_is_written_is_refused(lost: bytes) -> None:
+    before = b'{"a": 1, "c": %s}\n' % lost
+    with pytest.raises(ReloadError) as refused:
+        change("c.json:a", 2, before)
+    assert refused.value.code == "values_invalid"
+    assert refused.value.detail.startswith("c.json has a key twice, or a number")
+
+
+@pytest.mark.parametrize("kept", [b"0.1", b"-0.0", b"1e+300", b"123456789012345678901234567890", b'{"b": {"b": 1}}'])
+def test_json_that_stays_the_same_is_written(kept: bytes) -> None:
+    assert change("c.json:a", 2, b'{"a": 1, "c": %s}' % kept) == b'{"a": 2, "c": %s}' % kept
+
+
+@pytest.mark.parametrize(
     ("name", "content"),
     [
         ("a.yaml", b"a: ["),
