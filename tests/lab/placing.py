@@ -239,16 +239,13 @@ class Placing:
         assert answer["status"] in ("uninstalled", "absent"), answer
         return answer
 
-    def bare_helm(self, release: str, *, yields: bool = False, cluster: str = "edge-a", waits: bool = False) -> float:
+    def bare_helm(self, release: str, *, yields: bool = False, cluster: str = "edge-a") -> float:
         """Seconds of `helm upgrade --install` of the small chart, by the same account, with nobody around.
 
         yields: with as little of the processors as the placement function's helm takes, instead of a usual share.
-        waits: until the pods are ready.
         """
         options = ["--reset-values", "--history-max", "10", "--plain-http", "--version", "1.0.0", "--output", "json"]
         words = ["upgrade", "--install", release, self.chart(), *options, "--set", f"image={self.image}"]
-        if waits:
-            words += ["--wait", "--timeout", "300s"]
         return self._bare(words, cluster, yields=yields)
 
     def bare_uninstall(self, release: str, *, cluster: str = "edge-a") -> float:

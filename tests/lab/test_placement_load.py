@@ -71,7 +71,7 @@ def test_a_hundred_in_a_row_cost_little_more_than_bare_helm(
 
 
 def test_twenty_at_once_all_come_to_their_end(placing: Placing, record_property: Callable[[str, object], None]) -> None:
-    """Next to twenty bare ones at once, until their pods are ready, too: told, without a bound.
+    """Next to twenty bare ones at once, and all until their pods are ready: told, without a bound.
 
     Those take all of the processors; the function's run one by one and rest (placement/pacing.py).
     """
@@ -97,10 +97,15 @@ def test_twenty_at_once_all_come_to_their_end(placing: Placing, record_property:
     begun = time.monotonic()
 
     def place_bare(number: int) -> float:
-        return placing.bare_helm(names[number], cluster=placing.clusters[number % 2].name, waits=True)
+        return placing.bare_helm(names[number], cluster=placing.clusters[number % 2].name)
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
         bare = list(pool.map(place_bare, range(AT_ONCE)))
+    eventually(
+        lambda: all(available(placing, "once-", c.name) == AT_ONCE // 2 for c in placing.clusters),
+        "pods of bare helm's",
+        within_s=300,
+    )
     bare_took = round(time.monotonic() - begun, 3)
     for number, name in enumerate(names):
         placing.bare_uninstall(name, cluster=placing.clusters[number % 2].name)
@@ -141,9 +146,10 @@ def test_twenty_placements_leave_the_attaches_beside_them_their_time(
     assert ratio <= 1.5
 
 
-def available(placing: Placing, prefix: str) -> int:
-    """Deployments called so on edge-a whose pods run."""
-    found = placing.around.a.get("deployments", namespace=placing.namespace)["items"]
+def available(placing: Placing, prefix: str, cluster: str = "edge-a") -> int:
+    """Deployments called so whose pods run."""
+    (where,) = (one for one in placing.clusters if one.name == cluster)
+    found = where.get("deployments", namespace=placing.namespace)["items"]
     mine = [one for one in found if one["metadata"]["name"].startswith(prefix)]
     return sum(one["status"].get("availableReplicas", 0) == one["spec"]["replicas"] for one in mine)
 
