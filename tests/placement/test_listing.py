@@ -102,7 +102,7 @@ def test_what_the_inventory_has_otherwise_is_drift(known: Placement | None, newe
 
 
 def judged(newest: Revision, verdict: Verdict = Verdict.READY, secret: frozenset[str] = frozenset()) -> tuple[str, str]:
-    word, error = status._judged(newest, Look((), verdict, "pod upf-1 is odd"), set(secret))
+    word, error = status._judged(newest, Look((), verdict, "pod upf-1 is odd"), None, set(secret))
     return word, error.detail if error is not None else ""
 
 
