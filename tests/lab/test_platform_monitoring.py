@@ -1,7 +1,7 @@
 """charts/edge-platform's Prometheus and Alertmanager as pods: what they find, which rules they have, whom they tell.
 
-With real tickers, and stand-ins for a function and the gateway.  Without Cassandra: a ticker tells its metrics, too,
-while its store is not to be had.
+Also under the chart's policies, and whom those keep out.  With real tickers, and stand-ins for a function and the
+gateway.  Without Cassandra: a ticker tells its metrics, too, while its store is not to be had.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from tests.lab.documented import ROOT, WALK, block, shell
 from tests.lab.errors import LabError
 from tests.lab.installed import READY_S, RELEASE, image_values, places
 from tests.lab.kubectl import Cluster, eventually
+from tests.lab.policies import enforced
+from tests.lab.reaching import prober
 from tests.lab.site import Site
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
@@ -29,6 +31,8 @@ pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
 PASSWORD = "of the gateway"
 FUNCTION = "mme-enb"
 STATEFUL = ("prometheus", "alertmanager")
+OPEN_TO_NOBODY_ELSE = {"prometheus": 9090, "alertmanager": 9093, "ticker": 9100, "placement-ticker": 9100}
+"""Ports by component, of those who are watched or watch."""
 CLAIMS = len(STATEFUL) + 1
 """The third is the backups': the chart has their rules only where it makes them.  No pod takes it before the first."""
 # Prints the body of every alert that it is told with its password, "-" of one without.  argv: the name of the function
@@ -83,6 +87,38 @@ class Watched:
         namespace, port = {"prometheus": (self.namespace, 9090), "alertmanager": (self.gateway, 9093)}[name]
         service = f"/api/v1/namespaces/{namespace}/services/{RELEASE}-{name}:{port}/proxy"
         return json.loads(self.cluster.kubectl("get", "--raw", service + path))
+
+    def scrapes(self) -> dict[tuple[str, str], tuple[str, str]]:
+        """By job and pod of each target: what became of its last scrape, and when that began."""
+        found = self.ask("prometheus", "/api/v1/targets?state=active")["data"]["activeTargets"]
+        return {(one["labels"]["job"], one["labels"]["pod"]): (one["health"], one["lastScrape"]) for one in found}
+
+    def told(self) -> str:
+        """When Prometheus told Alertmanager last of the alert that scales the function; "": it has not."""
+        name = f"{FUNCTION}.{self.functions}"
+        for one in self.ask("alertmanager", "/api/v2/alerts"):
+            labels = one["labels"]
+            if (labels["alertname"], labels.get("function_name")) == ("FunctionWantsReplicas", name):
+                return str(one["updatedAt"])
+        return ""
+
+    def passed_on(self) -> list[str]:
+        """What the gateway has printed: the body of every alert."""
+        return self.cluster.kubectl("-n", self.gateway, "logs", "gateway").splitlines()
+
+    def addresses(self) -> list[tuple[str, int]]:
+        """Where the pods of OPEN_TO_NOBODY_ELSE serve."""
+        pods = [
+            pod
+            for namespace in (self.namespace, self.gateway)
+            for pod in self.cluster.get("pods", namespace=namespace)["items"]
+        ]
+        components = [pod["metadata"]["labels"].get("app.kubernetes.io/component") for pod in pods]
+        return [
+            (pod["status"]["podIP"], OPEN_TO_NOBODY_ELSE[component])
+            for pod, component in zip(pods, components, strict=True)
+            if component in OPEN_TO_NOBODY_ELSE
+        ]
 
 
 @pytest.fixture(scope="module")
@@ -192,8 +228,7 @@ def test_functions_gateway_and_tickers_are_found_and_scraped(watched: Watched) -
     wanted = dict.fromkeys(tickers | {("functions", "function"), ("gateway", "gateway")}, "up")
 
     def all_up() -> bool:
-        found = watched.ask("prometheus", "/api/v1/targets?state=active")["data"]["activeTargets"]
-        seen = {(one["labels"]["job"], one["labels"]["pod"]): one["health"] for one in found}
+        seen = {target: health for target, (health, _) in watched.scrapes().items()}
         if seen != wanted:
             raise LabError(f"found are {seen}, wanted {wanted}")
         return True
@@ -234,17 +269,73 @@ def test_every_group_of_rules_is_loaded_and_can_be_evaluated(watched: Watched) -
 def test_an_alert_that_fires_reaches_alertmanager_and_by_it_the_gateway(watched: Watched) -> None:
     name = f"{FUNCTION}.{watched.functions}"
 
-    def there() -> bool:
-        alerts = watched.ask("alertmanager", "/api/v2/alerts")
-        return ("FunctionWantsReplicas", name) in {
-            (one["labels"]["alertname"], one["labels"].get("function_name")) for one in alerts
-        }
-
-    eventually(there, "the alert at Alertmanager", within_s=90)
+    eventually(lambda: watched.told() != "", "the alert at Alertmanager", within_s=90)
 
     def told() -> bool:
-        lines = watched.cluster.kubectl("-n", watched.gateway, "logs", "gateway").splitlines()
+        lines = watched.passed_on()
         assert "-" not in lines
         return name in {json.loads(line)["commonLabels"]["function_name"] for line in lines}
 
     eventually(told, "the alert at the gateway", within_s=60)
+
+
+def test_policies_refuse_strangers_and_let_it_watch_and_tell(watched: Watched, site: Site) -> None:
+    """Enforced by tests/lab/policies.py.  Strangers have the labels of who is let in, in the wrong place, or others."""
+    if site.plan is None:
+        pytest.skip("LAB_KUBECONFIGS names clusters whose nodes' rules are out of reach")
+    labels = {"app.kubernetes.io/name": "edge-platform", "app.kubernetes.io/instance": RELEASE}
+    as_prometheus = {**labels, "app.kubernetes.io/component": "prometheus"}
+    strangers = {
+        "beside-prometheus": (watched.namespace, {"faas_function": FUNCTION}),
+        "beside-alertmanager": (watched.gateway, as_prometheus),
+        "beside-functions": (watched.functions, as_prometheus),
+    }
+    image = oci.push(images.debian(), site.registry)
+    # Of before, so that what comes after is by the policies: Prometheus tells of an alert that lasts once a minute.
+    eventually(lambda: watched.told() != "", "the alert at Alertmanager", within_s=90)
+    addresses = watched.addresses()
+    assert len(addresses) == len(STATEFUL) + 4
+    with contextlib.ExitStack() as stack:
+        for name, (namespace, its) in strangers.items():
+            stack.callback(watched.cluster.kubectl, "-n", namespace, "delete", "pod", name, "--ignore-not-found")
+            watched.cluster.apply(stranger(name, namespace, its, image))
+        for name, (namespace, _) in strangers.items():
+            watched.cluster.wait("-n", namespace, "--for=condition=Ready", f"pod/{name}", within_s=READY_S)
+        ask = [stack.enter_context(prober(watched.cluster, where, name)).ask for name, (where, _) in strangers.items()]
+
+        def reached() -> list[list[str]]:
+            return [each(addresses) for each in ask]
+
+        assert reached() == [["open"] * len(addresses)] * len(ask)
+        with enforced(watched.cluster) as enforcement:
+            enforcement.catch_up()
+            assert reached() == [["refused"] * len(addresses)] * len(ask)
+            scrapes, told, passed_on = watched.scrapes(), watched.told(), len(watched.passed_on())
+
+            def scraped_again() -> bool:
+                now = watched.scrapes()
+                assert now.keys() == scrapes.keys()
+                down = [target for target, (health, _) in now.items() if health != "up"]
+                if down:
+                    raise LabError(f"not up: {down}")
+                return all(now[target][1] != scrapes[target][1] for target in now)
+
+            eventually(scraped_again, "another scrape of every target", within_s=60)
+            # To another Alertmanager: connections that are open stay so, as Kubernetes leaves it to engines.
+            watched.cluster.kubectl("-n", watched.gateway, "delete", "pod", f"{RELEASE}-alertmanager-0")
+            ready(watched)
+            eventually(lambda: watched.told() not in ("", told), "the alert at Alertmanager once more", within_s=120)
+            eventually(lambda: len(watched.passed_on()) > passed_on, "the alert at the gateway once more", within_s=60)
+
+
+def stranger(name: str, namespace: str, labels: dict[str, str], image: str) -> dict[str, Any]:
+    """A pod with Python that does nothing by itself."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": namespace, "labels": labels},
+        "spec": {
+            "terminationGracePeriodSeconds": 0,
+            "containers": [{"name": "main", "image": image, "command": ["sleep", "infinity"]}],
+        },
+    }
